@@ -1,0 +1,147 @@
+#include <cstdio>
+#include <iostream>
+
+#include <mlops/error.hpp>
+#include <mlops/version.hpp>
+
+#include "cli/context.hpp"
+#include "cli/output.hpp"
+#include "util/log.hpp"
+#include "util/strings.hpp"
+
+namespace mlops::cli {
+
+// How to add a command: 1. a file src/cli/NAME.cpp with `set_up_NAME`, which adds options and a callback that
+// parses, makes one call into a lower row and prints; 2. its declaration in context.hpp; 3. a line here;
+// 4. `MLOPS_ACCEPT=1 ctest -R golden` for the help texts, and docs/cli.md.
+const std::vector<Command>& commands() {
+  static const std::vector<Command> table = {
+      {"init", "Start", "make a workspace and a first pipeline", set_up_init},
+      {"run", "Start", "run a pipeline, or resume a run", set_up_run},
+      {"validate", "Pipelines", "check pipeline files without running anything", set_up_validate},
+      {"graph", "Pipelines", "show what depends on what", set_up_graph},
+      {"schema", "Pipelines", "print the JSON Schema of the pipeline file", set_up_schema},
+      {"runs", "Runs", "list runs", set_up_runs},
+      {"show", "Runs", "show a run: steps, params, metrics, artifacts", set_up_show},
+      {"logs", "Runs", "print what steps wrote", set_up_logs},
+      {"status", "Runs", "show what is running now", set_up_status},
+      {"cancel", "Runs", "stop a running run", set_up_cancel},
+      {"rm", "Runs", "delete runs and their logs", set_up_rm},
+      {"sql", "Workspace", "ask the database, read-only", set_up_sql},
+      {"doctor", "Workspace", "check the workspace and say what to do", set_up_doctor},
+      {"version", "Help", "print the version", set_up_version},
+      {"completion", "Help", "print a completion script for bash, zsh or fish", set_up_completion},
+      {"man", "Help", "print the manual page", set_up_man},
+      {"complete", "", "answer a completion script", set_up_complete},
+  };
+  return table;
+}
+
+namespace {
+
+// The first word that is no option of the program itself: the command, as far as can be told before parsing.
+std::string command_in(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "-w" || word == "--workspace" || word == "-C") {
+      ++i;
+    } else if (word.empty() || word[0] != '-') {
+      return word;
+    }
+  }
+  return {};
+}
+
+void add_common_options(CLI::App& app, Context& context) {
+  app.add_option("-w,--workspace", context.workspace, "directory that holds .mlops (default: the nearest one upwards)")
+      ->type_name("DIR");
+  app.add_flag("-v,--verbose", context.verbose, "say on stderr what is done inside");
+  app.add_flag("--no-color", [](std::int64_t) { force_plain(); }, "no colours (as NO_COLOR=1)");
+}
+
+int report(const Error& error) {
+  std::fflush(stdout);
+  if (const auto* bad = dynamic_cast<const BadFile*>(&error)) {
+    print_diagnostics(bad->problems());
+  } else {
+    const Style style = style_of(stderr);
+    std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), util::to_utf8(error.what()).c_str());
+    if (!error.hint().empty()) std::fprintf(stderr, "  %s\n", util::to_utf8(error.hint()).c_str());
+  }
+  return static_cast<int>(error.code());
+}
+
+int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::string& command) {
+  const Style style = style_of(stderr);
+  std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), error.what());
+  std::fprintf(stderr, "  see `mlops %s--help`\n", command.empty() || !app.get_subcommands().size() ? "" : (command + " ").c_str());
+  return static_cast<int>(ExitCode::usage);
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  Context context;
+  for (int i = 0; i < argc; ++i) context.arguments.emplace_back(argv[i]);
+  const std::string wanted = command_in(argc, argv);
+
+  CLI::App app("Pipelines, runs and releases for production machine learning.", "mlops");
+  app.set_help_flag("-h,--help", "print this help");
+  app.set_version_flag("--version", std::string("mlops ") + version());
+  app.formatter(make_formatter());
+  app.footer("Examples:\n  mlops init\n  mlops run pipeline.yaml\n  mlops runs\n  mlops show latest\n\n"
+             "`mlops COMMAND --help` explains a command.");
+  app.require_subcommand(0, 1);
+  bool change_directory = false;
+  app.add_option_function<std::string>(
+         "-C", [&](const std::string& directory) {
+           change_directory = true;
+           enter_directory(directory);
+         }, "work in this directory")
+      ->type_name("DIR")
+      ->trigger_on_parse();
+  add_common_options(app, context);
+
+  bool found = false;
+  for (const Command& command : commands()) {
+    CLI::App* sub = app.add_subcommand(command.name, command.summary);
+    sub->group(command.group);
+    if (wanted != command.name) continue;
+    found = true;
+    sub->set_help_flag("-h,--help", "print this help");
+    add_common_options(*sub, context);
+    command.set_up(*sub, context);
+  }
+  try {
+    if (!wanted.empty() && !found) {
+      std::vector<std::string> names;
+      for (const Command& command : commands()) {
+        if (*command.group) names.emplace_back(command.name);
+      }
+      throw Error(ExitCode::usage, "there is no command '" + wanted + "'", util::did_you_mean(wanted, names));
+    }
+    app.parse(argc, argv);
+    if (app.get_subcommands().empty()) std::fputs(app.help().c_str(), stdout);
+    if (std::fflush(stdout) != 0 && context.exit_code == 0) return static_cast<int>(ExitCode::io);
+    return context.exit_code;
+  } catch (const CLI::CallForHelp&) {
+    const CLI::App* shown = app.get_subcommands().empty() ? &app : app.get_subcommands()[0];
+    std::fputs(shown->help().c_str(), stdout);
+    return 0;
+  } catch (const CLI::CallForVersion& call) {
+    std::printf("%s\n", call.what());
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return report_usage(app, error, wanted);
+  } catch (const Error& error) {
+    return report(error);
+  } catch (const std::bad_alloc&) {
+    std::fputs("mlops: out of memory\n", stderr);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "mlops: unexpected: %s\n  this is a defect of mlops; please report it with the command you typed\n",
+                 error.what());
+  }
+  return static_cast<int>(ExitCode::io);
+}
+
+}  // namespace mlops::cli

@@ -1,0 +1,46 @@
+#include "cli/context.hpp"
+
+#include <algorithm>
+
+#include "db/runs.hpp"
+#include "engine/recovery.hpp"
+#include "util/log.hpp"
+#include "util/strings.hpp"
+
+namespace mlops::cli {
+
+OpenWorkspace open_to_read(const Context& context) {
+  util::set_up_log(context.verbose);
+  Workspace workspace = Workspace::require(".", context.workspace);
+  db::Database database = db::Database::open_to_read(workspace.database_path());
+  if (database.stale()) {
+    util::log_warning("the workspace cannot be written to, and changes that its database has not taken in yet cannot be "
+                      "read: what follows may be out of date");
+  }
+  engine::recover_all(workspace, database);
+  return {std::move(workspace), std::move(database)};
+}
+
+std::string find_run_id(OpenWorkspace& open, const std::string& name) {
+  db::Connection& connection = open.database.connection();
+  if (name == "latest" || name.starts_with("latest:")) {
+    const std::string pipeline = name == "latest" ? "" : name.substr(7);
+    if (const auto id = db::latest_run(connection, pipeline, std::nullopt)) return *id;
+    if (pipeline.empty()) throw Error(ExitCode::usage, "there are no runs yet", "start one: mlops run FILE");
+    throw Error(ExitCode::usage, "pipeline '" + pipeline + "' has no runs",
+                util::did_you_mean(pipeline, db::pipeline_names(connection)));
+  }
+  std::string text = name;
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  const auto ids = text.empty() ? std::vector<std::string>() : db::match_ids(connection, text, 6);
+  if (ids.size() == 1 || (!ids.empty() && ids[0] == text)) return ids[0];
+  if (ids.empty()) {
+    throw Error(ExitCode::usage, "there is no run '" + name + "'",
+                "`mlops runs` lists them; RUN may be an id, a unique beginning or end of one, latest or latest:PIPELINE");
+  }
+  throw Error(ExitCode::usage, "'" + name + "' fits several runs",
+              util::join(std::vector<std::string>(ids.begin(), ids.begin() + static_cast<long>(std::min<std::size_t>(ids.size(), 5))), ", ") +
+                  (ids.size() > 5 ? ", …" : "") + "; the last characters of an id tell runs apart best");
+}
+
+}  // namespace mlops::cli

@@ -1,0 +1,68 @@
+// What every command gets, and the table of commands.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include <mlops/workspace.hpp>
+
+#include "db/database.hpp"
+
+namespace mlops::cli {
+
+/// Options that every command has, and what came of the command.
+struct Context {
+  std::string workspace;  ///< --workspace; empty: found from the working directory
+  bool verbose = false;
+  std::vector<std::string> arguments;  ///< argv, for the record
+  int exit_code = 0;
+};
+
+/// A command: its options are set up only when it is the one that was called.
+struct Command {
+  const char* name;
+  const char* group;
+  const char* summary;
+  void (*set_up)(CLI::App&, Context&);
+};
+
+/// All commands, in the order of the help.
+const std::vector<Command>& commands();
+
+/// The whole program after argv was found not to be a keeper's. Returns the exit code.
+int run_command_line(int argc, char** argv);
+
+/// The workspace around the working directory with its database, runs of dead runners brought up to date.
+struct OpenWorkspace {
+  Workspace workspace;
+  db::Database database;
+};
+OpenWorkspace open_to_read(const Context& context);
+
+/// A run that the user named: an id, a unique beginning or end of one, `latest` or `latest:PIPELINE`.
+/// Throws Error(usage) with what there is.
+std::string find_run_id(OpenWorkspace& open, const std::string& name);
+
+// One set-up function a command; each lives in the file of its name.
+void set_up_init(CLI::App&, Context&);
+void set_up_run(CLI::App&, Context&);
+void set_up_validate(CLI::App&, Context&);
+void set_up_graph(CLI::App&, Context&);
+void set_up_schema(CLI::App&, Context&);
+void set_up_runs(CLI::App&, Context&);
+void set_up_show(CLI::App&, Context&);
+void set_up_logs(CLI::App&, Context&);
+void set_up_status(CLI::App&, Context&);
+void set_up_cancel(CLI::App&, Context&);
+void set_up_rm(CLI::App&, Context&);
+void set_up_sql(CLI::App&, Context&);
+void set_up_doctor(CLI::App&, Context&);
+void set_up_version(CLI::App&, Context&);
+void set_up_completion(CLI::App&, Context&);
+void set_up_complete(CLI::App&, Context&);
+void set_up_man(CLI::App&, Context&);
+
+}  // namespace mlops::cli

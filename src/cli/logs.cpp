@@ -1,0 +1,87 @@
+#include <cstdio>
+
+#include "cli/context.hpp"
+#include "cli/output.hpp"
+#include "db/steps.hpp"
+#include "engine/recovery.hpp"
+#include "engine/run_log.hpp"
+#include "util/time.hpp"
+
+namespace mlops::cli {
+
+namespace {
+
+struct Options {
+  std::string run = "latest";
+  std::string step;
+  int attempt = 0;
+  bool follow = false;
+  bool times = false;
+  bool raw = false;
+  bool json = false;
+};
+
+void logs(const Options& options, Context& context) {
+  OpenWorkspace open = open_to_read(context);
+  const std::string id = find_run_id(open, options.run);
+  engine::LogRequest request;
+  request.step = options.step;
+  request.attempt = options.attempt;
+  const auto attempts = engine::find_logs(open.workspace, open.database, id, request);
+  if (options.json) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const engine::AttemptLog& log : attempts) {
+      nlohmann::json lines = nlohmann::json::array();
+      engine::read_lines(open.workspace, id, log, [&](const engine::LogLine& line) {
+        lines.push_back({{"time", time_json(line.time)}, {"stream", line.error ? "stderr" : "stdout"}, {"text", line.text}});
+      });
+      list.push_back({{"step", log.step}, {"attempt", log.attempt}, {"bytes", log.total}, {"lines", std::move(lines)}});
+    }
+    return print_json({{"run", id}, {"logs", std::move(list)}});
+  }
+  const Style style = style_of(stdout);
+  engine::LogPrinter printer;
+  printer.heading = [&](const engine::AttemptLog& log) {
+    // One step alone is printed as it is, so that it can be piped on.
+    if (!options.raw && options.step.empty()) {
+      std::printf("%s\n", style.bold("── " + log.step + (log.attempt > 1 ? " attempt " + std::to_string(log.attempt) : "") + " ──").c_str());
+    }
+  };
+  if (options.times) {
+    printer.line = [&](const engine::LogLine& line) {
+      const std::string time = line.time ? util::format_utc(*line.time) : std::string(23, ' ');
+      std::printf("%s %s ", style.dim(time).c_str(), line.error ? style.warn("err").c_str() : "out");
+      std::fwrite(line.text.data(), 1, line.text.size(), stdout);
+      std::fputc('\n', stdout);
+    };
+  } else {
+    printer.bytes = [](std::string_view bytes) { std::fwrite(bytes.data(), 1, bytes.size(), stdout); };
+  }
+  for (const engine::AttemptLog& log : attempts) engine::print_log(open.workspace, id, log, printer);
+  if (options.follow) {
+    std::fflush(stdout);
+    engine::follow_logs(open.workspace, open.database, id, request, attempts, printer, [] { std::fflush(stdout); });
+  } else if (attempts.empty()) {
+    std::fprintf(stderr, "nothing was written%s\n", options.step.empty() ? "" : " by this step");
+  }
+}
+
+}  // namespace
+
+void set_up_logs(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  app.add_option("RUN", options->run, "an id, a unique beginning or end of one, latest (default) or latest:PIPELINE");
+  app.add_option("STEP", options->step, "only this step (the base of expanded steps means all of them)");
+  app.add_option("--attempt", options->attempt, "this attempt (default: the last)")->type_name("N")->check(CLI::Range(1, 1'000'000));
+  app.add_flag("-f,--follow", options->follow, "go on printing until the run has ended");
+  app.add_flag("-t,--times", options->times, "lead each line by its time (UTC) and stream");
+  app.add_flag("--raw", options->raw, "no headings: the bytes as the steps wrote them");
+  app.add_flag("--json", options->json, "print JSON");
+  app.footer("Examples:\n"
+             "  mlops logs latest train\n"
+             "  mlops logs latest --follow\n"
+             "  mlops logs 7k2m train --attempt 1 --times");
+  app.callback([options, &context] { logs(*options, context); });
+}
+
+}  // namespace mlops::cli

@@ -1,0 +1,182 @@
+#include <cstdio>
+#include <memory>
+
+#include <mlops/run.hpp>
+
+#include "cli/context.hpp"
+#include "cli/output.hpp"
+#include "cli/progress.hpp"
+#include "db/steps.hpp"
+#include "engine/job.hpp"
+#include "process/keeper.hpp"
+#include "util/log.hpp"
+#include "util/strings.hpp"
+
+namespace mlops::cli {
+
+namespace {
+
+struct Options {
+  std::string file;
+  std::string resume;
+  std::vector<std::string> overrides;
+  RunSettings settings;
+  std::string output = "live";
+  bool quiet = false;
+  bool dry_run = false;
+  bool json = false;
+  bool propagate_exit_code = false;
+};
+
+nlohmann::json plan_json(const Pipeline& pipeline, const Graph& graph, const Plan& plan) {
+  nlohmann::json steps = nlohmann::json::array();
+  for (const PlannedStep& planned : plan.steps) {
+    const auto i = static_cast<std::size_t>(planned.step);
+    const Step& step = pipeline.steps[i];
+    nlohmann::json needs = nlohmann::json::array();
+    for (const int need : graph.needs[i]) needs.push_back(pipeline.steps[static_cast<std::size_t>(need)].name);
+    steps.push_back({{"name", step.name},
+                     {"kind", step.kind},
+                     {"action", planned.selected ? "run" : "skip"},
+                     {"reason", planned.reason},
+                     {"command", engine::command_text(step)},
+                     {"when", step.when},
+                     {"needs", needs}});
+  }
+  return {{"pipeline", pipeline.name}, {"file", pipeline.file}, {"params", pipeline.params}, {"steps", steps}};
+}
+
+void print_plan(const Pipeline& pipeline, const Graph& graph, const Plan& plan) {
+  const Style style = style_of(stdout);
+  int count = 0;
+  for (const PlannedStep& planned : plan.steps) count += planned.selected;
+  std::printf("%s would run %d of %zu steps:\n", style.bold(pipeline.name).c_str(), count, plan.steps.size());
+  for (const PlannedStep& planned : plan.steps) {
+    const auto i = static_cast<std::size_t>(planned.step);
+    const Step& step = pipeline.steps[i];
+    if (!planned.selected) {
+      std::printf("%s\n", style.dim("skip " + step.name + ": " + planned.reason).c_str());
+      continue;
+    }
+    std::vector<std::string> needs;
+    for (const int need : graph.needs[i]) needs.push_back(pipeline.steps[static_cast<std::size_t>(need)].name);
+    std::string head = style.accent("run ") + step.name;
+    if (!step.kind.empty()) head += style.dim(" [" + step.kind + "]");
+    if (!needs.empty()) head += style.dim(" after " + util::join(needs, ", "));
+    if (!step.when.empty()) head += style.dim(" when " + step.when);
+    if (step.always) head += style.dim(" always");
+    std::printf("%s\n", head.c_str());
+    for (const std::string& line : util::split(util::trim(engine::command_text(step)), '\n')) {
+      std::printf("    %s\n", util::to_utf8(line).c_str());
+    }
+  }
+}
+
+nlohmann::json result_json(const RunResult& result, const Workspace& workspace) {
+  nlohmann::json json = {{"id", result.id},
+                         {"state", to_string(result.state)},
+                         {"reason", result.reason},
+                         {"exit_code", static_cast<int>(result.exit_code)},
+                         {"duration_ms", result.duration_ms},
+                         {"directory", workspace.run_directory(result.id)},
+                         {"steps", nlohmann::json::array()},
+                         {"metrics", nlohmann::json::object()}};
+  db::Database database = db::Database::open_to_read(workspace.database_path());
+  for (const StepRecord& step : db::steps_of(database.connection(), result.id)) json["steps"].push_back(to_json(step));
+  for (const MetricRecord& metric : db::metrics_of(database.connection(), result.id)) {
+    json["metrics"][metric.name] = metric.value ? nlohmann::json(*metric.value) : nlohmann::json(nullptr);
+  }
+  return json;
+}
+
+OutputMode output_mode(const Options& options) {
+  if (options.json || options.output == "none") return OutputMode::none;
+  return options.quiet || options.output == "failed" ? OutputMode::failed : OutputMode::live;
+}
+
+int run(Options& options, const Context& context) {
+  util::set_up_log(context.verbose);
+  if (options.file.empty() == options.resume.empty()) {
+    throw Error(ExitCode::usage, options.file.empty() ? "no pipeline file given" : "--resume continues a run as it was started; it takes no file",
+                "mlops run FILE, or mlops run --resume RUN");
+  }
+  // First of all, while this process is small and has neither threads nor a database.
+  process::KeeperProcess keeper;
+  if (!options.dry_run) keeper = process::fork_keeper();
+
+  for (const std::string& argument : context.arguments) {
+    options.settings.command_line += (options.settings.command_line.empty() ? "" : " ") + util::shell_quote(argument);
+  }
+  Progress progress(stdout, output_mode(options), is_terminal(stdout) && style_of(stdout).on() && !options.json);
+  std::vector<RunObserver*> observers;
+  if (!options.json) observers.push_back(&progress);
+
+  RunResult result;
+  std::unique_ptr<Workspace> workspace;
+  if (!options.resume.empty()) {
+    std::string id;
+    {
+      OpenWorkspace open = open_to_read(context);
+      id = find_run_id(open, options.resume);
+      workspace = std::make_unique<Workspace>(open.workspace);
+    }
+    result = resume_run(*workspace, id, options.settings.jobs, std::move(keeper), observers,
+                        [&](const std::string& text) {
+                          if (!options.json) std::printf("%s\n", text.c_str()), std::fflush(stdout);
+                        });
+  } else {
+    const Pipeline pipeline = load_pipeline(options.file, {.overrides = options.overrides});
+    const Graph graph = make_graph(pipeline);
+    const Plan plan = make_plan(pipeline, graph, options.settings.selection);
+    if (options.dry_run) {
+      if (options.json) {
+        print_json(plan_json(pipeline, graph, plan));
+      } else {
+        print_plan(pipeline, graph, plan);
+      }
+      return 0;
+    }
+    bool created = false;
+    workspace = std::make_unique<Workspace>(Workspace::find_or_create(pipeline.directory, context.workspace, created));
+    if (created && !options.json) {
+      std::printf("made a workspace: %s\n", workspace->state_directory().c_str());
+      std::fflush(stdout);
+    }
+    result = run_plan(*workspace, pipeline, graph, plan, options.settings, std::move(keeper), observers);
+  }
+  if (options.json) print_json(result_json(result, *workspace));
+  if (options.propagate_exit_code && result.state == RunState::failed && result.failed_step_code > 0) {
+    return result.failed_step_code;
+  }
+  return static_cast<int>(result.exit_code);
+}
+
+}  // namespace
+
+void set_up_run(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  app.add_option("FILE", options->file, "pipeline file");
+  app.add_option("--resume", options->resume, "continue this run: what succeeded is not repeated")->type_name("RUN");
+  app.add_option("-s,--set", options->overrides, "set a param, e.g. train.lr=0.2; +new.name=1 adds one")->type_name("KEY=VALUE")->take_all()->expected(1);
+  app.add_option("-j,--jobs", options->settings.jobs, "steps at a time (default: the machine's cores)")->type_name("N")->check(CLI::Range(1, 10'000));
+  app.add_option("--only", options->settings.selection.only, "run only these steps")->type_name("STEP")->delimiter(',')->expected(1)->take_all();
+  app.add_option("--from", options->settings.selection.from, "run these steps and what comes after them")->type_name("STEP")->delimiter(',')->expected(1)->take_all();
+  app.add_option("--until", options->settings.selection.until, "run these steps and what they need")->type_name("STEP")->delimiter(',')->expected(1)->take_all();
+  app.add_option("--skip", options->settings.selection.skip, "leave these steps out")->type_name("STEP")->delimiter(',')->expected(1)->take_all();
+  app.add_flag("-k,--keep-going", options->settings.keep_going, "after a failure, go on with what does not depend on it");
+  app.add_flag("-n,--dry-run", options->dry_run, "print the plan and run nothing");
+  app.add_option("--output", options->output, "steps' output: live, failed (last lines of steps that fail) or none")->type_name("MODE")->check(CLI::IsMember({"live", "failed", "none"}));
+  app.add_flag("-q,--quiet", options->quiet, "as --output failed");
+  app.add_flag("--propagate-exit-code", options->propagate_exit_code, "when a step fails, exit with its exit code");
+  app.add_flag("--json", options->json, "print only the result, as JSON");
+  app.footer("Examples:\n"
+             "  mlops run pipeline.yaml\n"
+             "  mlops run pipeline.yaml --set train.lr=0.2 --jobs 4\n"
+             "  mlops run pipeline.yaml --from train --dry-run\n"
+             "  mlops run --resume latest\n"
+             "Crontab line:\n"
+             "  0 3 * * *  cd /srv/churn && mlops run pipeline.yaml --quiet");
+  app.callback([options, &context] { context.exit_code = run(*options, context); });
+}
+
+}  // namespace mlops::cli

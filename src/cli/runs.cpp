@@ -1,0 +1,125 @@
+#include <cstdio>
+#include <map>
+
+#include "cli/context.hpp"
+#include "cli/output.hpp"
+#include "db/runs.hpp"
+#include "db/steps.hpp"
+#include "engine/recovery.hpp"
+#include "util/quantity.hpp"
+#include "util/strings.hpp"
+#include "util/time.hpp"
+
+namespace mlops::cli {
+
+namespace {
+
+struct Options {
+  std::string pipeline;
+  std::string state;
+  std::string since;
+  int limit = 20;
+  bool all = false;
+  bool json = false;
+  bool ids = false;
+};
+
+// A few telling figures: final ones, not curves, of the last step that has any, an evaluation if there is one.
+std::string metrics_text(db::Connection& connection, const std::string& id) {
+  const auto metrics = db::summary_metrics_of(connection, id, 3);
+  std::vector<std::string> parts;
+  for (const MetricRecord& metric : metrics) parts.push_back(metric.name + "=" + format_number(*metric.value));
+  return util::join(parts, " ");
+}
+
+// A running run whose runner died is no longer quite running.
+std::string state_text(const Workspace& workspace, const RunRecord& run) {
+  const bool orphaned = run.state == RunState::running && engine::liveness(workspace, run.id) == engine::Liveness::orphaned;
+  return orphaned ? "orphaned" : to_string(run.state);
+}
+
+void print(const std::vector<RunRecord>& runs, const Workspace& workspace, db::Connection& connection) {
+  Table table({"RUN", "PIPELINE", "STATE", "STARTED", "TOOK", "STEPS", "METRICS"});
+  table.right_align(4);
+  table.right_align(5);
+  const Instant now = util::now();
+  const bool terminal = is_terminal(stdout);
+  for (const RunRecord& run : runs) {
+    const std::int64_t took = run.duration_ms.value_or((now - run.created_at).count());
+    table.add({run.id, run.pipeline, state_text(workspace, run),
+               terminal ? util::format_ago(run.created_at, now) : util::format_local(run.created_at),
+               util::format_duration(std::chrono::milliseconds(took)), std::to_string(run.steps),
+               metrics_text(connection, run.id)});
+  }
+  const Style style = style_of(stdout);
+  table.print(stdout, [&](std::size_t row, std::size_t column, const std::string& cell) {
+    return column == 2 ? style.of(runs[row].state, cell) : cell;
+  });
+}
+
+void list(const Options& options, Context& context) {
+  OpenWorkspace open = open_to_read(context);
+  db::Connection& connection = open.database.connection();
+  db::RunFilter filter;
+  filter.pipeline = options.pipeline;
+  filter.limit = options.all ? 0 : options.limit;
+  if (!options.state.empty()) {
+    filter.state = parse_run_state(options.state);
+    if (!filter.state) {
+      throw Error(ExitCode::usage, "unknown state '" + options.state + "'",
+                  util::did_you_mean(options.state, {"running", "succeeded", "failed", "cancelled", "interrupted"}));
+    }
+  }
+  if (!options.since.empty()) {
+    const auto duration = util::parse_duration(options.since);
+    const auto instant = util::parse_utc(options.since.size() == 10 ? options.since + " 00:00:00" : options.since);
+    if (!duration && !instant) {
+      throw Error(ExitCode::usage, "cannot read the time '" + options.since + "'",
+                  "give a duration such as 7d or 12h, or a UTC time such as 2026-01-31 or 2026-01-31T12:00:00Z");
+    }
+    filter.since = instant ? *instant : util::now() - *duration;
+  }
+  const auto runs = db::list_runs(connection, filter);
+  if (options.json) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const RunRecord& run : runs) {
+      nlohmann::json entry = to_json(run);
+      entry["metrics"] = nlohmann::json::object();
+      for (const MetricRecord& metric : db::metrics_of(connection, run.id)) {
+        entry["metrics"][metric.name] = metric.value ? nlohmann::json(*metric.value) : nlohmann::json(nullptr);
+      }
+      list.push_back(std::move(entry));
+    }
+    print_json({{"runs", std::move(list)}});
+  } else if (options.ids) {
+    for (const RunRecord& run : runs) std::printf("%s\n", run.id.c_str());
+  } else if (runs.empty()) {
+    const bool filtered = !options.pipeline.empty() || filter.state || filter.since;
+    std::fprintf(stderr, "%s\n", filtered ? "no runs fit; `mlops runs` lists all" : "there are no runs yet; start one: mlops run FILE");
+  } else {
+    print(runs, open.workspace, connection);
+    if (filter.limit > 0 && static_cast<int>(runs.size()) == filter.limit && is_terminal(stdout)) {
+      std::printf("%s\n", style_of(stdout).dim("the newest " + std::to_string(filter.limit) + "; more with --limit N or --all").c_str());
+    }
+  }
+}
+
+}  // namespace
+
+void set_up_runs(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  app.add_option("-p,--pipeline", options->pipeline, "only runs of this pipeline")->type_name("NAME");
+  app.add_option("--state", options->state, "only runs in this state: running, succeeded, failed, cancelled, interrupted")->type_name("STATE");
+  app.add_option("--since", options->since, "only runs started since, e.g. 7d or 2026-01-31 (UTC)")->type_name("TIME");
+  app.add_option("--limit", options->limit, "how many, newest first (default 20)")->type_name("N")->check(CLI::Range(1, 100'000'000));
+  app.add_flag("--all", options->all, "no limit");
+  app.add_flag("--ids", options->ids, "print only the ids, one a line");
+  app.add_flag("--json", options->json, "print JSON");
+  app.footer("Examples:\n"
+             "  mlops runs\n"
+             "  mlops runs --pipeline churn --state failed --since 7d\n"
+             "  mlops runs --json | jq '.runs[0].metrics'");
+  app.callback([options, &context] { list(*options, context); });
+}
+
+}  // namespace mlops::cli

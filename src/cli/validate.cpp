@@ -1,0 +1,67 @@
+#include <cstdio>
+
+#include <mlops/pipeline.hpp>
+
+#include "cli/context.hpp"
+#include "cli/output.hpp"
+
+namespace mlops::cli {
+
+namespace {
+
+struct Options {
+  std::vector<std::string> files;
+  std::vector<std::string> overrides;
+  bool json = false;
+};
+
+nlohmann::json to_json(const std::vector<Diagnostic>& problems) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Diagnostic& d : problems) {
+    list.push_back({{"file", d.file}, {"line", d.at.line}, {"column", d.at.column}, {"message", d.message}, {"hint", d.hint}});
+  }
+  return list;
+}
+
+void validate(const Options& options, Context& context) {
+  nlohmann::json files = nlohmann::json::array();
+  std::vector<Diagnostic> all;
+  for (const std::string& file : options.files) {
+    nlohmann::json entry = {{"file", file}, {"valid", true}, {"problems", nlohmann::json::array()}};
+    try {
+      const Pipeline pipeline = load_pipeline(file, {.overrides = options.overrides});
+      entry["name"] = pipeline.name;
+      entry["steps"] = pipeline.steps.size();
+      if (!options.json) {
+        std::printf("%s: ok (%s, %zu step%s)\n", file.c_str(), pipeline.name.c_str(), pipeline.steps.size(),
+                    pipeline.steps.size() == 1 ? "" : "s");
+      }
+    } catch (const BadFile& bad) {
+      entry["valid"] = false;
+      entry["problems"] = to_json(bad.problems());
+      all.insert(all.end(), bad.problems().begin(), bad.problems().end());
+    }
+    files.push_back(std::move(entry));
+  }
+  if (options.json) print_json({{"valid", all.empty()}, {"files", std::move(files)}});
+  if (all.empty()) return;
+  context.exit_code = static_cast<int>(ExitCode::usage);
+  if (!options.json) {
+    std::fflush(stdout);
+    print_diagnostics(all);
+  }
+}
+
+}  // namespace
+
+void set_up_validate(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  app.add_option("FILE", options->files, "pipeline files")->required();
+  app.add_option("-s,--set", options->overrides, "set a param, as for run")->type_name("KEY=VALUE")->take_all()->expected(1);
+  app.add_flag("--json", options->json, "print JSON");
+  app.footer("Exits with 2 if there is a problem.\n"
+             "Examples:\n  mlops validate pipeline.yaml\n  mlops validate pipelines/*/pipeline.yaml --json");
+  app.callback([options, &context] { validate(*options, context); });
+}
+
+}  // namespace mlops::cli

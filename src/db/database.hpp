@@ -1,0 +1,61 @@
+// The workspace's database: how it is opened, migrated and written to.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "db/sqlite.hpp"
+#include "util/fd.hpp"
+
+namespace mlops::db {
+
+/// How much a commit must survive: `normal` the end of the process, `full` the loss of power.
+enum class Durability { normal, full };
+
+/// One write connection. Not thread-safe, not to be carried across fork().
+class Database {
+ public:
+  /// Opens `path`, creates and migrates it as needed. Throws SqliteError, or Error(io) when the database is of a
+  /// newer version of mlops.
+  static Database open(const std::string& path);
+
+  /// For commands that only look. Works in a directory that cannot be written to; then what other processes
+  /// wrote last may be missing, and `stale()` says so. Migrates nothing.
+  static Database open_to_read(const std::string& path);
+
+  Connection& connection() { return connection_; }
+  bool writable() const { return writable_; }
+  bool stale() const { return stale_; }
+
+ private:
+  friend class Transaction;
+  Database(Connection connection, util::Fd lock, bool writable, bool stale)
+      : connection_(std::move(connection)), lock_(std::move(lock)), writable_(writable), stale_(stale) {}
+
+  Connection connection_;
+  // SQLite before 3.51.3 can corrupt a write-ahead log that two connections write or checkpoint at the same
+  // moment, so there every write transaction and checkpoint happens under this file's lock.
+  util::Fd lock_;
+  bool writable_;
+  bool stale_;
+  Durability durability_ = Durability::normal;
+};
+
+/// A write transaction: begins immediately, is rolled back unless committed.
+class Transaction {
+ public:
+  explicit Transaction(Database& database, Durability durability = Durability::normal);
+  ~Transaction();
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  void commit();
+
+ private:
+  Database& database_;
+  bool open_ = false;
+};
+
+/// The version of the schema that this program writes.
+int schema_version();
+
+}  // namespace mlops::db

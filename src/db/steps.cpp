@@ -1,0 +1,195 @@
+#include "db/steps.hpp"
+
+#include <map>
+
+#include "util/time.hpp"
+
+namespace mlops::db {
+
+namespace {
+
+std::optional<std::string> time_text(const std::optional<Instant>& instant) {
+  return instant ? std::optional(util::format_utc(*instant)) : std::nullopt;
+}
+
+std::optional<Instant> instant(const Statement& row, int column) {
+  return row.is_null(column) ? std::nullopt : util::parse_utc(row.text(column));
+}
+
+std::optional<int> small(const Statement& row, int column) {
+  return row.is_null(column) ? std::nullopt : std::optional(static_cast<int>(row.integer(column)));
+}
+
+}  // namespace
+
+void insert_step(Connection& db, const std::string& run_id, const StepRecord& s) {
+  db.cached("INSERT INTO steps (run_id, step, name, kind, command, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?)")
+      .bind(run_id, s.step, s.name, s.kind, s.command, to_string(s.state), s.reason)
+      .run();
+}
+
+void update_step(Connection& db, const std::string& run_id, const StepRecord& s) {
+  db.cached(
+        "UPDATE steps SET state = ?3, reason = ?4, attempts = ?5, started_at = ?6, ended_at = ?7 "
+        "WHERE run_id = ?1 AND step = ?2")
+      .bind(run_id, s.step, to_string(s.state), s.reason, s.attempts, time_text(s.started_at), time_text(s.ended_at))
+      .run();
+}
+
+void put_attempt(Connection& db, const std::string& run_id, const AttemptRecord& a) {
+  db.cached("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .bind(run_id, a.step, a.attempt, a.cause, a.exit_code, a.signal, a.pid, util::format_utc(a.started_at),
+            time_text(a.ended_at), a.cpu_user_ms, a.cpu_system_ms, a.max_rss_bytes, a.read_bytes, a.written_bytes,
+            a.log_bytes, a.log_dropped, a.note)
+      .run();
+}
+
+void put_step_output(Connection& db, const std::string& run_id, int step, const std::string& name,
+                     const std::string& value) {
+  db.cached("INSERT OR REPLACE INTO step_outputs VALUES (?, ?, ?, ?)").bind(run_id, step, name, value).run();
+}
+
+void put_artifact(Connection& db, const std::string& run_id, const ArtifactRecord& a) {
+  db.cached("INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+      .bind(run_id, a.step, a.output ? "out" : "in", a.path, a.kind, a.sha256, a.size, a.files)
+      .run();
+}
+
+void put_metrics(Connection& db, const std::string& run_id, int step, const std::vector<MetricPoint>& points) {
+  db.cached("DELETE FROM metrics WHERE run_id = ? AND step = ?").bind(run_id, step).run();
+  db.cached("DELETE FROM metric_latest WHERE run_id = ? AND step = ?").bind(run_id, step).run();
+  std::map<std::string, std::pair<const MetricPoint*, std::int64_t>> latest;
+  std::map<std::pair<std::string, std::int64_t>, std::int64_t> order;
+  Statement& insert = db.cached("INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?)");
+  for (const MetricPoint& point : points) {
+    const std::int64_t seq = order[{point.name, point.at}]++;
+    insert.bind(run_id, step, point.name, point.at, seq, point.value, time_text(point.time)).run();
+    auto& [last, count] = latest[point.name];
+    if (!last || point.at >= last->at) last = &point;
+    ++count;
+  }
+  for (const auto& [name, last] : latest) {
+    db.cached("INSERT OR REPLACE INTO metric_latest VALUES (?, ?, ?, ?, ?)")
+        .bind(run_id, name, step, last.first->value, last.second)
+        .run();
+  }
+}
+
+std::vector<StepRecord> steps_of(Connection& db, const std::string& run_id) {
+  Statement row = db.prepare(
+      "SELECT step, name, kind, command, state, reason, attempts, started_at, ended_at FROM steps WHERE run_id = ? "
+      "ORDER BY step");
+  row.bind(run_id);
+  std::vector<StepRecord> steps;
+  while (row.step()) {
+    StepRecord s;
+    s.step = static_cast<int>(row.integer(0));
+    s.name = row.text(1);
+    s.kind = row.text(2);
+    s.command = row.text(3);
+    s.state = parse_step_state(row.text(4)).value_or(StepState::lost);
+    s.reason = row.text(5);
+    s.attempts = static_cast<int>(row.integer(6));
+    s.started_at = instant(row, 7);
+    s.ended_at = instant(row, 8);
+    steps.push_back(std::move(s));
+  }
+  return steps;
+}
+
+std::vector<AttemptRecord> attempts_of(Connection& db, const std::string& run_id) {
+  Statement row = db.prepare(
+      "SELECT step, attempt, cause, exit_code, signal, pid, started_at, ended_at, cpu_user_ms, cpu_system_ms, "
+      "max_rss_bytes, read_bytes, written_bytes, log_bytes, log_dropped, note FROM attempts WHERE run_id = ? "
+      "ORDER BY step, attempt");
+  row.bind(run_id);
+  std::vector<AttemptRecord> attempts;
+  while (row.step()) {
+    AttemptRecord a;
+    a.step = static_cast<int>(row.integer(0));
+    a.attempt = static_cast<int>(row.integer(1));
+    a.cause = row.text(2);
+    a.exit_code = small(row, 3);
+    a.signal = small(row, 4);
+    a.pid = small(row, 5);
+    a.started_at = instant(row, 6).value_or(Instant{});
+    a.ended_at = instant(row, 7);
+    a.cpu_user_ms = row.maybe_integer(8);
+    a.cpu_system_ms = row.maybe_integer(9);
+    a.max_rss_bytes = row.maybe_integer(10);
+    a.read_bytes = row.maybe_integer(11);
+    a.written_bytes = row.maybe_integer(12);
+    a.log_bytes = static_cast<std::uint64_t>(row.integer(13));
+    a.log_dropped = static_cast<std::uint64_t>(row.integer(14));
+    a.note = row.text(15);
+    attempts.push_back(std::move(a));
+  }
+  return attempts;
+}
+
+std::vector<ArtifactRecord> artifacts_of(Connection& db, const std::string& run_id) {
+  Statement row = db.prepare(
+      "SELECT step, direction, path, kind, sha256, size, files FROM artifacts WHERE run_id = ? "
+      "ORDER BY step, direction, path");
+  row.bind(run_id);
+  std::vector<ArtifactRecord> artifacts;
+  while (row.step()) {
+    ArtifactRecord a;
+    a.step = static_cast<int>(row.integer(0));
+    a.output = row.text(1) == "out";
+    a.path = row.text(2);
+    a.kind = row.text(3);
+    a.sha256 = row.text(4);
+    a.size = static_cast<std::uint64_t>(row.integer(5));
+    a.files = static_cast<std::uint64_t>(row.integer(6));
+    artifacts.push_back(std::move(a));
+  }
+  return artifacts;
+}
+
+std::vector<MetricRecord> metrics_of(Connection& db, const std::string& run_id) {
+  Statement row = db.prepare("SELECT step, name, value, points FROM metric_latest WHERE run_id = ? ORDER BY step, name");
+  row.bind(run_id);
+  std::vector<MetricRecord> metrics;
+  while (row.step()) {
+    metrics.push_back({static_cast<int>(row.integer(0)), row.text(1), row.maybe_real(2), row.integer(3)});
+  }
+  return metrics;
+}
+
+std::vector<MetricRecord> summary_metrics_of(Connection& db, const std::string& run_id, int limit) {
+  Statement& row = db.cached(
+      "SELECT step, name, value, points FROM metric_latest WHERE run_id = ?1 AND points = 1 AND value IS NOT NULL "
+      "AND step = (SELECT m.step FROM metric_latest m JOIN steps s ON s.run_id = m.run_id AND s.step = m.step "
+      "WHERE m.run_id = ?1 AND m.points = 1 AND m.value IS NOT NULL ORDER BY s.kind = 'evaluate' DESC, m.step DESC "
+      "LIMIT 1) ORDER BY name LIKE '%.%', name LIMIT ?2");
+  row.bind(run_id, limit);
+  std::vector<MetricRecord> metrics;
+  while (row.step()) {
+    metrics.push_back({static_cast<int>(row.integer(0)), row.text(1), row.maybe_real(2), row.integer(3)});
+  }
+  row.reset();
+  return metrics;
+}
+
+std::vector<StepOutput> step_outputs_of(Connection& db, const std::string& run_id) {
+  Statement row = db.prepare("SELECT step, name, value FROM step_outputs WHERE run_id = ? ORDER BY step, name");
+  row.bind(run_id);
+  std::vector<StepOutput> outputs;
+  while (row.step()) outputs.push_back({static_cast<int>(row.integer(0)), row.text(1), row.text(2)});
+  return outputs;
+}
+
+std::vector<std::pair<std::string, std::string>> last_outputs(Connection& db, const std::string& pipeline,
+                                                              const std::string& name) {
+  Statement row = db.prepare(
+      "SELECT o.name, o.value FROM (SELECT s.run_id, s.step FROM runs r JOIN steps s ON s.run_id = r.id "
+      "WHERE r.pipeline = ?1 AND s.name = ?2 AND s.state = 'succeeded' ORDER BY r.id DESC LIMIT 1) l "
+      "JOIN step_outputs o ON o.run_id = l.run_id AND o.step = l.step");
+  row.bind(pipeline, name);
+  std::vector<std::pair<std::string, std::string>> outputs;
+  while (row.step()) outputs.emplace_back(row.text(0), row.text(1));
+  return outputs;
+}
+
+}  // namespace mlops::db

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <mlops/records.hpp>
+
+#include "db/database.hpp"
+
+namespace mlops::db {
+
+// Writing: within a Transaction of the caller. All are idempotent: the key is (run, step, attempt).
+void insert_step(Connection& db, const std::string& run_id, const StepRecord& step);
+void update_step(Connection& db, const std::string& run_id, const StepRecord& step);
+void put_attempt(Connection& db, const std::string& run_id, const AttemptRecord& attempt);
+void put_step_output(Connection& db, const std::string& run_id, int step, const std::string& name,
+                     const std::string& value);
+void put_artifact(Connection& db, const std::string& run_id, const ArtifactRecord& artifact);
+/// Replaces all points that the step has in this run.
+void put_metrics(Connection& db, const std::string& run_id, int step, const std::vector<MetricPoint>& points);
+
+// Reading.
+std::vector<StepRecord> steps_of(Connection& db, const std::string& run_id);
+std::vector<AttemptRecord> attempts_of(Connection& db, const std::string& run_id);
+std::vector<ArtifactRecord> artifacts_of(Connection& db, const std::string& run_id);
+std::vector<MetricRecord> metrics_of(Connection& db, const std::string& run_id);
+/// At most `limit` single figures (no curves) of the last evaluate step that has some, else of the last step.
+std::vector<MetricRecord> summary_metrics_of(Connection& db, const std::string& run_id, int limit);
+struct StepOutput {
+  int step = 0;
+  std::string name;
+  std::string value;
+};
+std::vector<StepOutput> step_outputs_of(Connection& db, const std::string& run_id);
+
+/// The outputs of the step called `name` in the newest run of the pipeline in which it succeeded.
+std::vector<std::pair<std::string, std::string>> last_outputs(Connection& db, const std::string& pipeline,
+                                                              const std::string& name);
+
+}  // namespace mlops::db

@@ -1,0 +1,155 @@
+#include "engine/job.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+
+#include "engine/collect.hpp"
+#include "process/capture.hpp"
+#include "util/files.hpp"
+#include "util/strings.hpp"
+#include "workspace/layout.hpp"
+
+namespace mlops::engine {
+
+std::string fill(const Text& text, const OutputValues& values, bool shell) {
+  std::string result;
+  for (const Text::Part& part : text.parts) {
+    if (part.step.empty()) {
+      result += part.literal;
+      continue;
+    }
+    const std::string name = "steps." + part.step + ".outputs." + part.key;
+    const auto step = values.find(part.step);
+    const auto value = step == values.end() ? decltype(step->second.end())() : step->second.find(part.key);
+    if (step == values.end() || value == step->second.end()) {
+      std::vector<std::string> known;
+      if (step != values.end()) {
+        for (const auto& [key, ignored] : step->second) known.push_back(key);
+      }
+      throw Error(ExitCode::usage, "${" + name + "} has no value: step '" + part.step + "' wrote " +
+                                       (known.empty() ? "nothing to MLOPS_OUTPUT" : "only " + util::join(known, ", ")));
+    }
+    result += shell ? util::shell_quote(value->second) : value->second;
+  }
+  return result;
+}
+
+std::string command_text(const Step& step) {
+  std::vector<std::string> words;
+  for (const Text& argument : step.command.argv) {
+    std::string word;
+    for (const Text::Part& part : argument.parts) {
+      word += part.step.empty() ? part.literal : "${steps." + part.step + ".outputs." + part.key + "}";
+    }
+    words.push_back(step.command.shell || !argument.is_literal() ? word : util::shell_quote(word));
+  }
+  return util::join(words, " ");
+}
+
+process::StartRequest make_request(const Pipeline& pipeline, int index, int attempt,
+                                   const std::vector<std::string>& gpus, const JobContext& context,
+                                   const OutputValues& values) {
+  const Step& step = pipeline.steps[static_cast<std::size_t>(index)];
+  process::StartRequest r;
+  r.key = {index, attempt};
+  r.name = step.name;
+  r.directory = step_directory(pipeline, step);
+  if (step.command.shell) {
+    // -e: a script stops at its first failing command instead of going on with half of its work.
+    r.argv = {"/bin/sh", "-e", "-c", fill(step.command.argv[0], values, true)};
+  } else {
+    for (const Text& argument : step.command.argv) r.argv.push_back(fill(argument, values, false));
+  }
+  r.inherit_env = pipeline.inherit_env;
+  std::map<std::string, std::string> env;
+  if (!pipeline.inherit_env) {
+    for (const char* name : {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"}) {
+      if (const char* value = std::getenv(name)) env[name] = value;
+    }
+  }
+  for (const auto& [name, value] : pipeline.env) env[name] = value;
+  for (const auto& [name, value] : step.env) env[name] = fill(value, values, false);
+  // A declared secret reaches only the steps that name it, also when it lies in our own environment.
+  for (const Secret& secret : pipeline.secrets) {
+    const bool named = std::find(step.secrets.begin(), step.secrets.end(), secret.name) != step.secrets.end();
+    if (named) {
+      env[secret.name] = context.secrets.at(secret.name);
+    } else {
+      r.unset_env.push_back(secret.name);
+    }
+    if (secret.source == Secret::Source::env && secret.from[0] != secret.name) r.unset_env.push_back(secret.from[0]);
+  }
+  if (step.resources.gpus > 0) env["CUDA_VISIBLE_DEVICES"] = util::join(gpus, ",");
+  env["MLOPS_RUN_ID"] = context.run_id;
+  env["MLOPS_PIPELINE"] = pipeline.name;
+  env["MLOPS_STEP"] = step.name;
+  env["MLOPS_ATTEMPT"] = std::to_string(attempt);
+  env["MLOPS_WORKSPACE"] = context.workspace_root;
+  env["MLOPS_RUN_DIR"] = context.run_directory;
+  env["MLOPS_PARAMS"] = layout::in(context.run_directory, layout::params);
+  env["MLOPS_METRICS"] = layout::metrics_file(context.run_directory, step.name, attempt);
+  env["MLOPS_OUTPUT"] = layout::output_file(context.run_directory, step.name, attempt);
+  if (!step.vars.is_null()) env["MLOPS_MATRIX"] = step.vars.dump(-1, ' ', false, Json::error_handler_t::replace);
+  for (const auto& [name, value] : env) r.env.push_back(name + "=" + value);
+  r.timeout_ms = step.timeout.count();
+  r.no_output_ms = step.no_output_timeout.count();
+  r.grace_ms = step.grace.count();
+  r.leave_running = step.leave_running;
+  return r;
+}
+
+std::string path_of(const Pipeline& pipeline, const process::StartRequest& request) {
+  for (const std::string& entry : request.env) {
+    if (entry.starts_with("PATH=")) return entry.substr(5);
+  }
+  const char* path = std::getenv("PATH");
+  return pipeline.inherit_env && path ? path : "/usr/local/bin:/usr/bin:/bin";
+}
+
+std::map<std::string, std::string> resolve_secrets(const Pipeline& pipeline, const std::vector<char>& selected) {
+  std::set<std::string> wanted;
+  for (std::size_t i = 0; i < pipeline.steps.size(); ++i) {
+    if (selected[i]) wanted.insert(pipeline.steps[i].secrets.begin(), pipeline.steps[i].secrets.end());
+  }
+  std::map<std::string, std::string> values;
+  for (const Secret& secret : pipeline.secrets) {
+    if (!wanted.contains(secret.name)) continue;
+    const std::string what = "cannot get secret '" + secret.name + "'";
+    std::string value;
+    switch (secret.source) {
+      case Secret::Source::env: {
+        const char* text = std::getenv(secret.from[0].c_str());
+        if (!text) {
+          throw Error(ExitCode::usage, what + ": the environment variable " + secret.from[0] + " is not set",
+                      "set it, or let the secret come from a file or a command (see docs/pipeline-file.md)");
+        }
+        value = text;
+        break;
+      }
+      case Secret::Source::file: {
+        const auto text = util::read_file_if_exists(step_path(pipeline.directory, secret.from[0]));
+        if (!text) throw Error(ExitCode::usage, what + ": there is no file '" + secret.from[0] + "'");
+        value = *text;
+        break;
+      }
+      case Secret::Source::command: {
+        process::Captured got = process::capture(secret.from, pipeline.directory, 30'000);
+        if (got.code != 0) {
+          throw Error(ExitCode::usage, what + ": '" + secret.from[0] + "' " +
+                                           (got.error.empty() ? "ended with exit code " + std::to_string(got.code) : got.error));
+        }
+        value = std::move(got.out);
+        break;
+      }
+    }
+    if (secret.source != Secret::Source::env) {
+      while (!value.empty() && (value.back() == '\n' || value.back() == '\r')) value.pop_back();
+    }
+    if (value.find('\0') != value.npos) throw Error(ExitCode::usage, what + ": it holds a NUL byte");
+    values[secret.name] = std::move(value);
+  }
+  return values;
+}
+
+}  // namespace mlops::engine

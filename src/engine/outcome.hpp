@@ -1,0 +1,33 @@
+// What an exit record means, in words and for the machine.
+#pragma once
+
+#include <string>
+
+#include <mlops/pipeline.hpp>
+#include <mlops/records.hpp>
+
+#include "engine/machine.hpp"
+#include "process/attempt.hpp"
+
+namespace mlops::engine {
+
+/// What the words need besides the record.
+struct OutcomeContext {
+  const Step* step = nullptr;
+  std::string directory;   ///< where the step ran
+  std::string path;        ///< its PATH
+  bool memory_kill = false;  ///< the kernel killed something for lack of memory while it ran
+};
+
+AttemptOutcome outcome_of(const process::ExitRecord& record, const OutcomeContext& context);
+
+/// The row of the attempt; `note` tells what the cause alone does not.
+AttemptRecord record_of(const process::ExitRecord& record);
+
+/// Ends what is left of an attempt whose keeper died: nobody would ever learn how it ends.
+void end_lost_processes(const std::string& run_id, const std::string& step, int attempt);
+
+/// "SIGKILL" for 9.
+std::string signal_name(int signal);
+
+}  // namespace mlops::engine

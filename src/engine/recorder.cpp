@@ -1,0 +1,69 @@
+#include "engine/recorder.hpp"
+
+#include <algorithm>
+
+#include "db/steps.hpp"
+#include "util/time.hpp"
+
+namespace mlops::engine {
+
+namespace {
+constexpr std::int64_t batch_ms = 50;
+constexpr std::int64_t retry_ms = 1'000;
+}  // namespace
+
+void Recorder::put(const StepRecord& step) {
+  steps_.insert_or_assign(step.step, step);
+  if (due_ms_ < 0) due_ms_ = util::monotonic_ms() + batch_ms;
+}
+
+void Recorder::put(const AttemptRecord& attempt) {
+  attempts_.insert_or_assign({attempt.step, attempt.attempt}, attempt);
+  if (due_ms_ < 0) due_ms_ = util::monotonic_ms() + batch_ms;
+}
+
+void Recorder::put(Collection collection) {
+  if (collection.outputs.empty() && collection.metrics.empty() && collection.artifacts.empty()) return;
+  collections_.push_back(std::move(collection));
+  if (due_ms_ < 0) due_ms_ = util::monotonic_ms() + batch_ms;
+}
+
+int Recorder::due_in_ms() const {
+  if (due_ms_ < 0) return -1;
+  return static_cast<int>(std::clamp<std::int64_t>(due_ms_ - util::monotonic_ms(), 0, batch_ms + retry_ms));
+}
+
+void Recorder::flush_if_due() {
+  if (due_ms_ < 0 || util::monotonic_ms() < due_ms_) return;
+  try {
+    flush();
+  } catch (const std::exception& error) {
+    problem_ = error.what();
+    due_ms_ = util::monotonic_ms() + retry_ms;
+  }
+}
+
+void Recorder::flush() {
+  if (due_ms_ < 0) return;
+  write();
+  steps_.clear();
+  attempts_.clear();
+  collections_.clear();
+  due_ms_ = -1;
+  problem_.clear();
+}
+
+void Recorder::write() {
+  db::Transaction transaction(database_);
+  db::Connection& connection = database_.connection();
+  for (const auto& [key, attempt] : attempts_) db::put_attempt(connection, run_id_, attempt);
+  for (const Collection& c : collections_) {
+    for (const auto& [name, value] : c.outputs) db::put_step_output(connection, run_id_, c.step, name, value);
+    for (const ArtifactRecord& artifact : c.artifacts) db::put_artifact(connection, run_id_, artifact);
+    if (!c.metrics.empty()) db::put_metrics(connection, run_id_, c.step, c.metrics);
+  }
+  for (const auto& [index, step] : steps_) db::update_step(connection, run_id_, step);
+  transaction.commit();
+}
+
+}  // namespace mlops::engine

@@ -1,0 +1,46 @@
+// Writes a run's progress to the database in small batches: what is lost with this process is in the
+// keeper's journal.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <mlops/records.hpp>
+
+#include "db/database.hpp"
+#include "engine/collect.hpp"
+#include "process/attempt.hpp"
+
+namespace mlops::engine {
+
+class Recorder {
+ public:
+  Recorder(db::Database& database, std::string run_id) : database_(database), run_id_(std::move(run_id)) {}
+
+  void put(const StepRecord& step);
+  void put(const AttemptRecord& attempt);
+  void put(Collection collection);
+
+  /// Milliseconds until flush() is due; -1: nothing waits.
+  int due_in_ms() const;
+  /// Writes what is due. A database that cannot be written to now keeps everything in memory for a later try,
+  /// and `problem()` says why.
+  void flush_if_due();
+  /// Writes everything; throws when that is not possible.
+  void flush();
+  const std::string& problem() const { return problem_; }
+
+ private:
+  void write();
+
+  db::Database& database_;
+  std::string run_id_;
+  std::map<int, StepRecord> steps_;
+  std::map<process::AttemptKey, AttemptRecord> attempts_;
+  std::vector<Collection> collections_;
+  std::int64_t due_ms_ = -1;
+  std::string problem_;
+};
+
+}  // namespace mlops::engine

@@ -1,0 +1,43 @@
+// Telling the truth about runs whose runner died: the keeper's journal knows how their attempts ended.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <mlops/pipeline.hpp>
+#include <mlops/run.hpp>
+#include <mlops/workspace.hpp>
+
+#include "db/database.hpp"
+
+namespace mlops::engine {
+
+/// Who works on a run, by the kernel's word.
+enum class Liveness {
+  running,   ///< its runner lives
+  orphaned,  ///< the runner is gone, the keeper still has steps
+  dead,      ///< neither
+};
+Liveness liveness(const Workspace& workspace, const std::string& run_id);
+
+/// A run's definition as frozen when it started.
+struct FrozenRun {
+  Pipeline pipeline;
+  RunSettings settings;
+};
+FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id);
+
+/// Waits until the keeper of a run has ended, without a limit.
+void wait_for_keeper(const std::string& run_directory, const std::function<void(const std::string&)>& on_wait);
+
+/// If the run counts as running but nobody works on it: brings its attempts and steps up to what really
+/// happened, and ends it as succeeded, failed or interrupted. The caller holds its runner lock or does not
+/// care for a race with a resume. Idempotent.
+void recover_run(const Workspace& workspace, db::Database& database, const std::string& run_id);
+
+/// recover_run() for every run that needs it. Cheap when there is none; returns the ids. Does nothing in a
+/// read-only workspace.
+std::vector<std::string> recover_all(const Workspace& workspace, db::Database& database);
+
+}  // namespace mlops::engine

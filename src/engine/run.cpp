@@ -1,0 +1,241 @@
+#include <mlops/run.hpp>
+
+#include <mlops/version.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "db/runs.hpp"
+#include "db/steps.hpp"
+#include "engine/recovery.hpp"
+#include "engine/runner.hpp"
+#include "process/identity.hpp"
+#include "process/lock_file.hpp"
+#include "util/digest.hpp"
+#include "util/files.hpp"
+#include "util/id.hpp"
+#include "util/strings.hpp"
+#include "util/time.hpp"
+#include "workspace/environment.hpp"
+#include "workspace/layout.hpp"
+
+namespace mlops {
+
+namespace {
+
+using engine::Entry;
+
+// {"train": {"lr": 0.1}} -> [("train.lr", "0.1")]
+void flatten(const Json& node, const std::string& name, std::vector<std::pair<std::string, std::string>>& out) {
+  if (node.is_object() && !node.empty()) {
+    for (const auto& [key, child] : node.items()) flatten(child, name.empty() ? key : name + "." + key, out);
+  } else if (!name.empty()) {
+    out.emplace_back(name, node.dump(-1, ' ', false, Json::error_handler_t::replace));
+  }
+}
+
+Json settings_json(const Pipeline& pipeline, const RunSettings& settings, int jobs) {
+  return {{"file", util::absolute_path(pipeline.file)},
+          {"overrides", pipeline.overrides},
+          {"selection",
+           {{"only", settings.selection.only},
+            {"from", settings.selection.from},
+            {"until", settings.selection.until},
+            {"skip", settings.selection.skip}}},
+          {"jobs", jobs},
+          {"keep_going", settings.keep_going}};
+}
+
+// What the selected steps ask of this machine must be possible before any of them runs.
+void check_resources(const Pipeline& pipeline, const Plan& plan) {
+  engine::Capacity capacity = engine::machine_capacity();
+  capacity.pools = pipeline.pools;
+  for (const PlannedStep& planned : plan.steps) {
+    const Step& step = pipeline.steps[static_cast<std::size_t>(planned.step)];
+    if (!planned.selected) continue;
+    const std::string why = engine::impossible(step.resources, capacity);
+    if (!why.empty()) {
+      throw Error(ExitCode::usage, "step '" + step.name + "' can never start here: it " + why,
+                  "lower its `resources:`, or leave it out with --skip " + step.name);
+    }
+  }
+}
+
+std::vector<char> selected_steps(const Plan& plan) {
+  std::vector<char> selected(plan.steps.size());
+  for (const PlannedStep& planned : plan.steps) selected[static_cast<std::size_t>(planned.step)] = planned.selected;
+  return selected;
+}
+
+// Values that selected steps read from steps which are left out: those of their last success.
+void add_earlier_outputs(engine::OutputValues& outputs, db::Connection& connection, const Pipeline& pipeline,
+                         const Plan& plan) {
+  std::set<std::string> read;
+  for (const PlannedStep& planned : plan.steps) {
+    if (!planned.selected) continue;
+    const Step& step = pipeline.steps[static_cast<std::size_t>(planned.step)];
+    const auto scan = [&](const Text& text) {
+      for (const Text::Part& part : text.parts) {
+        if (!part.step.empty()) read.insert(part.step);
+      }
+    };
+    for (const Text& argument : step.command.argv) scan(argument);
+    for (const auto& [name, text] : step.env) scan(text);
+  }
+  for (const PlannedStep& planned : plan.steps) {
+    const Step& step = pipeline.steps[static_cast<std::size_t>(planned.step)];
+    if (planned.selected || !read.contains(step.name)) continue;
+    for (auto& [name, value] : db::last_outputs(connection, pipeline.name, step.name)) {
+      outputs[step.name].try_emplace(name, std::move(value));
+    }
+  }
+}
+
+// The run's directory with its frozen definition; everything a later resume needs.
+void prepare_directory(const std::string& directory, const Pipeline& pipeline, const Json& settings) {
+  util::make_directories(directory + "/" + layout::logs);
+  util::make_directories(directory + "/" + layout::files);
+  util::write_file(layout::in(directory, layout::definition), pipeline.source);
+  util::write_file(layout::in(directory, layout::settings), settings.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  util::write_file(layout::in(directory, layout::params),
+                   pipeline.params.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace
+
+RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const Graph& graph, const Plan& plan,
+                   const RunSettings& settings, process::KeeperProcess keeper,
+                   const std::vector<RunObserver*>& observers) {
+  check_resources(pipeline, plan);
+  auto secrets = engine::resolve_secrets(pipeline, selected_steps(plan));
+  workspace.check_owner();
+  db::Database database = db::Database::open(workspace.database_path());
+  const int jobs = settings.jobs > 0 ? settings.jobs : engine::machine_capacity().jobs;
+
+  RunRecord run;
+  run.id = util::new_id();
+  const std::string directory = workspace.run_directory(run.id);
+  prepare_directory(directory, pipeline, settings_json(pipeline, settings, jobs));
+  const auto lock = process::LockFile::try_lock(layout::in(directory, layout::runner_lock));
+  if (!lock) throw Error(ExitCode::busy, "run " + run.id + " is locked by another process");
+
+  run.pipeline = pipeline.name;
+  run.file = workspace.relative(pipeline.file);
+  run.definition = util::sha256(pipeline.source);
+  run.created_at = util::now();
+  run.steps = static_cast<int>(pipeline.steps.size());
+  run.jobs = jobs;
+  run.host = workspace::host_name();
+  run.user = workspace::user_name();
+  run.command_line = util::to_utf8(settings.command_line);
+  run.mlops_version = version();
+  run.runner_pid = ::getpid();
+  run.boot_id = process::boot_id();
+
+  engine::RunParts parts{.workspace = workspace, .database = database, .pipeline = pipeline, .graph = graph, .plan = plan,
+                         .id = run.id, .run_directory = directory, .entries = {}, .records = {}, .outputs = {},
+                         .secrets = std::move(secrets), .usual_ms = {}, .jobs = jobs,
+                         .keep_going = settings.keep_going, .resumed = false};
+  parts.entries.resize(pipeline.steps.size());
+  parts.records.resize(pipeline.steps.size());
+  for (const PlannedStep& planned : plan.steps) {
+    const auto i = static_cast<std::size_t>(planned.step);
+    if (!planned.selected) parts.entries[i] = {Entry::Kind::leave_out, 0, planned.reason, {}};
+    const Step& step = pipeline.steps[i];
+    parts.records[i].step = planned.step;
+    parts.records[i].name = step.name;
+    parts.records[i].kind = step.kind;
+  }
+  {
+    std::vector<std::pair<std::string, std::string>> params;
+    flatten(pipeline.params, "", params);
+    db::Transaction transaction(database);
+    db::Connection& connection = database.connection();
+    db::insert_run(connection, run, pipeline.source, params, workspace::environment_names());
+    for (std::size_t i = 0; i < parts.records.size(); ++i) {
+      StepRecord record = parts.records[i];
+      record.command = engine::command_text(pipeline.steps[i]);
+      db::insert_step(connection, run.id, record);
+    }
+    transaction.commit();
+  }
+  parts.usual_ms = db::usual_durations_ms(database.connection(), pipeline.name);
+  add_earlier_outputs(parts.outputs, database.connection(), pipeline, plan);
+  return engine::Runner(std::move(parts), std::move(keeper), observers).run();
+}
+
+RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs, process::KeeperProcess keeper,
+                     const std::vector<RunObserver*>& observers,
+                     const std::function<void(const std::string&)>& on_wait) {
+  workspace.check_owner();
+  const std::string directory = workspace.run_directory(id);
+  auto lock = process::LockFile::try_lock(layout::in(directory, layout::runner_lock));
+  if (!lock) {
+    throw Error(ExitCode::busy, "run " + id + " is still running", "follow it with `mlops logs " + id + " --follow`, or end it with `mlops cancel " + id + "`");
+  }
+  engine::wait_for_keeper(directory, on_wait);
+
+  db::Database database = db::Database::open(workspace.database_path());
+  engine::recover_run(workspace, database, id);
+  const std::optional<RunRecord> run = db::find_run(database.connection(), id);
+  if (!run) throw Error(ExitCode::usage, "there is no run " + id);
+  if (run->state == RunState::succeeded) {
+    throw Error(ExitCode::usage, "run " + id + " has succeeded: nothing is left to resume", "start a new run: mlops run " + run->file);
+  }
+  const engine::FrozenRun frozen = engine::load_frozen(workspace, id);
+  const Graph graph = make_graph(frozen.pipeline);
+  const Plan plan = make_plan(frozen.pipeline, graph, frozen.settings.selection);
+  check_resources(frozen.pipeline, plan);
+  auto secrets = engine::resolve_secrets(frozen.pipeline, selected_steps(plan));
+  if (jobs <= 0) jobs = frozen.settings.jobs;
+
+  engine::RunParts parts{.workspace = workspace, .database = database, .pipeline = frozen.pipeline, .graph = graph,
+                         .plan = plan, .id = id, .run_directory = directory, .entries = {}, .records = {}, .outputs = {},
+                         .secrets = std::move(secrets), .usual_ms = {}, .jobs = jobs,
+                         .keep_going = frozen.settings.keep_going, .resumed = true};
+  parts.records = db::steps_of(database.connection(), id);
+  parts.entries.resize(frozen.pipeline.steps.size());
+  if (parts.records.size() != parts.entries.size()) {
+    throw Error(ExitCode::io, "cannot resume run " + id + ": the database and the frozen definition do not agree");
+  }
+  for (const PlannedStep& planned : plan.steps) {
+    const auto i = static_cast<std::size_t>(planned.step);
+    StepRecord& record = parts.records[i];
+    Entry& entry = parts.entries[i];
+    entry.attempts = record.attempts;
+    const Step& step = frozen.pipeline.steps[i];
+    const bool done = record.state == StepState::succeeded ||
+                      (record.state == StepState::failed && step.continue_on_failure);
+    // Clean-up belongs to each part of a run: it runs again.
+    if (done && !step.always) {
+      entry.kind = Entry::Kind::done;
+      entry.state = record.state;
+    } else if (!planned.selected) {
+      entry = {Entry::Kind::leave_out, record.attempts, planned.reason, {}};
+    } else {
+      record.state = StepState::pending;
+      record.reason.clear();
+      record.started_at.reset();
+      record.ended_at.reset();
+    }
+  }
+  for (const db::StepOutput& output : db::step_outputs_of(database.connection(), id)) {
+    parts.outputs[parts.records[static_cast<std::size_t>(output.step)].name][output.name] = output.value;
+  }
+  {
+    db::Transaction transaction(database);
+    db::reopen_run(database.connection(), id, ::getpid(), process::boot_id(), jobs);
+    for (const StepRecord& record : parts.records) {
+      if (record.state == StepState::pending) db::update_step(database.connection(), id, record);
+    }
+    transaction.commit();
+  }
+  parts.usual_ms = db::usual_durations_ms(database.connection(), frozen.pipeline.name);
+  add_earlier_outputs(parts.outputs, database.connection(), frozen.pipeline, plan);
+  return engine::Runner(std::move(parts), std::move(keeper), observers).run();
+}
+
+}  // namespace mlops

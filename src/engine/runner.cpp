@@ -1,0 +1,502 @@
+#include "engine/runner.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "db/runs.hpp"
+#include "engine/outcome.hpp"
+#include "process/process_tree.hpp"
+#include "process/step_log.hpp"
+#include "util/files.hpp"
+#include "util/log.hpp"
+#include "util/strings.hpp"
+#include "util/time.hpp"
+#include "workspace/layout.hpp"
+
+namespace mlops::engine {
+
+namespace {
+
+// How often the kernel has killed for lack of memory since boot.
+std::uint64_t memory_kills() {
+  const std::string text = util::read_file_if_exists("/proc/vmstat").value_or("");
+  const std::size_t at = text.find("oom_kill ");
+  return at == text.npos ? 0 : std::strtoull(text.c_str() + at + 9, nullptr, 10);
+}
+
+std::uint64_t seed_of(const std::string& id) {
+  std::uint64_t seed = 1469598103934665603u;  // FNV-1a
+  for (const char c : id) seed = (seed ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return seed;
+}
+
+Capacity capacity_for(const Pipeline& pipeline, int jobs) {
+  Capacity capacity = machine_capacity();
+  capacity.jobs = jobs;
+  capacity.pools = pipeline.pools;
+  return capacity;
+}
+
+constexpr int handled_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP};
+
+}  // namespace
+
+Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObserver*> observers)
+    : parts_(std::move(parts)),
+      observers_(std::move(observers)),
+      jobs_{parts_.id, parts_.run_directory, parts_.workspace.root(), parts_.secrets},
+      machine_(parts_.pipeline, parts_.graph, parts_.entries,
+               {capacity_for(parts_.pipeline, parts_.jobs), parts_.keep_going, seed_of(parts_.id)}),
+      recorder_(parts_.database, parts_.id),
+      collector_(parts_.pipeline, parts_.workspace) {
+  for (std::size_t i = 0; i < parts_.pipeline.steps.size(); ++i) {
+    const Step& s = parts_.pipeline.steps[i];
+    names_.add(s.name, s.base);
+    index_of_[s.name] = static_cast<int>(i);
+  }
+  // Before any thread, so that all inherit the mask.
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int signal : handled_signals) ::sigaddset(&set, signal);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  poll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  if (!signals_ || !poll_) throw_errno("cannot set up the run", errno);
+  executor_.emplace(std::move(keeper), process::KeeperPlace{parts_.run_directory, parts_.id});
+  int number = 0;
+  for (const int fd : {executor_->fd(), signals_.get(), collector_.fd()}) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u32 = static_cast<std::uint32_t>(number++);
+    if (::epoll_ctl(poll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl", errno);
+  }
+}
+
+Runner::~Runner() {
+  if (git_.joinable()) git_.join();
+}
+
+RunResult Runner::run() {
+  started_ms_ = util::monotonic_ms();
+  memory_kills_ = memory_kills();
+  if (!parts_.resumed) git_ = std::thread([this] { git_state_ = workspace::git_state(parts_.pipeline.directory); });
+  const auto left = std::count_if(parts_.entries.begin(), parts_.entries.end(),
+                                  [](const Entry& entry) { return entry.kind == Entry::Kind::run; });
+  const RunView view{parts_.pipeline,         parts_.plan,    parts_.id,      parts_.run_directory, parts_.jobs,
+                     static_cast<int>(left), parts_.resumed, parts_.usual_ms};
+  for (RunObserver* observer : observers_) {
+    observer->run_began(view);
+    wants_output_ = wants_output_ || observer->wants_output();
+    if (observer->tick_interval_ms() > 0) next_tick_ms_ = started_ms_;
+  }
+  machine_.begin();
+  perform_actions();
+  while (!machine_.finished()) {
+    wait();
+    perform_actions();
+    recorder_.flush_if_due();
+    if (!recorder_.problem().empty() && !told_of_problem_) {
+      told_of_problem_ = true;
+      note("cannot record the run for now: " + recorder_.problem() + "; trying again every second");
+    }
+  }
+  return conclude();
+}
+
+void Runner::wait() {
+  const std::int64_t now = util::monotonic_ms();
+  std::int64_t until = std::min(machine_.next_tick_ms(), next_tick_ms_);
+  if (const int due = recorder_.due_in_ms(); due >= 0) until = std::min(until, now + due);
+  int timeout = until == INT64_MAX ? -1 : static_cast<int>(std::clamp<std::int64_t>(until - now, 0, 1'000'000));
+  if (more_output_) timeout = 0;
+  epoll_event events[8];
+  const int n = ::epoll_wait(poll_.get(), events, 8, timeout);
+  if (n < 0 && errno != EINTR) throw_errno("epoll_wait", errno);
+  for (int i = 0; i < n; ++i) {
+    switch (events[i].data.u32) {
+      case 0: take_keeper_events(); break;
+      case 1: take_signals(); break;
+      default: take_collections(); break;
+    }
+  }
+  if (more_output_) read_outputs();
+  machine_.tick(util::monotonic_ms());
+  tick_observers();
+}
+
+void Runner::tick_observers() {
+  const std::int64_t now = util::monotonic_ms();
+  if (now < next_tick_ms_) return;
+  next_tick_ms_ = INT64_MAX;
+  for (RunObserver* observer : observers_) {
+    if (observer->tick_interval_ms() <= 0) continue;
+    observer->tick();
+    next_tick_ms_ = std::min(next_tick_ms_, now + observer->tick_interval_ms());
+  }
+}
+
+// --- Actions ----------------------------------------------------------------------------------------
+
+void Runner::perform_actions() {
+  // Performing one may bring forth others.
+  for (auto actions = machine_.take_actions(); !actions.empty(); actions = machine_.take_actions()) {
+    for (const Action& action : actions) {
+      std::visit([this](const auto& a) { perform(a); }, action);
+    }
+  }
+}
+
+Json Runner::value_of(const Step& asking, const params::ConditionName& name) const {
+  using Root = params::ConditionName::Root;
+  const auto it = index_of_.find(name.step);
+  const int index = it == index_of_.end() ? -1 : it->second;
+  switch (name.root) {
+    case Root::params:
+    case Root::matrix:
+    case Root::item:
+    case Root::key:
+    case Root::env: return params::static_value(name, parts_.pipeline.params, asking.vars);
+    case Root::state: return index < 0 ? Json(nullptr) : Json(to_string(machine_.state(index)));
+    case Root::exit_code: {
+      if (index < 0) return nullptr;
+      const AttemptOutcome& outcome = machine_.last_outcome(index);
+      const bool exited = outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::succeeded;
+      return exited ? Json(outcome.code) : Json(nullptr);
+    }
+    case Root::output: {
+      const auto values = parts_.outputs.find(name.step);
+      if (values == parts_.outputs.end()) return nullptr;
+      const auto value = values->second.find(name.path);
+      return value == values->second.end() ? Json(nullptr) : Json(value->second);
+    }
+    case Root::metric: {
+      Json latest = nullptr;
+      if (const auto points = metrics_.find(index); points != metrics_.end()) {
+        for (const MetricPoint& point : points->second) {
+          if (point.name == name.path && point.value) latest = *point.value;
+        }
+      }
+      return latest;
+    }
+  }
+  return nullptr;
+}
+
+void Runner::perform(const Evaluate& action) {
+  const Step& s = step(action.step);
+  try {
+    std::vector<params::ConditionProblem> problems;
+    const params::Condition condition =
+        params::parse_condition(s.when, {&parts_.pipeline.params, &s.vars, &names_}, problems);
+    if (!problems.empty()) throw Error(ExitCode::usage, problems[0].message, problems[0].hint);
+    const params::Verdict verdict =
+        params::explain(condition, [&](const params::ConditionName& name) { return value_of(s, name); });
+    machine_.condition_known(action.step, verdict.holds, verdict.why);
+  } catch (const Error& error) {
+    machine_.condition_failed(action.step, std::string("cannot decide `when`: ") + error.what());
+  }
+}
+
+void Runner::perform(const StartAttempt& action) {
+  const Step& s = step(action.step);
+  StepRecord& r = record(action.step);
+  const Instant now = util::now();
+  r.state = StepState::running;
+  r.attempts = action.attempt;
+  if (!r.started_at) r.started_at = now;
+  r.reason.clear();
+  Attempt attempt;
+  attempt.key = {action.step, action.attempt};
+  attempt.record.step = action.step;
+  attempt.record.attempt = action.attempt;
+  attempt.record.cause = "running";
+  attempt.record.started_at = now;
+  std::string problem;
+  process::StartRequest request;
+  try {
+    const std::string directory = step_directory(parts_.pipeline, s);
+    for (const std::string& input : s.inputs) {
+      if (!util::exists(step_path(directory, input))) {
+        problem = "its input '" + input + "' does not exist (looked for " + step_path(directory, input) + ")";
+        break;
+      }
+    }
+    request = make_request(parts_.pipeline, action.step, action.attempt, action.gpus, jobs_, parts_.outputs);
+    attempt.path = path_of(parts_.pipeline, request);
+  } catch (const Error& error) {
+    problem = error.what();
+  }
+  recorder_.put(r);
+  for (RunObserver* observer : observers_) observer->step_began(action.step, action.attempt);
+  if (!problem.empty()) {
+    attempt.record.cause = "not_started";
+    attempt.record.ended_at = now;
+    attempt.record.note = problem;
+    recorder_.put(attempt.record);
+    // Trying again would change nothing.
+    machine_.attempt_ended(action.step, {AttemptOutcome::Kind::stopped, 0, problem}, util::monotonic_ms());
+    return;
+  }
+  util::log_debug("start " + s.name + " attempt " + std::to_string(action.attempt));
+  running_.emplace(attempt.key, std::move(attempt));
+  executor_->start(request);
+}
+
+void Runner::perform(const StopAttempt& action) { executor_->stop({action.step, action.attempt}, action.at_once); }
+
+CollectJob Runner::collect_job(int index, int attempt, bool succeeded) const {
+  const Step& s = step(index);
+  return {index,
+          attempt,
+          succeeded,
+          step_directory(parts_.pipeline, s),
+          layout::metrics_file(parts_.run_directory, s.name, attempt),
+          layout::output_file(parts_.run_directory, s.name, attempt)};
+}
+
+void Runner::perform(const Collect& action) {
+  const Step& s = step(action.step);
+  CollectJob job = collect_job(action.step, action.attempt, true);
+  if (s.inputs.empty() && s.outputs.empty() && s.metrics.empty()) {
+    finish_collection(collect(job, s, parts_.workspace, collector_.memo()));
+  } else {
+    collector_.submit(std::move(job));
+  }
+}
+
+void Runner::finish_collection(Collection collection) {
+  for (const std::string& text : collection.notes) note(step(collection.step).name + ": " + text);
+  auto& values = parts_.outputs[step(collection.step).name];
+  for (const auto& [name, value] : collection.outputs) values[name] = value;
+  metrics_[collection.step] = collection.metrics;
+  const std::string problem = collection.problem;
+  const int index = collection.step;
+  recorder_.put(std::move(collection));
+  machine_.collected(index, problem);
+}
+
+void Runner::perform(const WaitForRetry& action) {
+  StepRecord& r = record(action.step);
+  r.state = StepState::retrying;
+  r.reason = action.why;
+  recorder_.put(r);
+  const std::int64_t delay = std::max<std::int64_t>(0, action.until_ms - util::monotonic_ms());
+  for (RunObserver* observer : observers_) observer->step_waits(action.step, action.why, delay);
+}
+
+void Runner::perform(const Settle& action) {
+  StepRecord& r = record(action.step);
+  r.state = action.state;
+  r.reason = action.reason;
+  if (r.started_at) r.ended_at = util::now();
+  recorder_.put(r);
+  for (RunObserver* observer : observers_) observer->step_ended(r);
+}
+
+// --- Events -----------------------------------------------------------------------------------------
+
+void Runner::take_keeper_events() {
+  for (const executors::LocalEvent& event : executor_->receive()) {
+    if (const auto* started = std::get_if<executors::Started>(&event)) {
+      attempt_started(*started);
+    } else if (const auto* ended = std::get_if<executors::Ended>(&event)) {
+      attempt_ended(ended->record);
+    } else if (std::holds_alternative<executors::OutputGrew>(event)) {
+      if (wants_output_) read_outputs();
+    } else {
+      keeper_died();
+      return;
+    }
+    perform_actions();
+  }
+}
+
+void Runner::attempt_started(const executors::Started& event) {
+  const auto it = running_.find(event.key);
+  if (it == running_.end()) return;
+  it->second.record.pid = event.pid;
+  it->second.record.started_at = Instant(std::chrono::milliseconds(event.started_ms));
+  recorder_.put(it->second.record);
+}
+
+void Runner::attempt_ended(const process::ExitRecord& exit) {
+  const auto it = running_.find(exit.key);
+  if (it == running_.end()) return;
+  Attempt& attempt = it->second;
+  if (wants_output_) {
+    read_output(attempt, true);
+    if (exit.log_dropped > 0) {
+      note(step(exit.key.step).name + ": " + std::to_string(exit.log_dropped) + " bytes of its output were not kept");
+    }
+  }
+  const Step& s = step(exit.key.step);
+  OutcomeContext context{&s, step_directory(parts_.pipeline, s), attempt.path, false};
+  if (exit.signal == SIGKILL) context.memory_kill = memory_kills() > memory_kills_;
+  const AttemptOutcome outcome = outcome_of(exit, context);
+  AttemptRecord record = record_of(exit);
+  if (exit.cause == process::Cause::not_started) record.note = outcome.words;
+  recorder_.put(record);
+  if (!record.note.empty() && exit.cause != process::Cause::not_started) note(s.name + ": " + record.note);
+  running_.erase(it);
+  if (outcome.kind != AttemptOutcome::Kind::succeeded) {
+    // How far a failed training came is worth keeping.
+    Collection collection = collect(collect_job(exit.key.step, exit.key.attempt, false), s, parts_.workspace, collector_.memo());
+    collection.problem.clear();
+    recorder_.put(std::move(collection));
+  }
+  machine_.attempt_ended(exit.key.step, outcome, util::monotonic_ms());
+}
+
+// The steps may still run; nobody will ever know how they end, so they are ended, and their attempts are lost.
+void Runner::keeper_died() {
+  note("the keeper process died; its steps are ended and count as lost");
+  ::epoll_ctl(poll_.get(), EPOLL_CTL_DEL, executor_->fd(), nullptr);
+  executor_.reset();
+  const std::string journal = util::read_file_if_exists(layout::in(parts_.run_directory, layout::attempts)).value_or("");
+  std::map<process::AttemptKey, process::ExitRecord> ends;
+  for (const process::JournalEntry& entry : process::parse_journal(journal)) {
+    if (entry.end) ends[entry.key] = *entry.end;
+  }
+  for (const auto& [key, attempt] : running_) end_lost_processes(parts_.id, step(key.step).name, key.attempt);
+  if (++keeper_deaths_ > 3) throw Error(ExitCode::io, "the keeper process of run " + parts_.id + " died again and again",
+                                        "see keeper.error in " + parts_.run_directory + ", then `mlops run --resume " + parts_.id + "`");
+  executor_.emplace(process::spawn_keeper(), process::KeeperPlace{parts_.run_directory, parts_.id});
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u32 = 0;
+  if (::epoll_ctl(poll_.get(), EPOLL_CTL_ADD, executor_->fd(), &event) != 0) throw_errno("epoll_ctl", errno);
+  std::vector<process::ExitRecord> records;
+  for (const auto& [key, attempt] : running_) {
+    process::ExitRecord record;
+    record.key = key;
+    record.started_ms = attempt.record.started_at.time_since_epoch().count();
+    record.ended_ms = util::now().time_since_epoch().count();
+    record.pid = attempt.record.pid.value_or(0);
+    if (const auto it = ends.find(key); it != ends.end()) record = it->second;
+    records.push_back(record);
+  }
+  for (const process::ExitRecord& record : records) attempt_ended(record);
+}
+
+void Runner::take_signals() {
+  signalfd_siginfo info;
+  while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    const int signal = static_cast<int>(info.ssi_signo);
+    if (signal == SIGTSTP) {
+      for (RunObserver* observer : observers_) observer->paused(true);
+      executor_->pause();
+      ::raise(SIGSTOP);  // returns when the shell continues us
+      executor_->resume();
+      for (RunObserver* observer : observers_) observer->paused(false);
+      continue;
+    }
+    if (stop_signal_ != 0) {
+      if (signal == SIGHUP) continue;
+      note("ending all steps at once");
+      machine_.kill();
+    } else {
+      stop_signal_ = signal;
+      note(std::string("stopping: ") + signal_name(signal) + " received; running steps are asked to end" +
+           (signal == SIGINT ? " (once more to kill them)" : ""));
+      machine_.cancel("cancelled by " + signal_name(signal));
+    }
+  }
+}
+
+void Runner::take_collections() {
+  for (Collection& collection : collector_.take()) {
+    finish_collection(std::move(collection));
+    perform_actions();
+  }
+}
+
+// --- Output -----------------------------------------------------------------------------------------
+
+void Runner::read_output(Attempt& attempt, bool all) {
+  if (!attempt.log) {
+    const std::string path = parts_.run_directory + "/" + layout::logs + "/" +
+                             process::log_name(step(attempt.key.step).name, attempt.key.attempt);
+    attempt.log.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!attempt.log) return;
+  }
+  char buffer[65536];
+  for (int round = 0; all || round < 16; ++round) {
+    const ssize_t n = ::pread(attempt.log.get(), buffer, sizeof buffer, static_cast<off_t>(attempt.log_read));
+    if (n <= 0) return;
+    attempt.log_read += static_cast<std::uint64_t>(n);
+    for (RunObserver* observer : observers_) {
+      if (observer->wants_output()) observer->step_output(attempt.key.step, {buffer, static_cast<std::size_t>(n)});
+    }
+  }
+  more_output_ = true;
+}
+
+void Runner::read_outputs() {
+  more_output_ = false;
+  for (auto& [key, attempt] : running_) read_output(attempt, false);
+  // Only then is the keeper to tell of more, so that a flood waits for the reader and not in its queue.
+  if (!more_output_) executor_->output_read();
+}
+
+void Runner::note(const std::string& text) {
+  for (RunObserver* observer : observers_) observer->note(text);
+}
+
+// --- The end ----------------------------------------------------------------------------------------
+
+RunResult Runner::conclude() {
+  RunResult result;
+  result.id = parts_.id;
+  const int failed = machine_.first_failure();
+  if (machine_.cancelled()) {
+    result.state = RunState::cancelled;
+    result.reason = "cancelled by " + signal_name(stop_signal_);
+    result.exit_code = stop_signal_ == SIGINT ? ExitCode::interrupted : ExitCode::terminated;
+  } else if (failed >= 0) {
+    const Step& s = step(failed);
+    const AttemptOutcome& outcome = machine_.last_outcome(failed);
+    const bool gate = (s.kind == "gate" || s.kind == "validate") && outcome.kind == AttemptOutcome::Kind::exited &&
+                      outcome.code != 0;
+    result.state = RunState::failed;
+    result.reason = (gate ? s.kind + " " : "step ") + s.name + (gate ? " said no: " : " failed: ") + record(failed).reason;
+    result.exit_code = gate ? ExitCode::gate_refused
+                            : outcome.kind == AttemptOutcome::Kind::timeout || outcome.kind == AttemptOutcome::Kind::no_output
+                                  ? ExitCode::timed_out
+                                  : ExitCode::step_failed;
+    result.failed_step_code = outcome.kind == AttemptOutcome::Kind::exited ? outcome.code : 0;
+  } else {
+    result.state = RunState::succeeded;
+    result.exit_code = ExitCode::done;
+  }
+  if (git_.joinable()) git_.join();
+  result.duration_ms = util::monotonic_ms() - started_ms_;
+  // The disk may be full just now and free in a moment: what happened is worth some patience.
+  for (int patience = 10;; --patience) {
+    try {
+      recorder_.flush();
+      db::Transaction transaction(parts_.database, db::Durability::full);
+      db::Connection& connection = parts_.database.connection();
+      if (git_state_) db::set_git_state(connection, parts_.id, git_state_->commit, git_state_->dirty);
+      db::finish_run(connection, parts_.id, result.state, result.reason, static_cast<int>(result.exit_code), util::now(),
+                     result.duration_ms);
+      transaction.commit();
+      break;
+    } catch (const Error&) {
+      if (patience == 0) throw;
+      ::usleep(500'000);
+    }
+  }
+  for (RunObserver* observer : observers_) observer->run_ended(result);
+  return result;
+}
+
+}  // namespace mlops::engine

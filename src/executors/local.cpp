@@ -1,0 +1,114 @@
+#include "executors/local.hpp"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+
+#include <mlops/error.hpp>
+
+namespace mlops::executors {
+
+using process::MessageType;
+using process::Reader;
+using process::Writer;
+
+Local::Local(process::KeeperProcess keeper, const process::KeeperPlace& place) : keeper_(std::move(keeper)) {
+  process::send_place(keeper_.socket.get(), place);
+}
+
+Local::~Local() {
+  keeper_.socket.reset();
+  if (running_ == 0) ::waitpid(keeper_.pid, nullptr, 0);
+}
+
+void Local::send(Writer message) {
+  const std::string& bytes = message.finish();
+  std::string_view rest = bytes;
+  while (!rest.empty() && !dead_) {
+    const ssize_t n = ::send(keeper_.socket.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      dead_ = true;  // receive() tells
+      return;
+    }
+    rest.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+void Local::start(const process::StartRequest& r) {
+  Writer message(MessageType::start);
+  message.put(r.key);
+  message.put(r.name);
+  message.put(r.argv);
+  message.put(r.directory);
+  message.put(r.inherit_env);
+  message.put(r.env);
+  message.put(r.unset_env);
+  message.put(r.timeout_ms);
+  message.put(r.no_output_ms);
+  message.put(r.grace_ms);
+  message.put(r.leave_running);
+  message.put(r.log_head);
+  message.put(r.log_tail);
+  ++running_;
+  send(std::move(message));
+}
+
+void Local::stop(process::AttemptKey key, bool at_once) {
+  Writer message(MessageType::stop);
+  message.put(key);
+  message.put(at_once);
+  send(std::move(message));
+}
+
+void Local::pause() { send(Writer(MessageType::pause)); }
+void Local::resume() { send(Writer(MessageType::resume)); }
+void Local::output_read() { send(Writer(MessageType::output_read)); }
+
+std::vector<LocalEvent> Local::receive() {
+  std::vector<LocalEvent> events;
+  char buffer[65536];
+  bool closed = dead_;
+  while (!closed) {
+    const ssize_t n = ::recv(keeper_.socket.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) break;
+    if (n <= 0) {
+      closed = true;
+      break;
+    }
+    inbox_.append({buffer, static_cast<std::size_t>(n)});
+    while (const auto message = inbox_.next()) {
+      Reader reader(*message);
+      switch (reader.get<MessageType>()) {
+        case MessageType::started: {
+          Started started;
+          started.key = reader.get<process::AttemptKey>();
+          started.pid = static_cast<pid_t>(reader.get<std::int64_t>());
+          started.started_ms = reader.get<std::int64_t>();
+          events.emplace_back(started);
+          break;
+        }
+        case MessageType::output: events.emplace_back(OutputGrew{}); break;
+        case MessageType::ended:
+          events.emplace_back(Ended{reader.get<process::ExitRecord>()});
+          --running_;
+          break;
+        case MessageType::start:
+        case MessageType::stop:
+        case MessageType::pause:
+        case MessageType::resume:
+        case MessageType::output_read: break;
+      }
+    }
+    if (static_cast<std::size_t>(n) < sizeof buffer) break;
+  }
+  if (closed) {
+    dead_ = true;
+    events.emplace_back(KeeperDied{});
+  }
+  return events;
+}
+
+}  // namespace mlops::executors

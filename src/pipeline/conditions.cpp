@@ -1,0 +1,41 @@
+#include "pipeline/conditions.hpp"
+
+namespace mlops::pipeline {
+
+params::StepNames step_names(const Pipeline& pipeline) {
+  params::StepNames names;
+  for (const Step& step : pipeline.steps) names.add(step.name, step.base);
+  return names;
+}
+
+params::Condition Conditions::parse(const Step& step) const {
+  std::vector<params::ConditionProblem> problems;
+  const params::ConditionScope scope{&pipeline_.params, &step.vars, &names_};
+  params::Condition condition = params::parse_condition(step.when, scope, problems);
+  if (!problems.empty()) {
+    throw Error(ExitCode::usage, "when of step '" + step.name + "': " + problems[0].message,
+                problems[0].hint);
+  }
+  return condition;
+}
+
+params::Verdict Conditions::evaluate(const Step& step, const StepValue& value) const {
+  if (step.when.empty()) return {true, ""};
+  using Root = params::ConditionName::Root;
+  return params::explain(parse(step), [&](const params::ConditionName& name) -> Json {
+    switch (name.root) {
+      case Root::state: return value(name.step, "state", "");
+      case Root::exit_code: return value(name.step, "exit_code", "");
+      case Root::output: return value(name.step, "outputs", name.path);
+      case Root::metric: return value(name.step, "metrics", name.path);
+      case Root::params:
+      case Root::matrix:
+      case Root::item:
+      case Root::key:
+      case Root::env: break;
+    }
+    return params::static_value(name, pipeline_.params, step.vars);
+  });
+}
+
+}  // namespace mlops::pipeline

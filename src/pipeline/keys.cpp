@@ -1,0 +1,183 @@
+#include "pipeline/keys.hpp"
+
+#include <array>
+
+namespace mlops::pipeline {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> kCatchup = {"none", "last", "all"};
+constexpr std::array<std::string_view, 4> kOverlap = {"skip", "queue", "replace", "allow"};
+constexpr std::array<std::string_view, 2> kOnFailure = {"stop", "continue"};
+constexpr std::array<std::string_view, 5> kRetryCauses = {"any", "timeout", "no_output", "signal", "lost"};
+
+constexpr std::string_view kText = R"({"type":"string"})";
+constexpr std::string_view kBool = R"({"type":"boolean"})";
+constexpr std::string_view kTexts = R"({"$ref":"#/$defs/texts"})";
+constexpr std::string_view kDuration = R"({"$ref":"#/$defs/duration"})";
+constexpr std::string_view kVariables = R"({"$ref":"#/$defs/variables"})";
+
+constexpr Key kPipelineKeys[] = {
+    {"version", R"({"const":1})", "Version of the file format; 1 is the only one."},
+    {"name", R"({"$ref":"#/$defs/name"})",
+     "Name of the pipeline; default: the file's name, or its folder's if the file is called pipeline.yaml."},
+    {"description", kText, "What the pipeline does, for people."},
+    {"params", R"({"type":"object"})",
+     "Values that steps use as ${params.NAME}; --set changes them for a run."},
+    {"env", R"({"$ref":"#/$defs/pipeline_env"})",
+     "Environment of every step. The lower-case key inherit: false starts from an empty environment."},
+    {"secrets", R"({"$ref":"#/$defs/secrets"})", "Secrets by name; a step gets those that it names."},
+    {"pools", R"({"type":"object","additionalProperties":{"type":"integer","minimum":1}})",
+     "Shared things with a size, such as database connections; steps ask for a share with resources."},
+    {"schedule", R"({"oneOf":[{"type":"string"},{"$ref":"#/$defs/schedule"}]})",
+     "When to run by itself: a cron line, or a map."},
+    {"defaults", R"({"$ref":"#/$defs/defaults"})",
+     "Step keys for every step that does not give them itself."},
+    {"steps",
+     R"({"type":"object","minProperties":1,"propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/step"}})",
+     "The steps by name."},
+};
+
+constexpr Key kStepKeys[] = {
+    {"kind",
+     R"({"$ref":"#/$defs/name"})",
+     "What sort of step it is: ingest, validate, train, evaluate, gate, deploy or a word of your own.",
+     {},
+     true},
+    {"description", kText, "What the step does, for people."},
+    {"run",
+     R"({"oneOf":[{"type":"string","minLength":1},{"type":"array","items":{"$ref":"#/$defs/scalar"},"minItems":1}]})",
+     "What to run: a text is a /bin/sh script, a list is a program with its arguments and no shell."},
+    {"inputs", kTexts, "Files and folders that the step reads."},
+    {"outputs", R"({"$ref":"#/$defs/outputs"})", "Files and folders that the step makes."},
+    {"metrics", kTexts, "Files of figures that the step writes (JSON)."},
+    {"params", kTexts, "Dotted names of params that the step depends on.", {}, true},
+    {"needs", kTexts, "Steps that must end first, besides those whose outputs are inputs here."},
+    {"env", kVariables, "Environment of the step, over that of the pipeline.", {}, true},
+    {"secrets", kTexts, "Declared secrets that the step gets as environment variables.", {}, true},
+    {"retry",
+     R"({"oneOf":[{"$ref":"#/$defs/count"},{"$ref":"#/$defs/retry"}]})",
+     "How often and when to try again after a failure: a number, or a map.",
+     {},
+     true},
+    {"timeout", kDuration, "Longest time for one attempt; none by default.", {}, true},
+    {"no_output_timeout",
+     kDuration,
+     "Longest time without a word on stdout or stderr; none by default.",
+     {},
+     true},
+    {"grace",
+     kDuration,
+     "Time between the polite end (SIGTERM) and the forced one (SIGKILL); default 10s.",
+     {},
+     true},
+    {"resources", R"({"$ref":"#/$defs/resources"})", "What must be free before the step starts.", {}, true},
+    {"when", kText, "Condition; the step is skipped when it is false."},
+    {"on_failure", kText,
+     "After a failure: stop (default) ends the run, continue lets independent steps go on.", kOnFailure,
+     true},
+    {"always", kBool, "Runs however the steps before it ended: for clean-up and messages."},
+    {"leave_running", kBool, "Processes that the step started may outlive it."},
+    {"workdir", kText, "Directory of the step, relative to the file's.", {}, true},
+    {"foreach", R"({"type":["array","object","string"]})",
+     "One step for each item of a list or map, as ${item} and ${key}."},
+    {"matrix", R"({"type":["object","string"]})",
+     "One step for each combination of the lists, as ${matrix.NAME}."},
+};
+
+constexpr Key kOutputKeys[] = {
+    {"path", kText, "File or folder, relative to the step's directory."},
+    {"kind", R"({"$ref":"#/$defs/name"})", "What it is: model, data, report or a word of your own."},
+};
+
+constexpr Key kRetryKeys[] = {
+    {"times", R"({"$ref":"#/$defs/count"})", "Attempts after the first."},
+    {"delay", kDuration, "Wait before the first retry; default none."},
+    {"backoff", R"({"$ref":"#/$defs/number"})",
+     "Each further wait is this many times the one before; default 1."},
+    {"max_delay", kDuration, "No wait is longer than this; default no limit."},
+    {"jitter", R"({"$ref":"#/$defs/number"})",
+     "Up to this share (0 to 1) of a wait is added to it; default 0."},
+    {"on", R"({"$ref":"#/$defs/retry_on"})",
+     "Failures to answer: exit codes, or the words any, timeout, no_output, signal, lost; default any.",
+     kRetryCauses},
+};
+
+constexpr Key kResourcesKeys[] = {
+    {"cpus", R"({"$ref":"#/$defs/number"})", "Processors, such as 2 or 0.5."},
+    {"memory", R"({"type":["string","integer"]})", "Memory, such as 4GiB."},
+    {"gpus", R"({"$ref":"#/$defs/count"})", "Graphics cards."},
+    {"pools",
+     R"({"oneOf":[{"$ref":"#/$defs/texts"},{"type":"object","additionalProperties":{"type":"integer","minimum":1}}]})",
+     "Shares of declared pools: a map to numbers, or names for one of each."},
+};
+
+constexpr Key kScheduleKeys[] = {
+    {"cron", kText,
+     "Five fields (minute, hour, day of month, month, day of week) or @hourly, @daily, @weekly, @monthly, "
+     "@yearly."},
+    {"timezone", kText,
+     "Name of the time zone in which the fields are meant, such as Asia/Seoul; default the system's."},
+    {"catchup", kText, "Slots missed while nothing ran: none, the last (default), or all.", kCatchup},
+    {"overlap", kText, "While the run before is not over: skip (default), queue, replace it, or allow both.",
+     kOverlap},
+};
+
+constexpr Key kSecretKeys[] = {
+    {"env", R"({"$ref":"#/$defs/variable"})", "The value is in this environment variable of mlops."},
+    {"file", kText, "The value is the text of this file."},
+    {"command", kTexts, "The value is what this program prints."},
+};
+
+constexpr KeyTable kTables[] = {
+    {"pipeline", "A pipeline file of mlops.", kPipelineKeys},
+    {"step", "A step.", kStepKeys},
+    {"output", "An output with its kind.", kOutputKeys},
+    {"retry", "How often and when to try again.", kRetryKeys},
+    {"resources", "What must be free before a step starts.", kResourcesKeys},
+    {"schedule", "When to run by itself.", kScheduleKeys},
+    {"secret", "Where the value of a secret comes from: one of the keys.", kSecretKeys},
+};
+
+constexpr bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+}  // namespace
+
+Keys pipeline_keys() { return kPipelineKeys; }
+Keys step_keys() { return kStepKeys; }
+Keys output_keys() { return kOutputKeys; }
+Keys retry_keys() { return kRetryKeys; }
+Keys resources_keys() { return kResourcesKeys; }
+Keys schedule_keys() { return kScheduleKeys; }
+Keys secret_keys() { return kSecretKeys; }
+std::span<const KeyTable> key_tables() { return kTables; }
+
+std::span<const std::string_view> catchup_values() { return kCatchup; }
+std::span<const std::string_view> overlap_values() { return kOverlap; }
+std::span<const std::string_view> on_failure_values() { return kOnFailure; }
+std::span<const std::string_view> retry_causes() { return kRetryCauses; }
+
+bool is_name(std::string_view text) {
+  if (text.empty() || text.size() > 100 || text[0] == '.' || text[0] == '-') return false;
+  for (const char c : text) {
+    if (!is_letter(c) && !is_digit(c) && c != '.' && c != '-') return false;
+  }
+  return true;
+}
+
+bool is_variable(std::string_view text) {
+  if (text.empty() || is_digit(text[0])) return false;
+  for (const char c : text) {
+    if (!is_letter(c) && !is_digit(c)) return false;
+  }
+  return true;
+}
+
+std::vector<std::string> names_of(Keys keys) {
+  std::vector<std::string> names;
+  for (const Key& key : keys) names.emplace_back(key.name);
+  return names;
+}
+
+}  // namespace mlops::pipeline

@@ -1,0 +1,64 @@
+#include "process/identity.hpp"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "util/files.hpp"
+#include "util/strings.hpp"
+
+namespace mlops::process {
+
+const std::string& boot_id() {
+  static const std::string id =
+      std::string(util::trim(util::read_file_if_exists("/proc/sys/kernel/random/boot_id").value_or("unknown")));
+  return id;
+}
+
+std::uint64_t start_ticks(pid_t pid) {
+  std::string stat;
+  try {
+    stat = util::read_file_if_exists("/proc/" + std::to_string(pid) + "/stat").value_or("");
+  } catch (const std::exception&) {
+    return 0;  // ESRCH while reading: it has just ended
+  }
+  // The command name is in parentheses and may hold anything; fields count from after the last one.
+  const std::size_t close = stat.rfind(')');
+  if (close == stat.npos) return 0;
+  const auto fields = util::split(std::string_view(stat).substr(close + 1), ' ');
+  return fields.size() > 20 ? std::strtoull(fields[20].c_str(), nullptr, 10) : 0;
+}
+
+Identity self() { return {::getpid(), start_ticks(::getpid()), boot_id()}; }
+
+std::string to_string(const Identity& identity) {
+  return std::to_string(identity.pid) + " " + std::to_string(identity.start_ticks) + " " + identity.boot_id;
+}
+
+std::optional<Identity> parse_identity(std::string_view text) {
+  const auto words = util::split(util::trim(text), ' ');
+  if (words.size() != 3) return std::nullopt;
+  Identity identity;
+  identity.pid = static_cast<pid_t>(std::strtol(words[0].c_str(), nullptr, 10));
+  identity.start_ticks = std::strtoull(words[1].c_str(), nullptr, 10);
+  identity.boot_id = words[2];
+  if (identity.pid <= 0 || identity.start_ticks == 0) return std::nullopt;
+  return identity;
+}
+
+util::Fd open_process(const Identity& identity) {
+  if (identity.pid <= 0 || identity.boot_id != boot_id()) return util::Fd();
+  // First the fd, then the comparison: the fd pins the process, so the number cannot pass to another.
+  util::Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, identity.pid, 0)));
+  if (fd && start_ticks(identity.pid) != identity.start_ticks) fd.reset();
+  return fd;
+}
+
+bool signal_process(const Identity& identity, int signal) {
+  const util::Fd fd = open_process(identity);
+  return fd && ::syscall(SYS_pidfd_send_signal, fd.get(), signal, nullptr, 0) == 0;
+}
+
+}  // namespace mlops::process

@@ -1,0 +1,52 @@
+#include "process/lock_file.hpp"
+
+#include <fcntl.h>
+#include <cerrno>
+
+#include <mlops/error.hpp>
+
+#include "util/fd_lock.hpp"
+#include "util/files.hpp"
+#include "util/time.hpp"
+
+namespace mlops::process {
+
+std::optional<LockFile> LockFile::try_lock(const std::string& path) {
+  util::Fd fd = util::open_file(path, O_RDWR | O_CREAT);
+  struct flock lock = util::whole_file_lock(F_WRLCK);
+  if (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
+    if (errno == EAGAIN || errno == EACCES) return std::nullopt;
+    throw_errno("cannot lock '" + path + "'", errno);
+  }
+  const std::string text = to_string(self()) + "\n";
+  int error = ::ftruncate(fd.get(), 0) != 0 ? errno : util::write_all(fd.get(), text);
+  if (error != 0) throw_errno("cannot write '" + path + "'", error);
+  return LockFile(std::move(fd));
+}
+
+LockFile LockFile::lock(const std::string& path, const std::string& what, int limit_ms) {
+  const std::int64_t start = util::monotonic_ms();
+  while (true) {
+    if (auto lock = try_lock(path)) return std::move(*lock);
+    if (util::monotonic_ms() - start > limit_ms) {
+      const auto who = holder(path);
+      throw Error(ExitCode::busy, what + " is held by " + (who ? "process " + std::to_string(who->pid) : "another process"),
+                  "wait for it to end, or see `mlops status`");
+    }
+    util::pause_us(2'000);
+  }
+}
+
+bool LockFile::is_locked(const std::string& path) {
+  const util::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return false;
+  // Asking for a read lock is enough: it conflicts with the holder's write lock.
+  struct flock lock = util::whole_file_lock(F_RDLCK);
+  return ::fcntl(fd.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+std::optional<Identity> LockFile::holder(const std::string& path) {
+  return parse_identity(util::read_file_if_exists(path).value_or(""));
+}
+
+}  // namespace mlops::process

@@ -1,0 +1,93 @@
+#include "process/process_tree.hpp"
+
+#include <dirent.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <memory>
+
+#include "util/fd.hpp"
+#include "util/files.hpp"
+#include "util/strings.hpp"
+
+namespace mlops::process {
+
+namespace {
+
+std::string read_quietly(const std::string& path) {
+  try {
+    return util::read_file_if_exists(path).value_or("");
+  } catch (const std::exception&) {
+    return {};  // the process has ended, or is not ours to look at
+  }
+}
+
+std::vector<pid_t> numbers_in(const std::string& directory) {
+  std::vector<pid_t> numbers;
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(directory.c_str()), ::closedir);
+  if (!dir) return numbers;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const int number = std::atoi(entry->d_name);
+    if (number > 0) numbers.push_back(number);
+  }
+  return numbers;
+}
+
+}  // namespace
+
+std::vector<pid_t> children_of(pid_t pid) {
+  std::vector<pid_t> children;
+  const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+  for (const pid_t thread : numbers_in(tasks)) {
+    const std::string text = read_quietly(tasks + "/" + std::to_string(thread) + "/children");
+    for (const std::string& word : util::split(text, ' ')) {
+      const int child = std::atoi(word.c_str());
+      if (child > 0) children.push_back(child);
+    }
+  }
+  return children;
+}
+
+std::vector<pid_t> descendants_of(pid_t pid) {
+  std::vector<pid_t> found = children_of(pid);
+  for (std::size_t i = 0; i < found.size() && found.size() < 100'000; ++i) {
+    const std::vector<pid_t> more = children_of(found[i]);
+    found.insert(found.end(), more.begin(), more.end());
+  }
+  return found;
+}
+
+int signal_tree(pid_t leader, int signal) {
+  const std::vector<pid_t> descendants = descendants_of(leader);
+  ::kill(-leader, signal);
+  int reached = 0;
+  for (const pid_t pid : descendants) {
+    if (::getpgid(pid) != leader && ::kill(pid, signal) == 0) ++reached;
+  }
+  return reached;
+}
+
+bool has_environment(pid_t pid, const std::vector<std::string>& entries) {
+  const std::string environment = '\0' + read_quietly("/proc/" + std::to_string(pid) + "/environ");
+  if (environment.size() == 1) return false;
+  for (const std::string& entry : entries) {
+    if (environment.find('\0' + entry + '\0') == environment.npos) return false;
+  }
+  return true;
+}
+
+int kill_by_environment(const std::vector<std::string>& entries) {
+  int killed = 0;
+  for (const pid_t pid : numbers_in("/proc")) {
+    if (pid == ::getpid() || !has_environment(pid, entries)) continue;
+    // The fd pins the process; a second look makes sure that it is still the one that was seen.
+    const util::Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!process || !has_environment(pid, entries)) continue;
+    if (::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) == 0) ++killed;
+  }
+  return killed;
+}
+
+}  // namespace mlops::process

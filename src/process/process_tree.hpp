@@ -1,0 +1,28 @@
+// Finding and signalling all processes of a step without cgroups.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace mlops::process {
+
+/// Children of `pid` now (of all its threads).
+std::vector<pid_t> children_of(pid_t pid);
+
+/// All descendants of `pid`, parents before children.
+std::vector<pid_t> descendants_of(pid_t pid);
+
+/// Sends `signal` to the process group `leader` and to every descendant that left the group. Returns how
+/// many processes outside the group were reached.
+int signal_tree(pid_t leader, int signal);
+
+/// True if the environment that `pid` was started with has all of `entries` ("NAME=value").
+bool has_environment(pid_t pid, const std::vector<std::string>& entries);
+
+/// Kills every process whose environment has all of `entries`: what a dead keeper left behind. Returns how many.
+int kill_by_environment(const std::vector<std::string>& entries);
+
+}  // namespace mlops::process

@@ -1,0 +1,121 @@
+#include "util/digest.hpp"
+
+#include <openssl/opensslv.h>
+#include <openssl/sha.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <vector>
+
+#include <mlops/error.hpp>
+
+#include "util/files.hpp"
+
+namespace mlops::util {
+
+// The plain functions instead of EVP: linked statically they are all that libcrypto adds to the binary.
+struct Sha256::State {
+  SHA256_CTX context;
+};
+
+Sha256::Sha256() : state_(new State) { SHA256_Init(&state_->context); }
+Sha256::~Sha256() { delete state_; }
+
+void Sha256::update(std::string_view bytes) { SHA256_Update(&state_->context, bytes.data(), bytes.size()); }
+
+std::string Sha256::hex() {
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256_Final(digest, &state_->context);
+  constexpr char digits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(sizeof digest * 2);
+  for (const unsigned char byte : digest) {
+    text += digits[byte >> 4];
+    text += digits[byte & 15];
+  }
+  return text;
+}
+
+std::string sha256(std::string_view bytes) {
+  Sha256 hash;
+  hash.update(bytes);
+  return hash.hex();
+}
+
+namespace {
+
+Content hash_file(const std::string& path) {
+  const Fd fd = open_file(path, O_RDONLY);
+  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  Sha256 hash;
+  Content content;
+  content.files = 1;
+  std::vector<char> buffer(1 << 18);
+  while (true) {
+    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      throw_errno("cannot read '" + path + "'", errno);
+    }
+    if (n == 0) break;
+    hash.update({buffer.data(), static_cast<std::size_t>(n)});
+    content.size += static_cast<std::uint64_t>(n);
+  }
+  content.sha256 = hash.hex();
+  return content;
+}
+
+// One line a file: mode, relative path, digest; NUL ends a name, which may hold a newline.
+Content hash_directory(const std::string& root) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> paths;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(root, error), end; !error && it != end; it.increment(error)) {
+    if (!it->is_directory() || it->is_symlink()) paths.push_back(it->path());
+  }
+  if (error) throw Error(ExitCode::io, "cannot list '" + root + "': " + error.message());
+  std::sort(paths.begin(), paths.end());
+  Sha256 hash;
+  Content content;
+  content.directory = true;
+  for (const fs::path& path : paths) {
+    struct stat st {};
+    if (::lstat(path.c_str(), &st) != 0) throw_errno("cannot read '" + path.string() + "'", errno);
+    std::string mode, digest;
+    if (S_ISLNK(st.st_mode)) {
+      mode = "link", digest = sha256(fs::read_symlink(path).string());
+    } else if (S_ISREG(st.st_mode)) {
+      const Content file = hash_file(path.string());
+      mode = (st.st_mode & S_IXUSR) ? "exec" : "file";
+      digest = file.sha256;
+      content.size += file.size;
+    } else {
+      continue;  // sockets, pipes and devices have no content to remember
+    }
+    ++content.files;
+    hash.update(mode + " " + path.lexically_relative(root).string() + std::string(1, '\0') + digest + "\n");
+  }
+  content.sha256 = hash.hex();
+  return content;
+}
+
+}  // namespace
+
+std::optional<Content> hash_path(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+    throw_errno("cannot read '" + path + "'", errno);
+  }
+  if (S_ISDIR(st.st_mode)) return hash_directory(path);
+  if (!S_ISREG(st.st_mode)) throw Error(ExitCode::io, "cannot hash '" + path + "': it is neither a file nor a directory");
+  return hash_file(path);
+}
+
+std::string digest_library_version() { return OPENSSL_VERSION_STR; }
+
+}  // namespace mlops::util

@@ -1,0 +1,136 @@
+#include "util/files.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include <mlops/error.hpp>
+
+#include "util/failpoint.hpp"
+
+namespace mlops::util {
+
+namespace {
+
+std::string read_all(int fd, const std::string& path, std::size_t limit) {
+  std::string text;
+  struct stat st {};
+  if (::fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) throw_errno("cannot read '" + path + "'", EISDIR);
+  if (st.st_size > 0 && (limit == 0 || static_cast<std::size_t>(st.st_size) <= limit)) {
+    text.reserve(static_cast<std::size_t>(st.st_size));
+  }
+  char buffer[65536];
+  while (true) {
+    const ssize_t n = ::read(fd, buffer, sizeof buffer);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      throw_errno("cannot read '" + path + "'", errno);
+    }
+    if (n == 0) return text;
+    text.append(buffer, static_cast<std::size_t>(n));
+    if (limit && text.size() > limit) {
+      throw Error(ExitCode::usage,
+                  "cannot read '" + path + "': it is larger than " + std::to_string(limit) + " bytes");
+    }
+  }
+}
+
+void sync_directory(const std::string& directory) {
+  const Fd fd = open_file(directory, O_RDONLY | O_DIRECTORY);
+  if (::fsync(fd.get()) != 0) throw_errno("cannot sync '" + directory + "'", errno);
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path, std::size_t limit) {
+  const Fd fd = open_file(path, O_RDONLY);
+  return read_all(fd.get(), path, limit);
+}
+
+std::optional<std::string> read_file_if_exists(const std::string& path) {
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) {
+    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+    throw_errno("cannot open '" + path + "'", errno);
+  }
+  return read_all(fd.get(), path, 0);
+}
+
+Fd open_file(const std::string& path, int flags, unsigned mode) {
+  int error = failpoint("open");
+  Fd fd;
+  if (error == 0) {
+    fd.reset(::open(path.c_str(), flags | O_CLOEXEC, mode));
+    error = errno;
+  }
+  if (!fd) {
+    const bool create = (flags & O_CREAT) != 0;
+    throw_errno(std::string(create ? "cannot create '" : "cannot open '") + path + "'", error);
+  }
+  return fd;
+}
+
+int write_all(int fd, std::string_view bytes) {
+  if (const int error = failpoint("write")) return error;
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return errno;
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return 0;
+}
+
+void write_file_atomically(const std::string& path, std::string_view bytes) {
+  const std::string temporary = path + ".tmp" + std::to_string(::getpid());
+  {
+    const Fd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    int error = write_all(fd.get(), bytes);
+    if (error == 0 && (error = failpoint("sync")) == 0 && ::fsync(fd.get()) != 0) error = errno;
+    if (error != 0) {
+      ::unlink(temporary.c_str());
+      throw_errno("cannot write '" + path + "'", error);
+    }
+  }
+  int error = failpoint("rename");
+  if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
+  if (error != 0) {
+    ::unlink(temporary.c_str());
+    throw_errno("cannot replace '" + path + "'", error);
+  }
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  sync_directory(parent.empty() ? "." : parent);
+}
+
+void write_file(const std::string& path, std::string_view bytes) {
+  const Fd fd = open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
+  if (const int error = write_all(fd.get(), bytes)) throw_errno("cannot write '" + path + "'", error);
+}
+
+void make_directories(const std::string& path) {
+  for (std::size_t i = 1; i <= path.size(); ++i) {
+    if (i < path.size() && path[i] != '/') continue;
+    const std::string part = path.substr(0, i);
+    if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && !(errno == EROFS && exists(part))) {
+      throw_errno("cannot create directory '" + part + "'", errno);
+    }
+  }
+}
+
+bool exists(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0;
+}
+
+std::string absolute_path(const std::string& path) {
+  std::string text = std::filesystem::absolute(path).lexically_normal().string();
+  while (text.size() > 1 && text.back() == '/') text.pop_back();
+  return text;
+}
+
+}  // namespace mlops::util

@@ -1,0 +1,94 @@
+#include <mlops/workspace.hpp>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+
+#include <mlops/error.hpp>
+
+#include "util/files.hpp"
+#include "workspace/layout.hpp"
+
+namespace mlops {
+
+namespace {
+
+// The nearest directory upwards that has an entry called `name`.
+std::optional<std::string> nearest(const std::string& directory, const char* name) {
+  std::filesystem::path path = util::absolute_path(directory);
+  while (true) {
+    if (util::exists((path / name).string())) return path.string();
+    if (path == path.root_path()) return std::nullopt;
+    path = path.parent_path();
+  }
+}
+
+}  // namespace
+
+std::optional<Workspace> Workspace::find(const std::string& directory, const std::string& explicit_root) {
+  const char* variable = std::getenv("MLOPS_WORKSPACE");
+  const std::string root = !explicit_root.empty() ? explicit_root : variable ? variable : "";
+  if (!root.empty()) {
+    if (!util::exists(root + "/" + layout::state_directory)) return std::nullopt;
+    return Workspace(util::absolute_path(root));
+  }
+  const auto found = nearest(directory, layout::state_directory);
+  return found ? std::optional(Workspace(*found)) : std::nullopt;
+}
+
+Workspace Workspace::require(const std::string& directory, const std::string& explicit_root) {
+  if (auto workspace = find(directory, explicit_root)) return *workspace;
+  const std::string where = explicit_root.empty() ? util::absolute_path(directory) : explicit_root;
+  throw Error(ExitCode::usage, "no workspace in '" + where + "' or above it: there is no .mlops directory",
+              "run a pipeline (`mlops run FILE`) or make one with `mlops init`; or name one with --workspace");
+}
+
+Workspace Workspace::find_or_create(const std::string& directory, const std::string& explicit_root, bool& created) {
+  created = false;
+  if (auto workspace = find(directory, explicit_root)) return *workspace;
+  created = true;
+  const char* variable = std::getenv("MLOPS_WORKSPACE");
+  if (!explicit_root.empty()) return create(explicit_root);
+  if (variable && *variable) return create(variable);
+  return create(nearest(directory, ".git").value_or(directory));
+}
+
+Workspace Workspace::create(const std::string& root) {
+  Workspace workspace(util::absolute_path(root));
+  util::make_directories(workspace.state_directory() + "/" + layout::runs);
+  const std::string ignore = workspace.state_directory() + "/.gitignore";
+  // Records of runs are no source code.
+  if (!util::exists(ignore)) util::write_file(ignore, "*\n");
+  return workspace;
+}
+
+std::string Workspace::database_path() const { return state_directory() + "/" + layout::database; }
+
+std::string Workspace::run_directory(const std::string& run_id) const {
+  return state_directory() + "/" + layout::runs + "/" + run_id;
+}
+
+std::string Workspace::relative(const std::string& path) const {
+  const std::string full = util::absolute_path(path);
+  if (full == root_) return ".";
+  const std::string prefix = root_ == "/" ? "/" : root_ + "/";
+  return full.starts_with(prefix) ? full.substr(prefix.size()) : full;
+}
+
+void Workspace::check_owner() const {
+  struct stat st {};
+  if (::stat(state_directory().c_str(), &st) != 0) throw_errno("cannot read '" + state_directory() + "'", errno);
+  if (st.st_uid != ::geteuid() && ::geteuid() != 0) {
+    throw Error(ExitCode::io, "will not use '" + state_directory() + "': it belongs to another user",
+                "use a workspace of your own: --workspace DIR");
+  }
+  if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    throw Error(ExitCode::io, "will not use '" + state_directory() + "': others may write to it",
+                "chmod go-w " + state_directory());
+  }
+}
+
+}  // namespace mlops

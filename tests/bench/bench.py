@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""Measures mlops beside ninja in one run and prints ratios.
+
+Usage: bench.py MLOPS [--quick] [--json FILE] [NAME...]     names: start validate steps flat memory log runs
+Each time is the median of several repetitions, mlops and its peer taking turns.
+"""
+import json
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPEAT = 7
+
+
+def timed(command, cwd, repeat=1):
+    start = time.perf_counter()
+    for _ in range(repeat):
+        subprocess.run(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return (time.perf_counter() - start) / repeat
+
+
+def take_turns(ours, theirs, rounds):
+    """Median times of two callables that alternate."""
+    a, b = [], []
+    for _ in range(rounds):
+        a.append(ours())
+        b.append(theirs())
+    return statistics.median(a), statistics.median(b)
+
+
+def write_pipeline(path: Path, steps: int, chain: bool):
+    lines = ["name: bench", "steps:"]
+    for i in range(steps):
+        lines.append(f"  s{i}:\n    run: 'true'")
+        if chain and i:
+            lines.append(f"    needs: s{i - 1}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_ninja(path: Path, steps: int, chain: bool):
+    lines = ["rule t\n  command = true"]
+    for i in range(steps):
+        lines.append(f"build o{i}: t" + (f" o{i - 1}" if chain and i else ""))
+    path.write_text("\n".join(lines) + "\n")
+
+
+class Bench:
+    def __init__(self, mlops: str, quick: bool):
+        self.mlops, self.quick = mlops, quick
+        self.dir = Path(tempfile.mkdtemp(prefix="mlops-bench-"))
+        self.rows = []
+
+    def row(self, what, ours, peer, ratio, bar, good):
+        self.rows.append({"what": what, "mlops": ours, "peer": peer, "ratio": ratio, "bar": bar, "ok": good})
+        print(f"{what:<46} {ours:>12} {peer:>12} {ratio:>8}  {bar:<14} {'ok' if good else 'MISSED'}", flush=True)
+
+    def run_mlops(self, file):
+        shutil.rmtree(self.dir / ".mlops", ignore_errors=True)
+        (self.dir / ".mlops").mkdir()
+        return timed([self.mlops, "run", file, "--jobs", "2", "--quiet"], self.dir)
+
+    def run_ninja(self, file):
+        for leftover in self.dir.glob(".ninja_*"):
+            leftover.unlink()
+        return timed(["ninja", "-j2", "-f", file], self.dir)
+
+    def start(self):
+        ours, ninja = take_turns(lambda: timed([self.mlops, "version"], self.dir, 40),
+                                 lambda: timed(["ninja", "--version"], self.dir, 40), REPEAT)
+        self.row("start: mlops version / ninja --version", f"{ours * 1e3:.2f} ms", f"{ninja * 1e3:.2f} ms",
+                 f"{ours / ninja:.2f}", "<= 2", ours / ninja <= 2)
+
+    def validate(self):
+        for chain in (False, True):
+            write_pipeline(self.dir / "v.yaml", 10_000, chain)
+            ours = statistics.median(timed([self.mlops, "validate", "v.yaml"], self.dir) for _ in range(REPEAT))
+            self.row(f"validate 10,000 steps{' in a chain' if chain else ''}", f"{ours * 1e3:.0f} ms", "", "", "<= 250 ms", ours <= 0.25)
+
+    def steps(self):
+        for chain in (False, True):
+            write_pipeline(self.dir / "p.yaml", 1000, chain)
+            write_ninja(self.dir / "p.ninja", 1000, chain)
+            ours, ninja = take_turns(lambda: self.run_mlops("p.yaml"), lambda: self.run_ninja("p.ninja"),
+                                     3 if self.quick else REPEAT)
+            self.row(f"1,000 steps {'in a chain' if chain else 'side by side'}, per step", f"{ours:.3f} ms", f"{ninja:.3f} ms",
+                     f"{ours / ninja:.2f}", "<= 1.5", ours / ninja <= 1.5)
+
+    def flat(self):
+        per_step = {}
+        for steps in (10, 100, 1000, 10_000):
+            write_pipeline(self.dir / "p.yaml", steps, False)
+            rounds = max(1, min(15, 3000 // steps))
+            per_step[steps] = statistics.median(self.run_mlops("p.yaml") for _ in range(rounds)) / steps * 1e3
+        for steps, ms in per_step.items():
+            self.row(f"{steps} steps side by side, per step", f"{ms:.3f} ms", "", f"{ms / per_step[1000]:.2f}", "", True)
+        growth = per_step[10_000] / min(per_step[10], per_step[100], per_step[1000])
+        self.row("growth of the cost per step, to 10,000 steps", "", "", f"{growth:.2f}", "<= 1.2", growth <= 1.2)
+
+    def peak_rss(self, command):
+        """Peak resident memory in MiB of a command itself, not of its children, and its time."""
+        out = subprocess.run(["/usr/bin/env", "python3", "-c", RSS_PROBE, *command], cwd=self.dir, capture_output=True, text=True, check=True)
+        peak, seconds = out.stdout.split()[-2:]
+        return float(peak) / 1024, float(seconds)
+
+    def memory(self):
+        write_pipeline(self.dir / "p.yaml", 10_000, False)
+        shutil.rmtree(self.dir / ".mlops", ignore_errors=True)
+        peak, _ = self.peak_rss([self.mlops, "run", "p.yaml", "--jobs", "2", "--quiet"])
+        self.row("peak memory of the runner, 10,000 steps", f"{peak:.0f} MiB", "", "", "<= 64 MiB", peak <= 64)
+
+    def log(self):
+        for mode in ("none", "live"):
+            (self.dir / "l.yaml").write_text("name: l\nsteps:\n  a: {run: 'cat data'}\n")
+            data = self.dir / "data"
+            if not data.exists():
+                line = b"epoch 17 loss 0.123456 accuracy 0.98 step 12345 lr 0.001 throughput 1234.5 samples/s, eta 00:12:34\n"
+                data.write_bytes(line * (1_000_000_000 // len(line)))
+            shutil.rmtree(self.dir / ".mlops", ignore_errors=True)
+            cat = statistics.median(timed(["sh", "-c", "cat data | cat > /dev/null"], self.dir) for _ in range(3))
+            watcher = subprocess.Popen([sys.executable, "-c", KEEPER_PROBE], stdout=subprocess.PIPE, text=True)
+            peak, seconds = self.peak_rss([self.mlops, "run", "l.yaml", "--output", mode])
+            watcher.terminate()
+            keeper = float(watcher.communicate()[0] or 0) / 1024
+            rate = 1000 / seconds
+            self.row(f"1 GB of log, --output {mode}", f"{rate:.0f} MB/s", f"{1000 / cat:.0f} MB/s", f"{seconds / cat:.2f}", ">= 300 MB/s", rate >= 300)
+            self.row("  peak memory of runner + keeper", f"{peak:.1f}+{keeper:.1f} MiB", "", "", "<= 16 MiB", peak + keeper <= 16)
+
+    def runs(self):
+        count = 100_000 if self.quick else 1_000_000
+        shutil.rmtree(self.dir / ".mlops", ignore_errors=True)
+        write_pipeline(self.dir / "p.yaml", 1, False)
+        self.run_mlops("p.yaml")
+        db = sqlite3.connect(self.dir / ".mlops/mlops.db")
+        db.execute("PRAGMA journal_mode=WAL")
+        names = [row[1] for row in db.execute("PRAGMA table_info(runs)")]
+        template = list(db.execute("SELECT * FROM runs").fetchone())
+        identity, pipeline, state = names.index("id"), names.index("pipeline"), names.index("state")
+        created = names.index("created_at")
+
+        def rows():
+            for i in range(count):
+                row = template.copy()
+                row[identity] = f"00{i:014d}"
+                row[pipeline] = f"pipeline{i % 50}"
+                row[state] = "failed" if i % 100 == 0 else "succeeded"
+                row[created] = f"2025-01-01 00:00:00.{i % 1000:03d}"
+                yield row
+
+        db.executemany(f"INSERT INTO runs VALUES ({','.join('?' * len(names))})", rows())
+        db.executemany("INSERT INTO metric_latest VALUES (?, 'accuracy', 0, 0.9, 1)", ((f"00{i:014d}",) for i in range(count)))
+        db.executemany("INSERT INTO steps (run_id, step, name, kind, command, state) VALUES (?, 0, 's0', '', 'true', 'succeeded')",
+                       ((f"00{i:014d}",) for i in range(count)))
+        db.commit()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.close()
+        for arguments in ([], ["--state", "failed"], ["--pipeline", "pipeline7"], ["--pipeline", "pipeline7", "--state", "failed", "--json"]):
+            ours = statistics.median(timed([self.mlops, "runs", *arguments], self.dir) for _ in range(REPEAT))
+            self.row(f"runs {' '.join(arguments)} of {count:,}".replace("  ", " "), f"{ours * 1e3:.1f} ms", "", "", "<= 50 ms", ours <= 0.05)
+
+
+# RUSAGE_CHILDREN would count steps; the kernel's own record of the process is read just before it is reaped.
+RSS_PROBE = """
+import os, subprocess, sys, time
+start = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+peak = 0
+while True:
+    try:
+        for line in open(f'/proc/{process.pid}/status'):
+            if line.startswith('VmHWM'): peak = max(peak, int(line.split()[1]))
+    except OSError: pass
+    if process.poll() is not None: break
+    time.sleep(0.005)
+print(peak, time.perf_counter() - start)
+"""
+KEEPER_PROBE = """
+import os, signal, sys, time
+peak = 0
+def done(*_):
+    print(peak); sys.stdout.flush(); os._exit(0)
+signal.signal(signal.SIGTERM, done)
+while True:
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            if open(f'/proc/{pid}/comm').read().strip() != 'mlops-keeper': continue
+            for line in open(f'/proc/{pid}/status'):
+                if line.startswith('VmHWM'): peak = max(peak, int(line.split()[1]))
+        except OSError: pass
+    time.sleep(0.02)
+"""
+
+
+def main():
+    arguments = sys.argv[1:]
+    quick = "--quick" in arguments
+    target = arguments[arguments.index("--json") + 1] if "--json" in arguments else None
+    names = [a for a in arguments[1:] if not a.startswith("--") and a != target]
+    bench = Bench(str(Path(arguments[0]).resolve()), quick)
+    print(f"{'':<46} {'mlops':>12} {'peer':>12} {'ratio':>8}  bar")
+    try:
+        for name in names or ["start", "validate", "steps", "flat", "memory", "log", "runs"]:
+            getattr(bench, name)()
+    finally:
+        shutil.rmtree(bench.dir, ignore_errors=True)
+    if target:
+        Path(target).write_text(json.dumps({"rows": bench.rows}, indent=2) + "\n")
+    return 0 if all(row["ok"] for row in bench.rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+# kill -9 of the runner at random moments: the next command tells the truth, resume repeats nothing that ended,
+# and every exit code is learnt. An outside witness file is compared with the database. KILLS sets how many.
+. "$(dirname "$0")/common.sh"
+kills=${KILLS:-50}
+seed=${SEED:-$RANDOM}
+RANDOM=$seed
+echo "seed $seed, $kills kills"
+
+{
+    echo "name: k"
+    echo "steps:"
+    for i in $(seq 0 11); do
+        echo "  s$i:"
+        echo "    run: 'echo s$i.\$MLOPS_ATTEMPT >> \$WITNESS; sleep 0.0$((RANDOM % 4)); echo end.s$i.\$MLOPS_ATTEMPT >> \$WITNESS'"
+        [ "$i" -gt 1 ] && echo "    needs: s$((i - 2))"
+    done
+    echo "  last: {run: 'exit 3', needs: s11, on_failure: continue}"
+} > p.yaml
+
+done_kills=0 rounds=0
+while [ "$done_kills" -lt "$kills" ]; do
+    rounds=$((rounds + 1))
+    export WITNESS=$here/witness.$rounds
+    : > "$WITNESS"
+    "$MLOPS" run p.yaml --quiet > run.out 2>&1 & pid=$!
+    while true; do
+        sleep "0.0$((RANDOM % 10))"
+        if ! kill -9 $pid 2>/dev/null; then wait $pid; break; fi
+        wait $pid 2>/dev/null
+        [ $? = 137 ] || break   # it was just done
+        done_kills=$((done_kills + 1))
+        before=$(date +%s%N)
+        mlops runs --limit 1 --json; expect_ok
+        [ $((($(date +%s%N) - before) / 1000000)) -lt 1000 ] || fail "telling the truth took more than a second"
+        [ "$(json 'len(j["runs"])')" = 1 ] || { rounds=$((rounds + 1)); break; }   # killed before it was recorded
+        state=$(json 'j["runs"][0]["state"]')
+        [ "$state" = succeeded ] && break
+        "$MLOPS" run --resume latest --quiet > run.out 2>&1 & pid=$!
+    done
+    [ -s "$WITNESS" ] || continue
+    mlops runs --limit 1 --json
+    if [ "$(json 'j["runs"][0]["state"]')" != succeeded ]; then
+        "$MLOPS" run --resume latest --quiet > run.out 2>&1 || fail "resume failed: $(cat run.out)"
+    fi
+    id=$("$MLOPS" runs --ids --limit 1)
+    for i in $(seq 0 11); do
+        ended=$(grep -c "^end\.s$i\." "$WITNESS")
+        [ "$ended" = 1 ] || fail "run $id (seed $seed): step s$i ended $ended times"
+    done
+    expect_equal "$(sql "select count(*) from v_steps where run_id='$id' and state='succeeded'")" 12
+    expect_equal "$(sql "select exit_code from v_attempts where run_id='$id' and step='last'")" 3
+    expect_equal "$(sql "select count(*) from v_attempts where run_id='$id' and cause in ('lost','running')")" 0
+    wait_for 5 nobody_left "$id"
+    "$MLOPS" rm "$id" > /dev/null
+done
+echo "$done_kills kills in $rounds rounds: nothing lost, nothing doubled"
+
+# A killed keeper is noticed; what it ran counts as lost and follows the retry policy.
+printf 'steps:\n  a: {run: "echo x >> tries; sleep 0.5", retry: {times: 1, on: [lost]}}\n' > l.yaml
+"$MLOPS" run l.yaml > l.out 2>&1 & pid=$!
+wait_for 5 test -s tries
+keeper=$(cut -d' ' -f1 .mlops/runs/*/keeper.lock)
+kill -9 "$keeper"
+wait $pid; code=$?; expect_equal "$code" 0
+expect_equal "$(wc -l < tries)" 2
+expect_equal "$(sql "select group_concat(cause) from v_attempts where run_id=(select max(id) from runs)")" '"lost,exited"'
+
+# Runner and keeper both killed: never success by mistake.
+printf 'steps:\n  a: {run: "touch started; sleep 30"}\n' > b.yaml
+"$MLOPS" run b.yaml > b.out 2>&1 & pid=$!
+wait_for 5 test -e started
+id=$("$MLOPS" runs --ids --limit 1)
+kill -9 $pid "$(cut -d' ' -f1 ".mlops/runs/$id/keeper.lock")"
+wait $pid 2>/dev/null
+mlops show "$id" --json; expect_ok
+expect_equal "$(json 'j["state"]')" interrupted
+expect_equal "$(json 'j["steps"][0]["state"]')" lost
+wait_for 5 nobody_left "$id"
+
+# A finished run has nothing to resume, a running one is busy.
+mlops run --resume latest:l; expect_exit 2; expect_err "nothing is left to resume"
+printf 'steps:\n  a: {run: sleep 3}\n' > r.yaml
+"$MLOPS" run r.yaml > /dev/null & pid=$!
+wait_for 5 sh -c "'$MLOPS' runs --pipeline r --ids | grep -q ."
+mlops run --resume latest:r; expect_exit 5; expect_err "is still running"
+mlops rm latest:r; expect_exit 5
+kill $pid; wait $pid

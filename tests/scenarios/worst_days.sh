@@ -1,0 +1,61 @@
+# Full disks, read-only workspaces, floods of output, foreign owners.
+. "$(dirname "$0")/common.sh"
+printf 'name: p\nsteps:\n  a: {run: echo hello}\n' > p.yaml
+mlops run p.yaml; expect_ok
+mlops --version; expect_ok
+
+# Read-only, as another user sees it and on a read-only mount.
+if [ "$(id -u)" = 0 ] && command -v unshare > /dev/null && mkdir -p mnt && mount -t tmpfs -o size=64m none mnt 2>/dev/null; then
+    cleanups+=("umount -l '$here/mnt' 2>/dev/null")
+    export MLOPS_WORKSPACE=$here/mnt
+    cp p.yaml mnt && ( cd mnt && "$MLOPS" run p.yaml > /dev/null ) || fail "run on tmpfs"
+    mount -o remount,ro "$here/mnt" || fail remount
+    for command in runs "show latest" "logs latest" status "sql select(1)"; do
+        ( cd mnt && run "$MLOPS" $command; [ $code = 0 ] || fail "read-only: $command" ) || exit 1
+    done
+    ( cd mnt && mlops run p.yaml; [ $code = 74 ] || fail "run on a read-only file system ended with $code"; expect_err "ead-only" ) || exit 1
+    rm -f mnt/.mlops/mlops.db-wal 2>/dev/null
+    umount mnt
+
+    # A log that fills the disk: the step goes on, the run says what is missing, nothing else is lost.
+    mount -t tmpfs -o size=24m none mnt || fail "mount"
+    printf 'name: fill\nsteps:\n  a: {run: "head -c 60000000 /dev/zero; touch /tmp/mlops-filled-$$; rm /tmp/mlops-filled-$$"}\n  b: {run: echo ok, needs: a}\n' > mnt/fill.yaml
+    cp p.yaml mnt
+    ( cd mnt && mlops run p.yaml && expect_ok
+      mlops run fill.yaml --quiet
+      case $code in 0|1|74) ;; *) fail "a full disk ended with $code" ;; esac
+      run grep -rl 'No space left' .mlops "$here/.out" "$here/.err"
+      rm -f .mlops/runs/*/logs/a.1.log .mlops/runs/*/logs/a.1.log.tail
+      mlops runs --json; expect_ok
+      expect_equal "$(sql 'pragma integrity_check')" ok
+      mlops run p.yaml; expect_ok
+    ) || exit 1
+    umount mnt
+    unset MLOPS_WORKSPACE
+else
+    echo "SKIPPED: mounts need root; full and read-only file systems were not tried"
+    chmod -R a-w .mlops
+    mlops runs; expect_ok
+    chmod -R u+w .mlops
+fi
+
+# A workspace that others may write to is refused.
+chmod o+w .mlops; mlops run p.yaml; expect_exit 74; expect_err "others may write"; chmod o-w .mlops
+
+# A flood: head and tail are kept exactly, the middle is counted.
+size=${FLOOD:-150000000}
+printf 'name: flood\nsteps:\n  f: {run: "head -c %s /dev/zero | tr \\\\\\\\0 x; echo; echo the end"}\n' "$size" > flood.yaml
+mlops run flood.yaml --quiet; expect_ok
+expect_equal "$(sql "select log_bytes from v_attempts where step = 'f'")" $((size + 9))
+expect_equal "$(stat -c %s .mlops/runs/*/logs/f.1.log)" $((64 << 20))
+"$MLOPS" logs latest f | tail -1 > tail.txt; expect_file tail.txt "the end"
+"$MLOPS" logs latest f | grep -c "bytes were not kept" > count.txt; expect_file count.txt 1
+
+# One line without an end, shown live.
+printf 'name: line\nsteps:\n  l: {run: "head -c 3000000 /dev/zero | tr \\\\\\\\0 y"}\n' > line.yaml
+mlops run line.yaml; expect_ok
+
+# A damaged database is reported, not trusted.
+cp -r .mlops broken.mlops && mkdir dam && mv broken.mlops dam/.mlops
+printf 'garbage garbage garbage garbage' | dd of=dam/.mlops/mlops.db conv=notrunc 2>/dev/null; rm -f dam/.mlops/mlops.db-wal dam/.mlops/mlops.db-shm
+( cd dam; mlops runs; expect_exit 74; expect_err "doctor" ) || exit 1
