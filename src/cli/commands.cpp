@@ -1,5 +1,5 @@
 #include <cstdio>
-#include <iostream>
+#include <tuple>
 
 #include <mlops/error.hpp>
 #include <mlops/version.hpp>
@@ -32,7 +32,6 @@ const std::vector<Command>& commands() {
       {"version", "Help", "print the version", set_up_version},
       {"completion", "Help", "print a completion script for bash, zsh or fish", set_up_completion},
       {"man", "Help", "print the manual page", set_up_man},
-      {"complete", "", "answer a completion script", set_up_complete},
   };
   return table;
 }
@@ -71,23 +70,45 @@ int report(const Error& error) {
   return static_cast<int>(error.code());
 }
 
+// An option or argument that the command does not have, in our words: CLI11 lists all that was left over.
+std::pair<std::string, std::string> unexpected(const CLI::App& app) {
+  std::vector<std::string> options;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) options.push_back("--" + name);
+  }
+  const std::vector<std::string> left = app.remaining();
+  for (const std::string& word : left) {
+    if (!word.starts_with("-") || word == "-") continue;
+    const std::string name = word.substr(0, word.find('='));
+    const std::string near = util::closest(name, options);
+    return {"there is no option '" + name + "'", near.empty() ? "" : "did you mean '" + near + "'?"};
+  }
+  return {"unexpected argument '" + (left.empty() ? "" : left[0]) + "'", ""};
+}
+
 int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::string& command) {
   const Style style = style_of(stderr);
-  std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), error.what());
-  std::fprintf(stderr, "  see `mlops %s--help`\n", command.empty() || !app.get_subcommands().size() ? "" : (command + " ").c_str());
+  const bool in_command = !command.empty() && !app.get_subcommands().empty();
+  std::string message = error.what(), hint;
+  if (dynamic_cast<const CLI::ExtrasError*>(&error)) std::tie(message, hint) = unexpected(in_command ? *app.get_subcommands()[0] : app);
+  std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), util::to_utf8(message).c_str());
+  if (!hint.empty()) std::fprintf(stderr, "  %s\n", hint.c_str());
+  std::fprintf(stderr, "  see `mlops %s--help`\n", in_command ? (command + " ").c_str() : "");
   return static_cast<int>(ExitCode::usage);
 }
 
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
+  // A completion script asks about a line that may hold anything: nothing of it is parsed as ours.
+  if (argc > 2 && argv[1] == std::string_view("complete")) return complete({argv + 3, argv + argc});
   Context context;
   for (int i = 0; i < argc; ++i) context.arguments.emplace_back(argv[i]);
   const std::string wanted = command_in(argc, argv);
 
   CLI::App app("Pipelines, runs and releases for production machine learning.", "mlops");
   app.set_help_flag("-h,--help", "print this help");
-  app.set_version_flag("--version", std::string("mlops ") + version());
+  app.set_version_flag("--version", std::string("mlops ") + version(), "print the version");
   app.formatter(make_formatter());
   app.footer("Examples:\n  mlops init\n  mlops run pipeline.yaml\n  mlops runs\n  mlops show latest\n\n"
              "`mlops COMMAND --help` explains a command.");
@@ -115,9 +136,7 @@ int run_command_line(int argc, char** argv) {
   try {
     if (!wanted.empty() && !found) {
       std::vector<std::string> names;
-      for (const Command& command : commands()) {
-        if (*command.group) names.emplace_back(command.name);
-      }
+      for (const Command& command : commands()) names.emplace_back(command.name);
       throw Error(ExitCode::usage, "there is no command '" + wanted + "'", util::did_you_mean(wanted, names));
     }
     app.parse(argc, argv);
@@ -125,8 +144,8 @@ int run_command_line(int argc, char** argv) {
     if (std::fflush(stdout) != 0 && context.exit_code == 0) return static_cast<int>(ExitCode::io);
     return context.exit_code;
   } catch (const CLI::CallForHelp&) {
-    const CLI::App* shown = app.get_subcommands().empty() ? &app : app.get_subcommands()[0];
-    std::fputs(shown->help().c_str(), stdout);
+    const bool whole = app.get_subcommands().empty();
+    std::fputs((whole ? app.help() : app.get_subcommands()[0]->help("mlops")).c_str(), stdout);
     return 0;
   } catch (const CLI::CallForVersion& call) {
     std::printf("%s\n", call.what());

@@ -1,5 +1,8 @@
+#include <algorithm>
 #include <cstdio>
 #include <set>
+
+#include <mlops/pipeline.hpp>
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
@@ -12,6 +15,7 @@ namespace mlops::cli {
 namespace {
 
 const std::set<std::string> takes_run = {"show", "logs", "cancel", "rm"};
+const std::set<std::string> takes_step = {"--only", "--from", "--until", "--skip"};
 
 const Command* find(const std::string& name) {
   for (const Command& command : commands()) {
@@ -44,12 +48,25 @@ void complete_steps(const std::string& run, const std::string& prefix) {
   for (const StepRecord& step : db::steps_of(open.database.connection(), id)) answer(step.name, to_string(step.state), prefix);
 }
 
-// `words` are those after the program's name; the last one is being typed.
-void complete(const std::vector<std::string>& words) {
+// Steps of the pipeline file among `words`; of expanded steps also the base.
+void complete_steps_of_file(const std::vector<std::string>& words, const std::string& prefix) {
+  for (const std::string& word : words) {
+    if (!word.ends_with(".yaml") && !word.ends_with(".yml")) continue;
+    std::string last;
+    for (const Step& step : load_pipeline(word, {.overrides = {}, .check_files = false}).steps) {
+      if (step.base != step.name && step.base != last) answer(step.base, "all of its expansions", prefix);
+      answer(step.name, step.kind, prefix);
+      last = step.base;
+    }
+    return;
+  }
+}
+
+void complete_last(const std::vector<std::string>& words) {
   const std::string prefix = words.empty() ? "" : words.back();
   if (words.size() <= 1) {
     for (const Command& command : commands()) {
-      if (*command.group) answer(command.name, command.summary, prefix);
+      answer(command.name, command.summary, prefix);
     }
     return;
   }
@@ -69,6 +86,8 @@ void complete(const std::vector<std::string>& words) {
     for (const char* mode : {"live", "failed", "none"}) answer(mode, "", prefix);
   } else if (before == "--state") {
     for (const char* state : {"running", "succeeded", "failed", "cancelled", "interrupted"}) answer(state, "", prefix);
+  } else if (takes_step.contains(before)) {
+    complete_steps_of_file(words, prefix);
   } else if (words[0] == "completion") {
     for (const char* shell : {"bash", "zsh", "fish"}) answer(shell, "", prefix);
   } else if (words[0] == "logs" && words.size() == 3) {
@@ -80,20 +99,13 @@ void complete(const std::vector<std::string>& words) {
 
 }  // namespace
 
-void set_up_complete(CLI::App& app, Context& context) {
-  (void)context;
-  auto words = std::make_shared<std::vector<std::string>>();
-  app.add_option("WORDS", *words, "the words typed so far")->allow_extra_args();
-  app.prefix_command();
-  app.callback([words, &app] {
-    std::vector<std::string> all = *words;
-    for (const std::string& word : app.remaining()) all.push_back(word);
-    try {
-      complete(all);
-    } catch (const std::exception&) {
-      // In the middle of a line nobody wants to read an error.
-    }
-  });
+int complete(const std::vector<std::string>& words) {
+  try {
+    complete_last(words);
+  } catch (const std::exception&) {
+    // In the middle of a line nobody wants to read an error.
+  }
+  return 0;
 }
 
 }  // namespace mlops::cli

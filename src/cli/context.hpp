@@ -35,6 +35,10 @@ const std::vector<Command>& commands();
 /// The whole program after argv was found not to be a keeper's. Returns the exit code.
 int run_command_line(int argc, char** argv);
 
+/// Answers a completion script: lines of CANDIDATE<tab>DESCRIPTION for the last of `words`, the line as typed so far
+/// without the program's name. `mlops complete -- WORD…` calls it.
+int complete(const std::vector<std::string>& words);
+
 /// The workspace around the working directory with its database, runs of dead runners brought up to date.
 struct OpenWorkspace {
   Workspace workspace;
@@ -62,7 +66,6 @@ void set_up_sql(CLI::App&, Context&);
 void set_up_doctor(CLI::App&, Context&);
 void set_up_version(CLI::App&, Context&);
 void set_up_completion(CLI::App&, Context&);
-void set_up_complete(CLI::App&, Context&);
 void set_up_man(CLI::App&, Context&);
 
 }  // namespace mlops::cli

@@ -42,7 +42,7 @@ void print_command(const Command& command) {
     std::string names = option->get_positional() ? option->get_name() : "";
     for (const std::string& name : option->get_snames()) names += (names.empty() ? "-" : ", -") + name;
     for (const std::string& name : option->get_lnames()) names += (names.empty() ? "--" : ", --") + name;
-    if (!option->get_positional() && option->get_type_size() != 0) names += " " + option->get_type_name();
+    if (!option->get_positional() && option->get_type_size() != 0) names += " " + option->get_type_name().substr(0, option->get_type_name().find(':'));
     std::printf(".TP\n.B %s\n%s\n", escape(names).c_str(), escape(option->get_description()).c_str());
   }
   std::string footer = app.get_footer();
@@ -133,7 +133,7 @@ void set_up_man(CLI::App& app, Context& context) {
   app.callback([] {
     std::printf(".TH MLOPS 1 \"\" \"mlops %s\" \"User Commands\"\n%s", version(), head);
     for (const Command& command : commands()) {
-      if (*command.group) print_command(command);
+      print_command(command);
     }
     std::fputs(tail, stdout);
   });

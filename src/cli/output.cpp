@@ -177,8 +177,9 @@ namespace {
 class Formatter : public CLI::Formatter {
  public:
   std::string make_option_opts(const CLI::Option* option) const override {
-    if (option->get_type_size() == 0) return "";
+    if (option->get_type_size() == 0 || option->get_positional()) return "";
     std::string text = " " + option->get_type_name();
+    text.resize(std::min(text.size(), text.find(':')));  // what a check would add
     if (option->get_expected_max() > 1) text += " ...";
     return text;
   }

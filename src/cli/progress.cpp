@@ -231,7 +231,8 @@ void Progress::print_status() {
 
 void Progress::erase_status() {
   if (status_lines_ == 0) return;
-  buffer_ += "\033[" + std::to_string(status_lines_) + "A\033[J";
+  // The terminal may have echoed ^C or ^Z: back to the first column before going up.
+  buffer_ += "\r\033[" + std::to_string(status_lines_) + "A\033[J";
   status_lines_ = 0;
 }
 

@@ -69,8 +69,8 @@ void put_metrics(Connection& db, const std::string& run_id, int step, const std:
     ++count;
   }
   for (const auto& [name, last] : latest) {
-    db.cached("INSERT OR REPLACE INTO metric_latest VALUES (?, ?, ?, ?, ?)")
-        .bind(run_id, name, step, last.first->value, last.second)
+    db.cached("INSERT INTO metric_latest VALUES (?, ?, ?, ?, ?)")
+        .bind(run_id, step, name, last.first->value, last.second)
         .run();
   }
 }

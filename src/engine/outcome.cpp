@@ -71,7 +71,7 @@ AttemptOutcome outcome_of(const ExitRecord& record, const OutcomeContext& contex
   switch (record.cause) {
     case Cause::exited:
       if (record.succeeded()) return {Kind::succeeded, 0, ""};
-      if (record.signal != 0) return {Kind::signalled, 0, signal_words(record, context)};
+      if (record.signal != 0) return {Kind::signalled, 128 + record.signal, signal_words(record, context)};
       return {Kind::exited, record.code, "exit code " + std::to_string(record.code)};
     case Cause::timeout: return {Kind::timeout, record.code, "timed out after " + limit(context.step->timeout)};
     case Cause::no_output:

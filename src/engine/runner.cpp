@@ -472,7 +472,8 @@ RunResult Runner::conclude() {
                             : outcome.kind == AttemptOutcome::Kind::timeout || outcome.kind == AttemptOutcome::Kind::no_output
                                   ? ExitCode::timed_out
                                   : ExitCode::step_failed;
-    result.failed_step_code = outcome.kind == AttemptOutcome::Kind::exited ? outcome.code : 0;
+    const bool has_code = outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::signalled;
+    result.failed_step_code = has_code ? outcome.code : 0;
   } else {
     result.state = RunState::succeeded;
     result.exit_code = ExitCode::done;

@@ -36,21 +36,9 @@ void Local::send(Writer message) {
   }
 }
 
-void Local::start(const process::StartRequest& r) {
+void Local::start(const process::StartRequest& request) {
   Writer message(MessageType::start);
-  message.put(r.key);
-  message.put(r.name);
-  message.put(r.argv);
-  message.put(r.directory);
-  message.put(r.inherit_env);
-  message.put(r.env);
-  message.put(r.unset_env);
-  message.put(r.timeout_ms);
-  message.put(r.no_output_ms);
-  message.put(r.grace_ms);
-  message.put(r.leave_running);
-  message.put(r.log_head);
-  message.put(r.log_tail);
+  process::put_request(message, request);
   ++running_;
   send(std::move(message));
 }

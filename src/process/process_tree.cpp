@@ -59,14 +59,12 @@ std::vector<pid_t> descendants_of(pid_t pid) {
   return found;
 }
 
-int signal_tree(pid_t leader, int signal) {
+void signal_tree(pid_t leader, int signal) {
   const std::vector<pid_t> descendants = descendants_of(leader);
   ::kill(-leader, signal);
-  int reached = 0;
   for (const pid_t pid : descendants) {
-    if (::getpgid(pid) != leader && ::kill(pid, signal) == 0) ++reached;
+    if (::getpgid(pid) != leader) ::kill(pid, signal);
   }
-  return reached;
 }
 
 bool has_environment(pid_t pid, const std::vector<std::string>& entries) {

@@ -15,9 +15,8 @@ std::vector<pid_t> children_of(pid_t pid);
 /// All descendants of `pid`, parents before children.
 std::vector<pid_t> descendants_of(pid_t pid);
 
-/// Sends `signal` to the process group `leader` and to every descendant that left the group. Returns how
-/// many processes outside the group were reached.
-int signal_tree(pid_t leader, int signal);
+/// Sends `signal` to the process group `leader` and to every descendant that left the group.
+void signal_tree(pid_t leader, int signal);
 
 /// True if the environment that `pid` was started with has all of `entries` ("NAME=value").
 bool has_environment(pid_t pid, const std::vector<std::string>& entries);

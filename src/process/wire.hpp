@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "process/attempt.hpp"
+
 namespace mlops::process {
 
 enum class MessageType : std::uint8_t {
@@ -89,6 +91,9 @@ class Reader {
   std::string_view rest_;
   bool ok_ = true;
 };
+
+void put_request(Writer& message, const StartRequest& request);
+StartRequest get_request(Reader& message);
 
 /// Collects bytes of a stream socket and hands out whole messages.
 class MessageBuffer {

@@ -388,6 +388,14 @@ Diagnostic worded(const std::string& file, const YAML::Exception& e) {
   return d;
 }
 
+// What shows at the end mark that parse_yaml() adds is a problem of the file's last line.
+void move_before_end_mark(Diagnostic& d, std::ptrdiff_t lines) {
+  if (d.at.line <= lines) return;
+  d.at = {static_cast<int>(lines), 1};
+  if (d.message != "'---' or '...' inside a quoted text") return;
+  d.message = "the file ends inside a quoted text";
+}
+
 // --- Before parsing -------------------------------------------------------------------------------
 
 bool acceptable_bytes(std::string_view text, const std::string& file, std::vector<Diagnostic>& problems) {
@@ -445,7 +453,9 @@ const YamlNode* YamlNode::find(std::string_view key) const {
 YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<Diagnostic>& problems) {
   if (!acceptable_bytes(text, file, problems)) return {};
   TreeBuilder builder(file, problems);
-  std::istringstream in{std::string(text)};
+  // yaml-cpp takes the end of the file for the end of a quoted text that began before the last line. An end mark of
+  // the document, which no quoted text may contain, makes it look.
+  std::istringstream in(std::string(text) + (text.ends_with('\n') ? "...\n" : ""));
   try {
     YAML::Parser parser(in);
     while (parser.HandleNextDocument(builder)) {}
@@ -453,6 +463,7 @@ YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<
     return {};
   } catch (const YAML::Exception& e) {
     problems.push_back(worded(file, e));
+    if (text.ends_with('\n')) move_before_end_mark(problems.back(), std::ranges::count(text, '\n'));
     return {};
   }
   YamlNode root = builder.take();

@@ -152,7 +152,7 @@ class Bench:
                 yield row
 
         db.executemany(f"INSERT INTO runs VALUES ({','.join('?' * len(names))})", rows())
-        db.executemany("INSERT INTO metric_latest VALUES (?, 'accuracy', 0, 0.9, 1)", ((f"00{i:014d}",) for i in range(count)))
+        db.executemany("INSERT INTO metric_latest VALUES (?, 0, 'accuracy', 0.9, 1)", ((f"00{i:014d}",) for i in range(count)))
         db.executemany("INSERT INTO steps (run_id, step, name, kind, command, state) VALUES (?, 0, 's0', '', 'true', 'succeeded')",
                        ((f"00{i:014d}",) for i in range(count)))
         db.commit()

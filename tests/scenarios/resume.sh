@@ -84,4 +84,4 @@ printf 'steps:\n  a: {run: sleep 3}\n' > r.yaml
 wait_for 5 sh -c "'$MLOPS' runs --pipeline r --ids | grep -q ."
 mlops run --resume latest:r; expect_exit 5; expect_err "is still running"
 mlops rm latest:r; expect_exit 5
-kill $pid; wait $pid
+kill $pid; wait $pid; code=$?; expect_exit 143

@@ -118,14 +118,15 @@ CREATE TABLE metrics (
   PRIMARY KEY (run_id, step, name, at, seq)
 ) WITHOUT ROWID;
 
--- The last point of each metric: what lists and comparisons show.
+-- The last point of each metric of each step: what lists and comparisons show. Steps may use one name: those of a
+-- matrix do.
 CREATE TABLE metric_latest (
   run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-  name    TEXT NOT NULL,
   step    INTEGER NOT NULL,
+  name    TEXT NOT NULL,
   value   REAL,
   points  INTEGER NOT NULL,
-  PRIMARY KEY (run_id, name)
+  PRIMARY KEY (run_id, step, name)
 ) WITHOUT ROWID;
 
 -- --- Views for people -------------------------------------------------------------------------------
