@@ -36,12 +36,12 @@ std::string cancel_one(OpenWorkspace& open, const std::string& id, const Options
   const std::string lock = layout::in(directory, runner ? layout::runner_lock : layout::keeper_lock);
   const auto holder = process::LockFile::holder(lock);
   const util::Fd process = holder ? process::open_process(*holder) : util::Fd();
-  if (!process || !process::signal_process(*holder, SIGTERM)) {
+  // A second SIGTERM might merge with the first: to end at once there is a signal of its own.
+  if (!process || !process::signal_process(*holder, runner && options.now ? SIGQUIT : SIGTERM)) {
     if (!process::LockFile::is_locked(lock)) return "has just ended";
     throw Error(ExitCode::busy, "cannot cancel run " + id + ": its process is on another machine or of another user",
                 "cancel it where it runs");
   }
-  if (runner && options.now) process::signal_process(*holder, SIGTERM);
   if (options.no_wait) return "was asked to stop";
   pollfd waiting{process.get(), POLLIN, 0};
   ::poll(&waiting, 1, -1);
@@ -69,7 +69,7 @@ void cancel(const Options& options, Context& context) {
 
 void set_up_cancel(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  app.add_option("RUN", options->runs, "runs to stop")->required();
+  app.add_option("RUN", options->runs, "runs to stop: an id, a unique beginning or end of one, latest or latest:PIPELINE")->required();
   app.add_flag("--now", options->now, "kill the steps at once, without grace and clean-up steps");
   app.add_flag("--no-wait", options->no_wait, "do not wait until it has ended");
   app.add_flag("--json", options->json, "print JSON");

@@ -61,7 +61,7 @@ void add_common_options(CLI::App& app, Context& context) {
 int report(const Error& error) {
   std::fflush(stdout);
   if (const auto* bad = dynamic_cast<const BadFile*>(&error)) {
-    print_diagnostics(bad->problems());
+    print_diagnostics(bad->problems(), "; nothing was run");
   } else {
     const Style style = style_of(stderr);
     std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), util::to_utf8(error.what()).c_str());

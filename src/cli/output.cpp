@@ -143,7 +143,7 @@ nlohmann::json to_json(const StepRecord& step) {
           {"ended_at", time_json(step.ended_at)}};
 }
 
-void print_diagnostics(const std::vector<Diagnostic>& problems) {
+void print_diagnostics(const std::vector<Diagnostic>& problems, const char* consequence) {
   const Style style = style_of(stderr);
   for (const Diagnostic& d : problems) {
     std::string place = util::to_utf8(d.file);
@@ -152,7 +152,7 @@ void print_diagnostics(const std::vector<Diagnostic>& problems) {
                  util::to_utf8(d.message).c_str());
     if (!d.hint.empty()) std::fprintf(stderr, "    %s\n", util::to_utf8(d.hint).c_str());
   }
-  std::fprintf(stderr, "%zu problem%s found; nothing was run\n", problems.size(), problems.size() == 1 ? "" : "s");
+  std::fprintf(stderr, "%zu problem%s found%s\n", problems.size(), problems.size() == 1 ? "" : "s", consequence);
 }
 
 std::string format_number(double value) {

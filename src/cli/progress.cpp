@@ -248,7 +248,9 @@ void Progress::run_ended(const RunResult& result) {
       verdict + " in " + duration(result.duration_ms) + style_.dim(" (" + counts + ")"));
   if (result.state != RunState::succeeded) {
     if (!result.reason.empty()) say("  " + util::to_utf8(result.reason));
-    say(style_.dim("  see: mlops show " + id_ + "   continue: mlops run --resume " + id_));
+    // What a gate refused, it would refuse again.
+    const bool may_continue = result.exit_code != ExitCode::gate_refused;
+    say(style_.dim("  see: mlops show " + id_ + (may_continue ? "   continue: mlops run --resume " + id_ : "")));
   } else {
     say(style_.dim("  see: mlops show " + id_));
   }

@@ -82,7 +82,8 @@ void set_up_rm(CLI::App& app, Context& context) {
   app.add_option("-p,--pipeline", options->pipeline, "with --older-than or --keep: only runs of this pipeline")->type_name("NAME");
   app.add_flag("-n,--dry-run", options->dry_run, "only say what would be deleted");
   app.add_flag("--json", options->json, "print JSON");
-  app.footer("Examples:\n  mlops rm 7k2m\n  mlops rm --older-than 30d --keep 10 --pipeline churn --dry-run");
+  app.footer("With both --older-than and --keep, a run must meet both. Running runs are kept.\n"
+             "Examples:\n  mlops rm 7k2m\n  mlops rm --older-than 30d --keep 10 --pipeline churn --dry-run");
   app.callback([options, &context] { remove(*options, context); });
 }
 

@@ -169,7 +169,9 @@ void set_up_run(CLI::App& app, Context& context) {
   app.add_flag("-q,--quiet", options->quiet, "as --output failed");
   app.add_flag("--propagate-exit-code", options->propagate_exit_code, "when a step fails, exit with its exit code");
   app.add_flag("--json", options->json, "print only the result, as JSON");
-  app.footer("Examples:\n"
+  app.footer("Exits with 0 when done, 1 when a step failed, 2 for a bad file or usage, 3 when a gate said no, 124 after a\n"
+             "time-out, 130 or 143 when interrupted.\n"
+             "Examples:\n"
              "  mlops run pipeline.yaml\n"
              "  mlops run pipeline.yaml --set train.lr=0.2 --jobs 4\n"
              "  mlops run pipeline.yaml --from train --dry-run\n"

@@ -63,7 +63,7 @@ void print_head(const Facts& facts, const Style& style) {
   const std::int64_t ms = run.duration_ms.value_or((util::now() - run.created_at).count());
   std::printf("  started   %s, took %s%s\n", util::format_local(run.created_at).c_str(),
               util::format_duration(std::chrono::milliseconds(ms)).c_str(),
-              run.resumes ? (", resumed " + std::to_string(run.resumes) + " time(s)").c_str() : "");
+              run.resumes == 0 ? "" : run.resumes == 1 ? ", resumed once" : (", resumed " + std::to_string(run.resumes) + " times").c_str());
   std::printf("  by        %s on %s\n", run.user.c_str(), run.host.c_str());
   std::printf("  command   %s\n", run.command_line.c_str());
   std::printf("  file      %s (sha256 %s)\n", run.file.c_str(), run.definition.substr(0, 12).c_str());

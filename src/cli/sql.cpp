@@ -69,8 +69,9 @@ void query(const Options& options, Context& context) {
     }
     table.print(stdout);
   } catch (const db::SqliteError& error) {
-    throw Error(ExitCode::usage, std::string("cannot answer the query: ") + error.what(),
-                "it is read-only; the views are v_runs, v_steps, v_attempts, v_params, v_metrics, v_metric_history, "
+    const std::string why = error.refused() ? "only statements that read the tables are allowed" : error.what();
+    throw Error(ExitCode::usage, "cannot answer the query: " + why,
+                "the views are v_runs, v_steps, v_attempts, v_params, v_metrics, v_metric_history, "
                 "v_artifacts (see docs/workspace.md)");
   }
 }

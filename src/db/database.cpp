@@ -4,12 +4,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <iterator>
 #include <string_view>
 
 #include "embedded/migrations.hpp"
 #include "util/failpoint.hpp"
 #include "util/fd_lock.hpp"
+#include "util/file_system.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 
@@ -63,7 +65,9 @@ Database Database::open(const std::string& path) {
         throw Error(ExitCode::io, "cannot prepare '" + path + "': another process holds its lock",
                     "see who with `fuser " + path + ".lock`");
       }
-      connection.execute("PRAGMA journal_mode = WAL");
+      // The log needs memory that all its users share, which a network file system does not give.
+      const bool shared_memory = util::network_file_system(path).empty();
+      connection.execute(shared_memory ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode = DELETE");
       if (database.lock_) util::unlock_fd(database.lock_.get());
     }
     Transaction transaction(database, Durability::full);
@@ -77,7 +81,9 @@ Database Database::open(const std::string& path) {
 }
 
 Database Database::open_to_read(const std::string& path) {
-  if (!util::exists(path)) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) {
+    if (errno != ENOENT) throw_errno("cannot open '" + path + "'", errno);
     throw Error(ExitCode::io, "cannot open '" + path + "': there is no such file",
                 "nothing has run in this workspace yet: start with `mlops run FILE`");
   }

@@ -24,9 +24,17 @@ namespace {
 
 }  // namespace
 
+bool SqliteError::refused() const { return (sqlite_code_ & 0xff) == SQLITE_AUTH; }
+
 Statement::Statement(sqlite3* db, std::string_view sql) {
-  if (sqlite3_prepare_v2(db, sql.data(), static_cast<int>(sql.size()), &statement_, nullptr) != SQLITE_OK) {
+  const char* rest = nullptr;
+  if (sqlite3_prepare_v2(db, sql.data(), static_cast<int>(sql.size()), &statement_, &rest) != SQLITE_OK) {
     fail(db, "cannot prepare SQL");
+  }
+  const std::string_view after(rest, static_cast<std::size_t>(sql.data() + sql.size() - rest));
+  if (after.find_first_not_of(" \t\r\n;") != after.npos) {
+    sqlite3_finalize(statement_);
+    throw SqliteError(SQLITE_MISUSE, "cannot prepare SQL: there is more than one statement in it");
   }
   if (!statement_) throw SqliteError(SQLITE_MISUSE, "cannot prepare SQL: there is no statement in it");
 }
@@ -171,6 +179,8 @@ void Connection::allow_only_reading() {
                                   (!value && (pragma == "user_version" || pragma == "integrity_check"));
             return harmless ? SQLITE_OK : SQLITE_DENY;
           }
+          // Preparing pragma_table_info() and its like seems to write the schema; query_only forbids real writes.
+          case SQLITE_UPDATE: return name && std::string_view(name) == "sqlite_master" ? SQLITE_OK : SQLITE_DENY;
           default: return SQLITE_DENY;
         }
       },

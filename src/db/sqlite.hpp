@@ -23,6 +23,7 @@ class SqliteError : public Error {
   SqliteError(int code, const std::string& message, const std::string& hint = {})
       : Error(ExitCode::io, message, hint), sqlite_code_(code) {}
   int sqlite_code() const { return sqlite_code_; }
+  bool refused() const;  ///< by allow_only_reading()
 
  private:
   int sqlite_code_;

@@ -1,9 +1,10 @@
 #include "engine/health.hpp"
 
-#include <sys/statfs.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
@@ -11,6 +12,7 @@
 #include "db/runs.hpp"
 #include "engine/recovery.hpp"
 #include "process/spawn.hpp"
+#include "util/file_system.hpp"
 #include "util/files.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
@@ -48,16 +50,12 @@ void check_place(std::vector<Finding>& findings, const Workspace& workspace) {
   } catch (const Error& error) {
     findings.push_back({"owner", State::problem, error.what(), error.hint()});
   }
-  struct statfs fs {};
-  if (::statfs(workspace.state_directory().c_str(), &fs) == 0) {
-    const auto type = static_cast<unsigned long>(fs.f_type);
-    const char* name = type == 0x6969 ? "NFS" : type == 0x517B || type == 0xFF534D42 || type == 0xFE534D42 ? "SMB" : type == 0x65735546 ? "FUSE" : nullptr;
-    if (name) {
-      findings.push_back({"file system", State::problem, std::string(".mlops lies on ") + name + ", where SQLite's write-ahead log is not safe",
-                          "keep the workspace on a local disk: --workspace DIR or MLOPS_WORKSPACE"});
-    } else {
-      findings.push_back({"file system", State::good, "local", ""});
-    }
+  const std::string network = util::network_file_system(workspace.state_directory());
+  if (!network.empty()) {
+    findings.push_back({"file system", State::problem, ".mlops lies on " + network + ", where locks cannot be relied on",
+                        "keep the workspace on a local disk: --workspace DIR or MLOPS_WORKSPACE"});
+  } else {
+    findings.push_back({"file system", State::good, "local", ""});
   }
   struct statvfs space {};
   if (::statvfs(workspace.state_directory().c_str(), &space) == 0) {
@@ -148,7 +146,8 @@ std::vector<Finding> examine(const std::optional<Workspace>& workspace) {
   }
   findings.push_back({"workspace", State::good, workspace->root(), ""});
   check_place(findings, *workspace);
-  if (!util::exists(workspace->database_path())) {
+  struct stat st {};
+  if (::stat(workspace->database_path().c_str(), &st) != 0 && errno == ENOENT) {
     findings.push_back({"database", State::note, "there is none yet", "it is made by the first run"});
     return findings;
   }

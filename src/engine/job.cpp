@@ -5,6 +5,7 @@
 #include <set>
 
 #include "engine/collect.hpp"
+#include "params/shell_context.hpp"
 #include "process/capture.hpp"
 #include "util/files.hpp"
 #include "util/strings.hpp"
@@ -30,7 +31,7 @@ std::string fill(const Text& text, const OutputValues& values, bool shell) {
       throw Error(ExitCode::usage, "${" + name + "} has no value: step '" + part.step + "' wrote " +
                                        (known.empty() ? "nothing to MLOPS_OUTPUT" : "only " + util::join(known, ", ")));
     }
-    result += shell ? util::shell_quote(value->second) : value->second;
+    result += shell ? params::shell_word(value->second) : value->second;
   }
   return result;
 }

@@ -104,8 +104,8 @@ AttemptRecord record_of(const ExitRecord& r) {
   a.log_bytes = r.log_bytes;
   a.log_dropped = r.log_dropped;
   const auto add = [&](const std::string& text) { a.note += (a.note.empty() ? "" : "; ") + text; };
-  if (r.output_held) add("a process it left behind held its output open");
-  if (r.left_over > 0) add("ended " + std::to_string(r.left_over) + " process(es) it left behind");
+  if (r.output_held) add("a process it left behind held its output open, which was then closed");
+  if (r.left_over > 0) add("ended " + std::to_string(r.left_over) + (r.left_over == 1 ? " process" : " processes") + " it left behind");
   if (r.log_error != 0) add(std::string("log incomplete: ") + ::strerror(r.log_error));
   return a;
 }

@@ -15,6 +15,7 @@
 #include "engine/outcome.hpp"
 #include "process/process_tree.hpp"
 #include "process/step_log.hpp"
+#include "util/file_system.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
@@ -45,7 +46,7 @@ Capacity capacity_for(const Pipeline& pipeline, int jobs) {
   return capacity;
 }
 
-constexpr int handled_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP};
+constexpr int handled_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 
 }  // namespace
 
@@ -97,6 +98,10 @@ RunResult Runner::run() {
     observer->run_began(view);
     wants_output_ = wants_output_ || observer->wants_output();
     if (observer->tick_interval_ms() > 0) next_tick_ms_ = started_ms_;
+  }
+  if (const std::string network = util::network_file_system(parts_.run_directory); !network.empty()) {
+    note("the workspace lies on " + network + ", where locks cannot be relied on: use it from one machine only, or keep it "
+         "on a local disk (--workspace)");
   }
   machine_.begin();
   perform_actions();
@@ -399,9 +404,11 @@ void Runner::take_signals() {
       for (RunObserver* observer : observers_) observer->paused(false);
       continue;
     }
-    if (stop_signal_ != 0) {
+    if (stop_signal_ != 0 || signal == SIGQUIT) {
       if (signal == SIGHUP) continue;
+      if (stop_signal_ == 0) stop_signal_ = signal;
       note("ending all steps at once");
+      machine_.cancel("cancelled by " + signal_name(stop_signal_));
       machine_.kill();
     } else {
       stop_signal_ = signal;
@@ -467,7 +474,8 @@ RunResult Runner::conclude() {
     const bool gate = (s.kind == "gate" || s.kind == "validate") && outcome.kind == AttemptOutcome::Kind::exited &&
                       outcome.code != 0;
     result.state = RunState::failed;
-    result.reason = (gate ? s.kind + " " : "step ") + s.name + (gate ? " said no: " : " failed: ") + record(failed).reason;
+    const std::string who = !gate ? "step " + s.name : s.kind == s.name ? s.name : s.kind + " " + s.name;
+    result.reason = who + (gate ? " said no: " : " failed: ") + record(failed).reason;
     result.exit_code = gate ? ExitCode::gate_refused
                             : outcome.kind == AttemptOutcome::Kind::timeout || outcome.kind == AttemptOutcome::Kind::no_output
                                   ? ExitCode::timed_out

@@ -136,10 +136,11 @@ class ConditionEvaluation {
     const Node& n = node(i);
     const std::string outer = std::exchange(seen_, {});
     const Json left = value(n.left);
-    const Json right = n.op == Op::in ? Json() : value(n.right);
+    const bool membership = n.op == Op::in || n.op == Op::not_in;
+    const Json right = membership ? Json() : value(n.right);
     bool holds = false;
-    if (n.op == Op::in) {
-      holds = contains(n.right, left);
+    if (membership) {
+      holds = contains(n.right, left) == (n.op == Op::in);
     } else if (n.op == Op::equal || n.op == Op::differ) {
       holds = same(left, right) == (n.op == Op::equal);
     } else {

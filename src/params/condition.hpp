@@ -36,6 +36,7 @@ struct ConditionScope {
   const Json* params = nullptr;
   const Json* vars = nullptr;  ///< as in Scope
   const StepNames* steps = nullptr;
+  bool hints = true;  ///< as in Scope
 };
 
 class Condition {
@@ -57,6 +58,7 @@ class Condition {
     greater,
     greater_equal,
     in,
+    not_in,
     conjunction,
     disjunction,
     negation

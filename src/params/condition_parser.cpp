@@ -150,10 +150,9 @@ class ConditionParser {
     const std::size_t before = pos_;
     const bool negated = take("not");
     if (take("in")) {
-      const int result = binary(Op::in, left, list());
+      const int result = binary(negated ? Op::not_in : Op::in, left, list());
       refuse_chain();
-      if (!negated) return result;
-      return add({Op::negation, result, -1, -1, nullptr, node(result).begin, node(result).end});
+      return result;
     }
     pos_ = before;
     return left;
@@ -170,7 +169,11 @@ class ConditionParser {
     skip_space();
     const std::size_t begin = pos_;
     if (!take("[")) {  // or a name whose value is a list
-      if (pos_ < text_.size() && is_word_char(text_[pos_])) return operand();
+      if (pos_ < text_.size() && is_word_char(text_[pos_])) {
+        const int values = operand();
+        if (node(values).op == Op::name) return values;
+        pos_ = begin;
+      }
       unexpected("a list such as [a, b] after 'in'");
     }
     std::vector<int> items;
@@ -223,6 +226,7 @@ class ConditionParser {
   int number() {
     const std::size_t begin = pos_;
     if (text_[pos_] == '+') ++pos_;
+    if (pos_ > begin && text_.substr(pos_).starts_with('-')) fail(begin, "not a number");
     double value = 0;
     const auto [stop, error] = std::from_chars(text_.data() + pos_, text_.data() + text_.size(), value);
     if (error != std::errc() || !std::isfinite(value)) fail(begin, "not a number");
@@ -257,7 +261,8 @@ class ConditionParser {
       if (!values) {
         report(at, quoted(text) + " has a value only in a step with '" + needed + "'");
       } else if (!path.empty() && !find_param(*values, path)) {
-        report(at, quoted(text) + " is not set", suggest_param(*values, path, std::string(prefix) + "."));
+        report(at, quoted(text) + " is not set",
+               scope_.hints ? suggest_param(*values, path, std::string(prefix) + ".") : "");
       }
       return ConditionName{root, {}, std::string(path)};
     };
@@ -273,8 +278,12 @@ class ConditionParser {
     std::string hint = "put text in quotes: '" + std::string(text) + "'";
     if (scope_.params && find_param(*scope_.params, text)) {
       hint = "did you mean 'params." + std::string(text) + "'?";
+    } else if (near == text) {
+      hint = "write " + near + ".NAME";
     } else if (!near.empty()) {
-      hint = "did you mean '" + near + "'?";
+      // A word alone is more often a text without its quotes than a slip.
+      const bool dotted = text.find('.') != text.npos;
+      hint = dotted ? "did you mean '" + near + "'?" : hint + ", unless you mean '" + near + "'";
     }
     report(at, "unknown name '" + std::string(text) + "'", hint);
     return {};

@@ -13,6 +13,7 @@ namespace mlops::params {
 
 namespace {
 
+constexpr std::size_t kMostProblems = 50;  // of one text
 constexpr std::array<std::string_view, 5> kRoots = {"params", "env", "matrix", "pipeline", "steps"};
 
 std::string quoted(std::string_view text) {
@@ -105,7 +106,7 @@ std::string suggest_root(std::string_view body, const Scope& scope) {
   if (scope.params && find_param(*scope.params, body))
     return "did you mean '${params." + std::string(body) + "}'?";
   const std::string near = util::closest(root, roots);
-  if (near.empty())
+  if (near.empty() || near == body)
     return "known: params.…, env.NAME, matrix.…, item, key, pipeline.name, steps.NAME.outputs.KEY";
   return "did you mean '${" + near + std::string(body.substr(root.size())) + "}'?";
 }
@@ -119,7 +120,7 @@ Resolved resolve(std::string_view body, const Scope& scope) {
   const auto below = [&](std::string_view root, const Json* values) {
     const std::string_view path = body.substr(root.size() + 1);
     const Json* value = find_param(*values, path);
-    return found(value, body, value ? "" : suggest_param(*values, path, std::string(root) + "."));
+    return found(value, body, value || !scope.hints ? "" : suggest_param(*values, path, std::string(root) + "."));
   };
   if (body.starts_with("params.") && scope.params) return below("params", scope.params);
   if (body.starts_with("env.")) return resolve_env(body);
@@ -214,7 +215,10 @@ class Interpolation {
       : text_(text), scope_(scope), shell_(target == Target::shell), scanner_(text) {}
 
   Interpolated run() {
-    for (std::size_t at = text_.find("${"); at != text_.npos; at = text_.find("${", at)) at = take(at);
+    for (std::size_t at = text_.find("${"); at != text_.npos; at = text_.find("${", at)) {
+      at = take(at);
+      if (result_.problems.size() == kMostProblems) break;
+    }
     add_literal(text_.substr(done_));
     if (!literal_.empty() || result_.pieces.empty()) result_.pieces.push_back({literal_, {}, {}});
     return std::move(result_);
@@ -228,8 +232,9 @@ class Interpolation {
       add_literal(text_.substr(done_, at - 1 - done_));
       done_ = at;
       if (shell_) {
-        scanner_.at(at - 1);
-        scanner_.skip_to(at);
+        // Of "\$${" and "$$${" the shell gets a '$' that begins nothing.
+        const bool taken = scanner_.at(at - 1) == ShellContext::escaped;
+        scanner_.skip_to(taken ? at + 1 : at);
       }
       return at + 2;
     }

@@ -20,6 +20,7 @@ struct Scope {
   const Json* vars = nullptr;  ///< {"item":…, "key":…} or {"matrix":{…}} of an expansion; may be null
   std::string_view pipeline;   ///< for ${pipeline.name}
   const StepNames* steps = nullptr;  ///< null: references to steps are not allowed here
+  bool hints = true;                 ///< false saves the search for the nearest param
 };
 
 /// A stretch of text, or a value that a step makes while running.

@@ -3,6 +3,7 @@
 #include "util/strings.hpp"
 #include "util/yaml.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -27,6 +28,11 @@ std::vector<std::string> keys_of(const Json& map, const std::string& prefix) {
   if (!map.is_object()) return keys;
   for (const auto& [key, value] : map.items()) keys.push_back(prefix + key);
   return keys;
+}
+
+bool is_finite(const Json& value) {
+  if (value.is_structured()) return std::ranges::all_of(value, is_finite);
+  return !value.is_number_float() || std::isfinite(value.get<double>());
 }
 
 // A value of `--set`, or what is wrong with it.
@@ -67,7 +73,7 @@ std::optional<Diagnostic> apply_override(Json& params, const std::string& text) 
   if (path.size() > 32) return wrong("the name has too many parts", "");
   Value value = read_value(text.substr(equals + 1));
   if (!value.problem.empty()) return wrong("the value is not valid YAML: " + value.problem, "");
-  if (value.json.is_number_float() && !std::isfinite(value.json.get<double>())) {
+  if (!is_finite(value.json)) {
     return wrong("JSON has no form for this number", "pass it as text: '" + std::string(name) + "=\"inf\"'");
   }
 
@@ -122,7 +128,7 @@ std::string suggest_param(const Json& params, std::string_view dotted, std::stri
     if (!next) {
       if (at->is_array())
         return path.substr(0, path.size() - 1) + " is a list of " + std::to_string(at->size());
-      return at->size() > 2000 ? std::string() : util::did_you_mean(path + key, keys_of(*at, path));
+      return util::did_you_mean(path + key, keys_of(*at, path));
     }
     at = next;
     path += key + ".";

@@ -75,6 +75,9 @@ void ShellScanner::step() {
 void ShellScanner::step_expansion(char c, bool quoted) {
   if (c == '`') return open(Kind::backticks, 1);
   if (c == '$') {
+    if (next() == '$') return void(pos_ += 2);  // the shell's process id, whatever follows
+    // Shells join a line to the next one before they see what `$` begins.
+    if (joins(1) || (next() == '(' && joins(2))) unclear_ = true;
     if (next() == '(' && next(2) == '(') return open(Kind::arithmetic, 3);
     if (next() == '(') return open(Kind::substitution, 2);
     if (next() == '{') return open(Kind::braces, 2, quoted);
@@ -89,7 +92,11 @@ void ShellScanner::step_script(char c) {
   word_start_ = false;
   switch (c) {
     case '\\':
-      if (next() == '\n') word_start_ = word_start;
+      if (joins()) {
+        word_start_ = word_start;
+        // The two halves might be those of `case`.
+        if (!word_start && frame.kind == Kind::substitution) unclear_ = true;
+      }
       pos_ += 2;
       return;
     case '\'': return open(Kind::single, 1);
@@ -103,10 +110,13 @@ void ShellScanner::step_script(char c) {
       word_start_ = true;
       if (rest().starts_with("<<<")) return void(pos_ += 3);
       if (next() == '<') return begin_heredoc();
+      if (joins(1)) unclear_ = true;  // perhaps to another '<'
       break;
     case '\n':
       word_start_ = true;
       if (heredocs_.empty()) break;
+      // Shells differ: the here-document may begin now, or after the line on which $(…) ends.
+      if (frame.kind == Kind::substitution) unclear_ = true;
       open(Kind::heredoc, 1);
       line_start_ = true;
       return;
@@ -177,9 +187,13 @@ void ShellScanner::begin_heredoc() {
       quote = quote ? '\0' : c;
       doc.quoted = true;
     } else if (c == '\\') {
-      if (quote == '"') unclear_ = true;
-      if (quote == '\'') doc.end += c;
+      if (quote == '"' || joins()) unclear_ = true;
       doc.quoted = true;
+      if (quote) {
+        doc.end += c;
+      } else if (pos_ + 1 < text_.size()) {
+        doc.end += text_[++pos_];
+      }
     } else if (!quote && std::string_view(" \t\n;&|<>()").find(c) != std::string_view::npos) {
       break;
     } else {
@@ -190,6 +204,7 @@ void ShellScanner::begin_heredoc() {
     unclear_ = true;
   word_start_ = false;
   heredocs_.push_back(std::move(doc));
+  if (heredocs_.size() > 100) unclear_ = true;
 }
 
 void ShellScanner::step_heredoc(char c) {

@@ -58,6 +58,8 @@ class ShellScanner {
   void close(std::size_t length);
   std::string_view rest() const { return text_.substr(pos_); }
   char next(std::size_t n = 1) const { return pos_ + n < text_.size() ? text_[pos_ + n] : '\0'; }
+  /// True if a backslash joins the line to the next one, `n` characters on.
+  bool joins(std::size_t n = 0) const { return next(n) == '\\' && next(n + 1) == '\n'; }
 
   std::string_view text_;
   std::size_t pos_ = 0;

@@ -10,7 +10,8 @@ params::StepNames step_names(const Pipeline& pipeline) {
 
 params::Condition Conditions::parse(const Step& step) const {
   std::vector<params::ConditionProblem> problems;
-  const params::ConditionScope scope{&pipeline_.params, &step.vars, &names_};
+  // What is wrong with it was said, with hints, when the file was loaded.
+  const params::ConditionScope scope{&pipeline_.params, &step.vars, &names_, false};
   params::Condition condition = params::parse_condition(step.when, scope, problems);
   if (!problems.empty()) {
     throw Error(ExitCode::usage, "when of step '" + step.name + "': " + problems[0].message,

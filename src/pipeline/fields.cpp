@@ -47,10 +47,16 @@ void Fields::report(const YamlNode& node, const std::vector<params::ReferencePro
   }
 }
 
+params::Scope Fields::scope() const {
+  params::Scope now = scope_;
+  now.hints = !problems_.many();
+  return now;
+}
+
 // The scalar's text with its references filled in.
 std::optional<std::string> Fields::filled(const YamlNode& node) const {
   if (node.text.find("${") == node.text.npos) return node.text;
-  params::Scope closed = scope_;
+  params::Scope closed = scope();
   closed.steps = nullptr;
   const params::Interpolated result = params::interpolate(node.text, closed, params::Target::text);
   report(node, result.problems);
@@ -89,7 +95,7 @@ Text Fields::open_text(const YamlNode& node, std::string_view what, params::Targ
     expected(node, what, "text", node.is_null() ? "write \"\" for an empty text" : "");
     return result;
   }
-  params::Interpolated filled_in = params::interpolate(node.text, scope_, target);
+  params::Interpolated filled_in = params::interpolate(node.text, scope(), target);
   report(node, filled_in.problems);
   result.parts.reserve(filled_in.pieces.size());
   for (params::Piece& piece : filled_in.pieces) {
@@ -170,7 +176,7 @@ Json Fields::value(const YamlNode& node) const {
     case YamlNode::Kind::null: return nullptr;
     case YamlNode::Kind::scalar: {
       if (node.text.find("${") == node.text.npos) return util::to_json(node);
-      if (auto whole = params::referenced_value(node.text, scope_)) return *whole;
+      if (auto whole = params::referenced_value(node.text, scope())) return *whole;
       const auto text = filled(node);
       return text ? Json(*text) : Json();
     }

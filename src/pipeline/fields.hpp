@@ -63,6 +63,8 @@ class Fields {
  private:
   std::optional<std::string> filled(const util::YamlNode& node) const;
   void report(const util::YamlNode& node, const std::vector<params::ReferenceProblem>& list) const;
+  /// What references may name, without hints once there are many problems.
+  params::Scope scope() const;
 
   const params::Scope& scope_;
   Problems& problems_;

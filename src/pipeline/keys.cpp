@@ -11,25 +11,27 @@ constexpr std::array<std::string_view, 4> kOverlap = {"skip", "queue", "replace"
 constexpr std::array<std::string_view, 2> kOnFailure = {"stop", "continue"};
 constexpr std::array<std::string_view, 5> kRetryCauses = {"any", "timeout", "no_output", "signal", "lost"};
 
-constexpr std::string_view kText = R"({"type":"string"})";
-constexpr std::string_view kBool = R"({"type":"boolean"})";
+constexpr std::string_view kScalar = R"({"$ref":"#/$defs/scalar"})";
+constexpr std::string_view kText = R"({"$ref":"#/$defs/text"})";
+constexpr std::string_view kWord = R"({"type":"string"})";
+constexpr std::string_view kBool = R"({"$ref":"#/$defs/flag"})";
 constexpr std::string_view kTexts = R"({"$ref":"#/$defs/texts"})";
 constexpr std::string_view kDuration = R"({"$ref":"#/$defs/duration"})";
 constexpr std::string_view kVariables = R"({"$ref":"#/$defs/variables"})";
 
 constexpr Key kPipelineKeys[] = {
-    {"version", R"({"const":1})", "Version of the file format; 1 is the only one."},
+    {"version", R"({"enum":[1,"1"]})", "Version of the file format; 1 is the only one."},
     {"name", R"({"$ref":"#/$defs/name"})",
      "Name of the pipeline; default: the file's name, or its folder's if the file is called pipeline.yaml."},
-    {"description", kText, "What the pipeline does, for people."},
+    {"description", kScalar, "What the pipeline does, for people."},
     {"params", R"({"type":"object"})",
      "Values that steps use as ${params.NAME}; --set changes them for a run."},
     {"env", R"({"$ref":"#/$defs/pipeline_env"})",
      "Environment of every step. The lower-case key inherit: false starts from an empty environment."},
     {"secrets", R"({"$ref":"#/$defs/secrets"})", "Secrets by name; a step gets those that it names."},
-    {"pools", R"({"type":"object","additionalProperties":{"type":"integer","minimum":1}})",
+    {"pools", R"({"type":"object","propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/share"}})",
      "Shared things with a size, such as database connections; steps ask for a share with resources."},
-    {"schedule", R"({"oneOf":[{"type":"string"},{"$ref":"#/$defs/schedule"}]})",
+    {"schedule", R"({"oneOf":[{"$ref":"#/$defs/text"},{"$ref":"#/$defs/schedule"}]})",
      "When to run by itself: a cron line, or a map."},
     {"defaults", R"({"$ref":"#/$defs/defaults"})",
      "Step keys for every step that does not give them itself."},
@@ -44,13 +46,13 @@ constexpr Key kStepKeys[] = {
      "What sort of step it is: ingest, validate, train, evaluate, gate, deploy or a word of your own.",
      {},
      true},
-    {"description", kText, "What the step does, for people."},
+    {"description", kScalar, "What the step does, for people."},
     {"run",
-     R"({"oneOf":[{"type":"string","minLength":1},{"type":"array","items":{"$ref":"#/$defs/scalar"},"minItems":1}]})",
+     R"({"oneOf":[{"$ref":"#/$defs/text"},{"type":"array","items":{"$ref":"#/$defs/scalar"},"minItems":1}]})",
      "What to run: a text is a /bin/sh script, a list is a program with its arguments and no shell."},
     {"inputs", kTexts, "Files and folders that the step reads."},
     {"outputs", R"({"$ref":"#/$defs/outputs"})", "Files and folders that the step makes."},
-    {"metrics", kTexts, "Files of figures that the step writes (JSON)."},
+    {"metrics", kTexts, "Files of figures that the step writes: JSON, YAML, CSV or TSV."},
     {"params", kTexts, "Dotted names of params that the step depends on.", {}, true},
     {"needs", kTexts, "Steps that must end first, besides those whose outputs are inputs here."},
     {"env", kVariables, "Environment of the step, over that of the pipeline.", {}, true},
@@ -73,15 +75,15 @@ constexpr Key kStepKeys[] = {
      true},
     {"resources", R"({"$ref":"#/$defs/resources"})", "What must be free before the step starts.", {}, true},
     {"when", kText, "Condition; the step is skipped when it is false."},
-    {"on_failure", kText,
+    {"on_failure", kWord,
      "After a failure: stop (default) ends the run, continue lets independent steps go on.", kOnFailure,
      true},
     {"always", kBool, "Runs however the steps before it ended: for clean-up and messages."},
     {"leave_running", kBool, "Processes that the step started may outlive it."},
-    {"workdir", kText, "Directory of the step, relative to the file's.", {}, true},
-    {"foreach", R"({"type":["array","object","string"]})",
+    {"workdir", kScalar, "Directory of the step, relative to the file's.", {}, true},
+    {"foreach", R"({"oneOf":[{"type":"array","minItems":1},{"type":"object","minProperties":1},{"$ref":"#/$defs/reference"}]})",
      "One step for each item of a list or map, as ${item} and ${key}."},
-    {"matrix", R"({"type":["object","string"]})",
+    {"matrix", R"({"oneOf":[{"type":"object","minProperties":1,"propertyNames":{"$ref":"#/$defs/variable"},"additionalProperties":{"oneOf":[{"type":"array","minItems":1},{"$ref":"#/$defs/reference"}]}},{"$ref":"#/$defs/reference"}]})",
      "One step for each combination of the lists, as ${matrix.NAME}."},
 };
 
@@ -105,10 +107,10 @@ constexpr Key kRetryKeys[] = {
 
 constexpr Key kResourcesKeys[] = {
     {"cpus", R"({"$ref":"#/$defs/number"})", "Processors, such as 2 or 0.5."},
-    {"memory", R"({"type":["string","integer"]})", "Memory, such as 4GiB."},
+    {"memory", R"({"type":["string","number"],"minimum":0})", "Memory, such as 4GiB."},
     {"gpus", R"({"$ref":"#/$defs/count"})", "Graphics cards."},
     {"pools",
-     R"({"oneOf":[{"$ref":"#/$defs/texts"},{"type":"object","additionalProperties":{"type":"integer","minimum":1}}]})",
+     R"({"oneOf":[{"$ref":"#/$defs/texts"},{"type":"object","additionalProperties":{"$ref":"#/$defs/share"}}]})",
      "Shares of declared pools: a map to numbers, or names for one of each."},
 };
 
@@ -116,17 +118,17 @@ constexpr Key kScheduleKeys[] = {
     {"cron", kText,
      "Five fields (minute, hour, day of month, month, day of week) or @hourly, @daily, @weekly, @monthly, "
      "@yearly."},
-    {"timezone", kText,
+    {"timezone", kScalar,
      "Name of the time zone in which the fields are meant, such as Asia/Seoul; default the system's."},
-    {"catchup", kText, "Slots missed while nothing ran: none, the last (default), or all.", kCatchup},
-    {"overlap", kText, "While the run before is not over: skip (default), queue, replace it, or allow both.",
+    {"catchup", kWord, "Slots missed while nothing ran: none, the last (default), or all.", kCatchup},
+    {"overlap", kWord, "While the run before is not over: skip (default), queue, replace it, or allow both.",
      kOverlap},
 };
 
 constexpr Key kSecretKeys[] = {
     {"env", R"({"$ref":"#/$defs/variable"})", "The value is in this environment variable of mlops."},
     {"file", kText, "The value is the text of this file."},
-    {"command", kTexts, "The value is what this program prints."},
+    {"command", R"({"type":"array","items":{"$ref":"#/$defs/text"},"minItems":1})", "The value is what this program prints."},
 };
 
 constexpr KeyTable kTables[] = {

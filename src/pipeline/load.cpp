@@ -189,10 +189,10 @@ class Loader {
       problems_.add(node.at, "secret '" + secret.name + "': expected exactly one of env, file, command");
     }
     if (const YamlNode* env = node.find("env")) {
-      const std::string name = fields.text(*env, "env").value_or("");
-      if (!name.empty() && !pipeline::is_variable(name))
+      const auto name = fields.text(*env, "env");
+      if (name && !pipeline::is_variable(*name))
         fields.expected(*env, "env", "the name of an environment variable");
-      secret.from = {name};
+      secret.from = {name.value_or("")};
     } else if (const YamlNode* file = node.find("file")) {
       secret.source = Secret::Source::file;
       secret.from = {fields.text(*file, "file").value_or("")};

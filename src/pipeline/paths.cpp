@@ -6,8 +6,14 @@ namespace mlops::pipeline {
 
 namespace {
 
+// The folder "." comes before all that lies in it, and after all else.
+int rank(std::string_view path) {
+  return path == "." ? 1 : lies_in(path, ".") ? 2 : 0;
+}
+
 // '/' sorts before every other character, so that a folder comes directly before its contents.
 bool path_less(std::string_view a, std::string_view b) {
+  if (rank(a) != rank(b)) return rank(a) < rank(b);
   return std::ranges::lexicographical_compare(a, b, [](char x, char y) {
     const auto weight = [](char c) {
       return c == '/' ? 0 : static_cast<int>(static_cast<unsigned char>(c)) + 1;

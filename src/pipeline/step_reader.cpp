@@ -31,10 +31,6 @@ class Reading {
 
   void read_all() {
     if (!check_keys(entry_.value, step_keys(), "step '" + entry_.key + "'", problems_)) return;
-    for (const char* key : {"foreach", "matrix"}) {
-      const YamlNode* node = entry_.value.find(key);
-      if (node && node->is_null()) fields_.expected(*node, key, "values");
-    }
     read_command();
     read_files();
     read_needs();
@@ -297,7 +293,7 @@ class Reading {
     if (util::trim(node.text).empty()) return problems_.add(node.at, "when: the condition is empty");
     out_.step.when = node.text;
     std::vector<params::ConditionProblem> found;
-    const params::ConditionScope scope{&pipeline_.params, scope_.vars, &names_};
+    const params::ConditionScope scope{&pipeline_.params, scope_.vars, &names_, !problems_.many()};
     const params::Condition condition = params::parse_condition(node.text, scope, found);
     const Location text = problems_.locate(node.at, node.text, 0);  // past quotes
     const bool one_line = node.text.find('\n') == node.text.npos;

@@ -314,7 +314,7 @@ class Loop {
           const bool total = attempt.request.timeout_ms > 0 && attempt.started + attempt.request.timeout_ms <= now;
           stop(attempt, total ? Cause::timeout : Cause::no_output, false);
         } else if (attempt.phase == RunningAttempt::Phase::draining) {
-          attempt.record.output_held = true;
+          attempt.record.output_held = true;  // what it writes from now on is not kept
           end_what_is_left(attempt);
         }
         finish_if_done(it);

@@ -115,7 +115,8 @@ std::string format_size(std::uint64_t bytes) {
   constexpr std::array<const char*, 5> units = {"B", "KiB", "MiB", "GiB", "TiB"};
   double value = static_cast<double>(bytes);
   std::size_t unit = 0;
-  while (value >= 1024 && unit + 1 < units.size()) {
+  // What would be shown as 1024.0 is one of the next unit.
+  while (value >= (unit == 0 ? 1024 : 1023.95) && unit + 1 < units.size()) {
     value /= 1024;
     ++unit;
   }

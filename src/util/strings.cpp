@@ -67,12 +67,15 @@ int edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string closest(std::string_view word, const std::vector<std::string>& candidates) {
-  if (word.size() > 64) return {};
+  // Beyond this a search for each mistake of a large file would take seconds.
+  if (word.size() > 64 || candidates.size() > 2000) return {};
   std::string best;
   // Of a short word, something must be left that fits.
   int best_distance = static_cast<int>(std::min(std::max<std::size_t>(2, word.size() / 3 + 1), word.size()));
   for (const std::string& candidate : candidates) {
-    if (candidate.size() > 64) continue;
+    const std::size_t shorter = std::min(word.size(), candidate.size());
+    const std::size_t longer = std::max(word.size(), candidate.size());
+    if (longer > 64 || static_cast<int>(longer - shorter) >= best_distance) continue;
     const int distance = edit_distance(word, candidate);
     if (distance < best_distance) {
       best_distance = distance;

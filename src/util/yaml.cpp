@@ -8,9 +8,6 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
-#include <limits>
 #include <sstream>
 #include <unordered_map>
 
@@ -82,6 +79,11 @@ class TreeBuilder final : public YAML::EventHandler {
     node.at = place(mark);
     node.text = value;
     if (value.find('\0') != value.npos) report(node.at, "a text contains the NUL character", "remove \\0");
+    // yaml-cpp makes lone bytes of these two escapes.
+    if (!is_utf8(value)) {
+      report(node.at, "the escapes \\N and \\_ cannot be read", "write \\x85 or \\xA0");
+      node.text = to_utf8(value);
+    }
     const Tag meaning = tag_of(tag);
     node.quoted = meaning == Tag::text;
     switch (meaning) {
@@ -469,69 +471,6 @@ YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<
   YamlNode root = builder.take();
   Finisher(file, problems).finish(root);
   return root;
-}
-
-nlohmann::json plain_value(std::string_view text) {
-  if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return nullptr;
-  if (text == "true" || text == "True" || text == "TRUE") return true;
-  if (text == "false" || text == "False" || text == "FALSE") return false;
-  const auto as_text = [&] { return nlohmann::json(std::string(text)); };
-
-  std::string_view body = text;
-  const bool minus = body[0] == '-';
-  if (minus || body[0] == '+') body.remove_prefix(1);
-  if (body.empty()) return as_text();
-  if (body == ".inf" || body == ".Inf" || body == ".INF") {
-    return minus ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
-  }
-  if (text == ".nan" || text == ".NaN" || text == ".NAN") return std::numeric_limits<double>::quiet_NaN();
-
-  const char* const end = body.data() + body.size();
-  if (body.size() > 2 && body[0] == '0' && (body[1] == 'x' || body[1] == 'o') && body.size() == text.size()) {
-    std::uint64_t value = 0;
-    const auto [stop, error] = std::from_chars(body.data() + 2, end, value, body[1] == 'x' ? 16 : 8);
-    if (error != std::errc() || stop != end) return as_text();
-    if (value <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-      return static_cast<std::int64_t>(value);
-    return value;
-  }
-  if (body.find_first_not_of("0123456789") == body.npos) {
-    if (body.size() > 1 && body[0] == '0') return as_text();
-    const std::string_view digits = minus ? text : body;
-    std::int64_t value = 0;
-    const auto [stop, error] = std::from_chars(digits.data(), end, value);
-    if (error == std::errc() && stop == end) return value;
-    std::uint64_t large = 0;
-    if (!minus && std::from_chars(body.data(), end, large).ec == std::errc()) return large;
-    return as_text();
-  }
-  // [0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)? or \.[0-9]+...: from_chars alone would also take "inf" and "nan".
-  if (body.find_first_not_of("0123456789.eE+-") != body.npos || body[0] == 'e' || body[0] == 'E' ||
-      body == ".")
-    return as_text();
-  if (body[0] == '-' || body[0] == '+' || body.starts_with(".e") || body.starts_with(".E")) return as_text();
-  double value = 0;
-  const auto [stop, error] = std::from_chars(body.data(), end, value);
-  if (error != std::errc() || stop != end || !std::isfinite(value)) return as_text();
-  return minus ? -value : value;
-}
-
-nlohmann::json to_json(const YamlNode& node) {
-  switch (node.kind) {
-    case Kind::null: return nullptr;
-    case Kind::scalar: return node.quoted ? nlohmann::json(node.text) : plain_value(node.text);
-    case Kind::list: {
-      nlohmann::json list = nlohmann::json::array();
-      for (const YamlNode& item : node.items) list.push_back(to_json(item));
-      return list;
-    }
-    case Kind::map: {
-      nlohmann::json map = nlohmann::json::object();
-      for (const YamlEntry& entry : node.entries) map[entry.key] = to_json(entry.value);
-      return map;
-    }
-  }
-  return nullptr;
 }
 
 std::string yaml_library_version() { return MLOPS_YAML_CPP_VERSION; }

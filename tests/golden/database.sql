@@ -1,0 +1,156 @@
+CREATE TABLE artifacts (
+  run_id     TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  step       INTEGER NOT NULL,
+  direction  TEXT NOT NULL,              -- in, out
+  path       TEXT NOT NULL,              -- relative to the workspace if inside it
+  kind       TEXT NOT NULL,              -- model, data, …; may be empty
+  sha256     TEXT NOT NULL,
+  size       INTEGER NOT NULL,           -- bytes, summed over a directory
+  files      INTEGER NOT NULL,           -- 1 for a file
+  PRIMARY KEY (run_id, step, direction, path)
+) WITHOUT ROWID;
+
+CREATE INDEX artifacts_by_content ON artifacts(sha256);
+
+CREATE TABLE attempts (
+  run_id         TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  step           INTEGER NOT NULL,
+  attempt        INTEGER NOT NULL,       -- from 1
+  cause          TEXT NOT NULL,          -- running, exited, timeout, no_output, stopped, not_started, lost, interrupted
+  exit_code      INTEGER,                -- null when a signal ended it or it never ran
+  signal         INTEGER,
+  pid            INTEGER,
+  started_at     TEXT NOT NULL,
+  ended_at       TEXT,
+  cpu_user_ms    INTEGER,                -- children that were waited for included
+  cpu_system_ms  INTEGER,
+  max_rss_bytes  INTEGER,                -- peak of the largest process
+  read_bytes     INTEGER,                -- from storage
+  written_bytes  INTEGER,                -- to storage
+  log_bytes      INTEGER NOT NULL DEFAULT 0,
+  log_dropped    INTEGER NOT NULL DEFAULT 0, -- bytes of the log's middle that were not kept
+  note           TEXT NOT NULL DEFAULT '',   -- what else is worth knowing
+  PRIMARY KEY (run_id, step, attempt)
+) WITHOUT ROWID;
+
+CREATE TABLE definitions (
+  sha256      TEXT PRIMARY KEY,          -- of `source`
+  source      TEXT NOT NULL,             -- the bytes of the file
+  first_seen  TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE metric_latest (
+  run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  step    INTEGER NOT NULL,
+  name    TEXT NOT NULL,
+  value   REAL,
+  points  INTEGER NOT NULL,
+  PRIMARY KEY (run_id, step, name)
+) WITHOUT ROWID;
+
+CREATE TABLE metrics (
+  run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  step    INTEGER NOT NULL,              -- of the pipeline
+  name    TEXT NOT NULL,                 -- dotted: test.accuracy
+  at      INTEGER NOT NULL,              -- training step or epoch as logged; 0 for a final figure
+  seq     INTEGER NOT NULL,              -- order among points of the same `at`
+  value   REAL,                          -- null: not a number
+  time    TEXT,                          -- when it was logged, if known
+  PRIMARY KEY (run_id, step, name, at, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE run_environment (
+  run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  name    TEXT NOT NULL,
+  PRIMARY KEY (run_id, name)
+) WITHOUT ROWID;
+
+CREATE TABLE run_params (
+  run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  name    TEXT NOT NULL,                 -- dotted: train.lr
+  value   TEXT NOT NULL,                 -- JSON
+  PRIMARY KEY (run_id, name)
+) WITHOUT ROWID;
+
+CREATE TABLE runs (
+  id            TEXT PRIMARY KEY,        -- sorts by time
+  pipeline      TEXT NOT NULL,           -- its name
+  file          TEXT NOT NULL,           -- path of the pipeline file, relative to the workspace if inside it
+  definition    TEXT NOT NULL REFERENCES definitions(sha256),
+  state         TEXT NOT NULL,           -- running, succeeded, failed, cancelled, interrupted
+  reason        TEXT NOT NULL DEFAULT '',-- why it is in that state, in words
+  exit_code     INTEGER,                 -- of `mlops run`
+  created_at    TEXT NOT NULL,
+  ended_at      TEXT,                    -- of the last attempt to run it
+  duration_ms   INTEGER,                 -- time spent running, resumed parts added up
+  steps         INTEGER NOT NULL,        -- how many the plan has
+  jobs          INTEGER NOT NULL,
+  resumes       INTEGER NOT NULL DEFAULT 0,
+  host          TEXT NOT NULL,
+  user          TEXT NOT NULL,
+  command_line  TEXT NOT NULL,
+  git_commit    TEXT,                    -- null: not in a git work tree
+  git_dirty     INTEGER,                 -- 1: tracked files had changes, 0: none, null: unknown
+  mlops_version TEXT NOT NULL,
+  runner_pid    INTEGER NOT NULL,
+  boot_id       TEXT NOT NULL            -- of the machine when the runner last started
+) WITHOUT ROWID;
+
+CREATE INDEX runs_by_pipeline ON runs(pipeline, id);
+
+CREATE INDEX runs_by_state ON runs(state, id);
+
+CREATE TABLE step_outputs (
+  run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  step    INTEGER NOT NULL,
+  name    TEXT NOT NULL,
+  value   TEXT NOT NULL,
+  PRIMARY KEY (run_id, step, name)
+) WITHOUT ROWID;
+
+CREATE TABLE steps (
+  run_id      TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  step        INTEGER NOT NULL,          -- place in the pipeline, from 0
+  name        TEXT NOT NULL,
+  kind        TEXT NOT NULL,             -- ingest, train, …; may be empty
+  command     TEXT NOT NULL,             -- as in the file, params filled in
+  state       TEXT NOT NULL,             -- pending, running, retrying, succeeded, failed, lost, interrupted,
+                                         -- skipped, not_run, cancelled
+  reason      TEXT NOT NULL DEFAULT '',
+  attempts    INTEGER NOT NULL DEFAULT 0,
+  started_at  TEXT,
+  ended_at    TEXT,
+  PRIMARY KEY (run_id, step)
+) WITHOUT ROWID;
+
+CREATE VIEW v_artifacts AS
+  SELECT a.run_id, r.pipeline, s.name AS step, a.direction, a.path, a.kind, a.size, a.files, a.sha256
+  FROM artifacts a JOIN runs r ON r.id = a.run_id JOIN steps s ON s.run_id = a.run_id AND s.step = a.step;
+
+CREATE VIEW v_attempts AS
+  SELECT a.run_id, s.name AS step, a.attempt, a.cause, a.exit_code, a.signal, a.started_at, a.ended_at,
+         a.cpu_user_ms / 1000.0 AS cpu_user_seconds, a.cpu_system_ms / 1000.0 AS cpu_system_seconds,
+         a.max_rss_bytes, a.read_bytes, a.written_bytes, a.log_bytes, a.note
+  FROM attempts a JOIN steps s ON s.run_id = a.run_id AND s.step = a.step;
+
+CREATE VIEW v_metric_history AS
+  SELECT m.run_id, s.name AS step, m.name, m.at, m.value, m.time
+  FROM metrics m JOIN steps s ON s.run_id = m.run_id AND s.step = m.step;
+
+CREATE VIEW v_metrics AS
+  SELECT m.run_id, r.pipeline, s.name AS step, m.name, m.value, m.points
+  FROM metric_latest m JOIN runs r ON r.id = m.run_id
+  JOIN steps s ON s.run_id = m.run_id AND s.step = m.step;
+
+CREATE VIEW v_params AS
+  SELECT p.run_id, r.pipeline, p.name, p.value FROM run_params p JOIN runs r ON r.id = p.run_id;
+
+CREATE VIEW v_runs AS
+  SELECT id, pipeline, state, reason, created_at, ended_at, duration_ms / 1000.0 AS seconds, steps,
+         host, user, git_commit, git_dirty, file, command_line
+  FROM runs;
+
+CREATE VIEW v_steps AS
+  SELECT s.run_id, r.pipeline, s.step, s.name, s.kind, s.state, s.reason, s.attempts, s.started_at, s.ended_at,
+         ROUND((julianday(s.ended_at) - julianday(s.started_at)) * 86400, 3) AS seconds
+  FROM steps s JOIN runs r ON r.id = s.run_id;

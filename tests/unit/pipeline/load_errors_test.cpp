@@ -1,0 +1,158 @@
+// What load.cpp, step_reader.cpp, fields.cpp and expand.cpp refuse, and in which words.
+#include "pipeline/loading.hpp"
+
+using namespace mlops;
+
+TEST_CASE("all problems of a file are reported at once, in its order") {
+  const auto list = problems(R"(nam: x
+params: {lr: 0.1}
+steps:
+  a:
+    run: echo ${params.lrr}
+    timeout: soon
+    ouputs: [x]
+  b:
+    needs: [a, c]
+    run: [echo, 1]
+    when: params.lr = 1
+)");
+  REQUIRE(list == std::vector<std::string>{
+      "1:1 unknown key 'nam' in the file | did you mean 'name'?",
+      "5:15 'params.lrr' is not set | did you mean 'params.lr'?",
+      "6:14 timeout: expected a duration such as 90s or 1h30m, got 'soon' | ",
+      "7:5 unknown key 'ouputs' in step 'a' | did you mean 'outputs'?",
+      "9:16 needs: no step 'c' | known: a, b",
+      "11:21 when: expected 'and', 'or' or the end, got '=' | equality is written ==",
+  });
+  try {
+    parse_pipeline("steps: {a: {}}", "dir/p.yaml");
+    FAIL();
+  } catch (const BadFile& e) {
+    REQUIRE(e.code() == ExitCode::usage);
+    REQUIRE_THAT(e.what(), ContainsSubstring("dir/p.yaml:1:9: step 'a' has no 'run'\n    say what it runs"));
+  }
+}
+
+TEST_CASE("bad values of step keys are refused at their place") {
+  const std::vector<std::pair<const char*, const char*>> bad = {
+      {"kind: a b", "4:11 kind: expected a name, got 'a b'"},
+      {"kind: -x", "expected a name"},
+      {"kind: [x]", "4:11 kind: expected text, got a list"},
+      {"description: {a: 1}", "description: expected text, got a map"},
+      {"inputs: {a: 1}", "inputs: expected text or a list of texts, got a map"},
+      {"inputs: [[a]]", "4:14 inputs: expected text, got a list"},
+      {"inputs: ['']", "inputs: a text is empty"},
+      {"outputs: [{kind: model}]", "4:15 an output has no 'path'"},
+      {"outputs: {path: [a]}", "outputs: expected a path or {path: …, kind: …}, got a list"},
+      {"outputs: [{path: a, knd: model}]", "4:25 unknown key 'knd' in an output"},
+      {"metrics: [{path: m}]", "metrics: expected text, got a map"},
+      {"params: [x]", "4:14 params: 'x' is not in the file's params"},
+      {"needs: s", "4:12 step 's' needs itself"},
+      {"needs: {s: 1}", "needs: expected text or a list"},
+      {"env: [A=b]", "env: expected a map of names to values, got a list"},
+      {"env: {a-b: 1}", "4:11 env: 'a-b' is not the name of an environment variable"},
+      {"env: {MLOPS_X: 1}", "names that begin with MLOPS_ are set by mlops"},
+      {"env: {A: ~}", "4:14 env A: expected text, got nothing | write \"\" for an empty text"},
+      {"secrets: [X]", "4:15 secrets: 'X' is not declared | declare it at the top: secrets: [X]"},
+      {"retry: yes", "retry: expected a whole number from 0 to 1000, got 'yes'"},
+      {"retry: 1001", "from 0 to 1000, got '1001'"},
+      {"retry: 010", "got '010'"},
+      {"retry: 1.5", "got '1.5'"},
+      {"retry: {time: 3}", "4:13 unknown key 'time' in retry | did you mean 'times'?"},
+      {"retry: {backoff: 0.5}", "backoff: expected a number from 1.0 to 100.0, got '0.5'"},
+      {"retry: {jitter: 2}", "jitter: expected a number from 0.0 to 1.0"},
+      {"retry: {delay: -1s}", "delay: expected a duration"},
+      {"retry: {on: [0]}", "4:18 on: expected an exit code from 1 to 255 or any, timeout"},
+      {"retry: {on: [256]}", "got '256'"},
+      {"retry: {on: failure}", "got 'failure'"},
+      {"timeout: 1 h", "4:14 timeout: expected a duration such as 90s or 1h30m, got '1 h'"},
+      {"timeout: {a: 1}", "timeout: expected a duration such as 90s or 1h30m, got a map"},
+      {"grace: ''", "grace: expected a duration"},
+      {"resources: 2", "4:16 resources: expected a map, got '2'"},
+      {"resources: {cpu: 2}", "4:17 unknown key 'cpu' in resources | did you mean 'cpus'?"},
+      {"resources: {cpus: -1}", "cpus: expected a number from 0.0 to 100000.0, got '-1'"},
+      {"resources: {cpus: .inf}", "cpus: expected a number"},
+      {"resources: {memory: lots}", "memory: expected a size such as 512MiB or 4GiB, got 'lots'"},
+      {"resources: {gpus: 0.5}", "gpus: expected a whole number"},
+      {"resources: {pools: db}", "4:24 pools: 'db' is not declared | declare it at the top: pools: {db: 1}"},
+      {"when: ''", "4:11 when: the condition is empty"},
+      {"when: [a]", "when: expected a condition"},
+      {"when: \"params.x\"", "4:12 when: 'params.x' is not set"},
+      {"when: steps.s.state == 'x'", "when: step 's' asks about itself"},
+      {"on_failure: contine", "on_failure: expected stop, continue, got 'contine' | did you mean 'continue'?"},
+      {"always: yes", "always: expected true or false, got 'yes'"},
+      {"leave_running: 1", "leave_running: expected true or false, got '1'"},
+      {"workdir: [a]", "workdir: expected text, got a list"},
+      {"foreach: 3", "foreach: expected a list or a map, got '3'"},
+      {"foreach: []", "foreach: there is nothing in it"},
+      {"foreach: ~", "foreach: expected a list or a map, got nothing"},
+      {"matrix: [1]", "matrix: expected a map of names to lists"},
+      {"matrix: {}", "matrix: expected a map of names to lists"},
+      {"matrix: {a: 1}", "matrix: a: expected a list with at least one value"},
+      {"matrix: {a-b: [1]}", "4:14 matrix: 'a-b' is not a name"},
+      {"matrix: {a: []}", "matrix: a: expected a list with at least one value"},
+      {"foreach: [1]\nmatrix: {a: [1]}", "5:13 step 's' has both 'foreach' and 'matrix'"},
+      {"env: {A: \"${steps.s.outputs.k}\"}", "step 's' refers to its own output 'k'"},
+      {"inputs: \"${steps.s.outputs.k}\"", "4:14 what a step makes is not known when the file is loaded"},
+  };
+  for (const auto& [keys, message] : bad) REQUIRE_THAT(problem(step(keys)), ContainsSubstring(message));
+}
+
+TEST_CASE("bad commands are refused") {
+  REQUIRE_THAT(problem("steps: {s: {run: ''}}"), ContainsSubstring("1:18 run: is empty"));
+  REQUIRE_THAT(problem("steps: {s: {run: []}}"), ContainsSubstring("run: the list is empty"));
+  REQUIRE_THAT(problem("steps: {s: {run: ['', a]}}"), ContainsSubstring("1:19 run: the program is an empty text"));
+  REQUIRE_THAT(problem("steps: {s: {run: {a: b}}}"), ContainsSubstring("run: expected a text (a shell script) or a list"));
+  REQUIRE_THAT(problem("steps: {s: {run: [[a]]}}"), ContainsSubstring("run: expected text, got a list"));
+  REQUIRE_THAT(problem("steps: {s: x}"), ContainsSubstring("1:12 step 's': expected a map, got 'x'"));
+  REQUIRE_THAT(problem("steps: {s: {kind: train}}"), ContainsSubstring("1:9 step 's' has no 'run'"));
+  REQUIRE_THAT(problem("params: {lr: 1}\nsteps:\n  s:\n    run: |\n      x\n      y \"${params.lr}\"\n"), ContainsSubstring("6:10 ${params.lr} stands inside quotes"));
+}
+
+TEST_CASE("bad values at the head of the file are refused") {
+  const std::string tail = "\nsteps: {s: {run: x}}\n";
+  const std::vector<std::pair<const char*, const char*>> bad = {
+      {"version: 2", "1:10 version: expected 1, got '2'"},
+      {"name: ' x'", "1:7 name: expected a name"},
+      {"name: '${params.x}'", "unknown reference"},
+      {"description: [x]", "description: expected text"},
+      {"params: [1]", "1:9 params: expected a map, got a list"},
+      {"params: {a.b: 1}", "1:10 params: the key 'a.b' contains '.'"},
+      {"params: {a: .inf}", "1:13 params: .inf cannot be handed to steps as JSON"},
+      {"params: {a: \"${params.b}\"}", "1:13 params are values: references in them are not filled in"},
+      {"env: {inherit: maybe}", "env inherit: expected true or false"},
+      {"env: {A: \"${steps.s.outputs.k}\"}", "not known when the file is loaded"},
+      {"env: [A]", "env: expected a map of names to values"},
+      {"secrets: [a-b]", "1:11 secrets: 'a-b' cannot be the name of a secret"},
+      {"secrets: [A, A]", "1:14 secrets: 'A' is declared twice"},
+      {"secrets: {A: {env: B, file: f}}", "expected exactly one of env, file, command"},
+      {"secrets: {A: {}}", "expected exactly one of"},
+      {"secrets: {A: {env: a-b}}", "env: expected the name of an environment variable"},
+      {"secrets: {A: {command: pass}}", "command: expected a list of a program and its arguments"},
+      {"secrets: {A: {fil: x}}", "unknown key 'fil' in secret 'A' | did you mean 'file'?"},
+      {"pools: [db]", "pools: expected a map of names to sizes, got a list"},
+      {"pools: {db: 0}", "pools db: expected a whole number from 1 to 1000000, got '0'"},
+      {"pools: {'a b': 1}", "1:9 pools: 'a b' is not a name"},
+      {"schedule: {timezone: UTC}", "1:11 schedule: 'cron' is missing"},
+      {"schedule: '* * * *'", "cron: expected five fields"},
+      {"schedule: '@dayly'", "did you mean '@daily'?"},
+      {"schedule: {cron: '@daily', catchup: some}", "catchup: expected none, last, all, got 'some'"},
+      {"schedule: {cron: '@daily', overlap: skp}", "did you mean 'skip'?"},
+      {"defaults: [x]", "1:11 defaults: expected a map, got a list"},
+      {"defaults: {run: x}", "1:12 'run' cannot be a default | write it in each step"},
+      {"defaults: {timeuot: 1s}", "unknown key 'timeuot' in defaults | did you mean 'timeout'?"},
+  };
+  for (const auto& [head, message] : bad) {
+    std::string all;
+    for (const std::string& one : problems(head + tail)) all += one + "\n";
+    INFO(head);
+    REQUIRE_THAT(all, ContainsSubstring(message));
+  }
+  REQUIRE_THAT(problem(""), ContainsSubstring("1:1 the file is empty"));
+  REQUIRE_THAT(problem("[1]"), ContainsSubstring("1:1 the file: expected a map, got a list"));
+  REQUIRE_THAT(problem("name: x"), ContainsSubstring("1:1 the file has no steps"));
+  REQUIRE_THAT(problem("steps: {}"), ContainsSubstring("1:8 the file has no steps"));
+  REQUIRE_THAT(problem("steps: [a]"), ContainsSubstring("1:8 steps: expected a map of names to steps, got a list"));
+  REQUIRE_THAT(problem("steps: {'a b': {run: x}}"), ContainsSubstring("1:9 'a b' is not a name of a step"));
+  REQUIRE_THAT(problem("steps: {" + std::string(101, 'a') + ": {run: x}}"), ContainsSubstring("is not a name of a step"));
+}
