@@ -11,13 +11,13 @@ namespace mlops {
 enum class ExitCode : int {
   done = 0,
   step_failed = 1,
-  usage = 2,          ///< bad usage or a bad file
-  gate_refused = 3,   ///< a gate, validation or check said no
+  usage = 2,         ///< bad usage or a bad file
+  gate_refused = 3,  ///< a gate, validation or check said no
   rolled_back = 4,
-  busy = 5,           ///< refused: someone else is at it
+  busy = 5,  ///< refused: someone else is at it
   erased = 6,
   unreachable = 69,
-  io = 74,            ///< disk, I/O or database
+  io = 74,  ///< disk, I/O or database
   overlap = 75,
   timed_out = 124,
   interrupted = 130,

@@ -1,6 +1,10 @@
 // Door to src/pipeline: a pipeline file as values. Loading one runs nothing.
 #pragma once
 
+#include <mlops/error.hpp>
+
+#include <nlohmann/json.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -8,10 +12,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <mlops/error.hpp>
-
-#include <nlohmann/json.hpp>
 
 namespace mlops {
 
@@ -53,11 +53,11 @@ struct RetryCause {
 };
 
 struct Retry {
-  int times = 0;            ///< attempts after the first
-  Milliseconds delay{0};    ///< before the first retry
-  double backoff = 1;       ///< each further delay is this many times the one before
+  int times = 0;              ///< attempts after the first
+  Milliseconds delay{0};      ///< before the first retry
+  double backoff = 1;         ///< each further delay is this many times the one before
   Milliseconds max_delay{0};  ///< 0: no cap
-  double jitter = 0;        ///< 0..1: up to this share of the delay is added, by a stable hash
+  double jitter = 0;          ///< 0..1: up to this share of the delay is added, by a stable hash
   std::vector<RetryCause> on;
 };
 
@@ -70,9 +70,9 @@ struct Resources {
 };
 
 struct Step {
-  std::string name;    ///< unique; "base@a-b" for an expansion of foreach/matrix
-  std::string base;    ///< the name in the file
-  std::string kind;    ///< ingest, validate, train, evaluate, gate, deploy, ...; may be empty
+  std::string name;  ///< unique; "base@a-b" for an expansion of foreach/matrix
+  std::string base;  ///< the name in the file
+  std::string kind;  ///< ingest, validate, train, evaluate, gate, deploy, ...; may be empty
   std::string description;
   Command command;
   std::string workdir;  ///< relative to the file's directory; empty: that directory
@@ -88,11 +88,11 @@ struct Step {
   Milliseconds no_output_timeout{0};  ///< 0: none
   Milliseconds grace{10'000};         ///< between TERM and KILL
   Resources resources;
-  std::string when;           ///< condition, see params/condition.hpp; empty: always true
+  std::string when;                  ///< condition, see params/condition.hpp; empty: always true
   bool continue_on_failure = false;  ///< on_failure: continue
-  bool always = false;        ///< clean-up: runs however the steps it needs ended
-  bool leave_running = false;  ///< processes it started may outlive it
-  Json vars;                  ///< {"item":…, "key":…} or {"matrix":{…}} of an expansion; null otherwise
+  bool always = false;               ///< clean-up: runs however the steps it needs ended
+  bool leave_running = false;        ///< processes it started may outlive it
+  Json vars;  ///< {"item":…, "key":…} or {"matrix":{…}} of an expansion; null otherwise
   Location at;
 };
 
@@ -115,10 +115,10 @@ struct Schedule {
 struct Pipeline {
   std::string name;
   std::string description;
-  std::string file;       ///< path as given
-  std::string directory;  ///< absolute directory of the file; paths in it are relative to this
-  std::string source;     ///< the file's bytes
-  Json params = Json::object();  ///< overrides applied
+  std::string file;                    ///< path as given
+  std::string directory;               ///< absolute directory of the file; paths in it are relative to this
+  std::string source;                  ///< the file's bytes
+  Json params = Json::object();        ///< overrides applied
   std::vector<std::string> overrides;  ///< `--set` texts in force
   std::map<std::string, std::string> env;
   bool inherit_env = true;

@@ -1,10 +1,10 @@
 // Door to src/engine: which steps a run would execute, in what order, and why the others would not.
 #pragma once
 
+#include <mlops/pipeline.hpp>
+
 #include <string>
 #include <vector>
-
-#include <mlops/pipeline.hpp>
 
 namespace mlops {
 
@@ -18,7 +18,7 @@ struct Selection {
 };
 
 struct PlannedStep {
-  int step = 0;        ///< index into Pipeline::steps
+  int step = 0;  ///< index into Pipeline::steps
   bool selected = true;
   std::string reason;  ///< why it is left out
 };

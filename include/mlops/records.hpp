@@ -15,7 +15,7 @@ enum class RunState { running, succeeded, failed, cancelled, interrupted };
 enum class StepState {
   pending,
   running,
-  retrying,     ///< between two attempts
+  retrying,  ///< between two attempts
   succeeded,
   failed,
   lost,         ///< the keeper died: nobody knows how the last attempt ended

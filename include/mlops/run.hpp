@@ -1,17 +1,17 @@
 // Door to src/engine: executing a plan, watching it, continuing an interrupted one.
 #pragma once
 
+#include <mlops/pipeline.hpp>
+#include <mlops/plan.hpp>
+#include <mlops/records.hpp>
+#include <mlops/workspace.hpp>
+
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <mlops/pipeline.hpp>
-#include <mlops/plan.hpp>
-#include <mlops/records.hpp>
-#include <mlops/workspace.hpp>
 
 namespace mlops {
 
@@ -56,7 +56,9 @@ class RunObserver {
   virtual void step_began(int step, int attempt) { (void)step, (void)attempt; }
   /// Raw bytes of a step's log, in order; a flood's middle is left out.
   virtual void step_output(int step, std::string_view bytes) { (void)step, (void)bytes; }
-  virtual void step_waits(int step, const std::string& why, std::int64_t delay_ms) { (void)step, (void)why, (void)delay_ms; }
+  virtual void step_waits(int step, const std::string& why, std::int64_t delay_ms) {
+    (void)step, (void)why, (void)delay_ms;
+  }
   virtual void step_ended(const StepRecord& record) { (void)record; }
   virtual void note(const std::string& text) { (void)text; }
   virtual void paused(bool now) { (void)now; }
@@ -76,7 +78,8 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
 /// Continues run `id` from its frozen definition: waits for steps that its keeper still runs, then runs
 /// what has not succeeded. `on_wait` is called once if there is something to wait for. `jobs` 0: as before.
 /// Throws Error(busy) when the run is still running and Error(usage) when there is nothing left to do.
-RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs, process::KeeperProcess keeper,
-                     const std::vector<RunObserver*>& observers, const std::function<void(const std::string&)>& on_wait);
+RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs,
+                     process::KeeperProcess keeper, const std::vector<RunObserver*>& observers,
+                     const std::function<void(const std::string&)>& on_wait);
 
 }  // namespace mlops

@@ -22,7 +22,8 @@ class Workspace {
 
   /// As find(); where there is none, makes one in the root of the git work tree around `directory`, or in
   /// `directory` itself. `created` tells which it was.
-  static Workspace find_or_create(const std::string& directory, const std::string& explicit_root, bool& created);
+  static Workspace find_or_create(const std::string& directory, const std::string& explicit_root,
+                                  bool& created);
 
   /// Makes `root`/.mlops; harmless when it exists. Throws Error(io).
   static Workspace create(const std::string& root);

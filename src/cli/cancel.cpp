@@ -1,8 +1,3 @@
-#include <poll.h>
-#include <signal.h>
-
-#include <cstdio>
-
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "db/runs.hpp"
@@ -12,6 +7,11 @@
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "workspace/layout.hpp"
+
+#include <poll.h>
+#include <signal.h>
+
+#include <cstdio>
 
 namespace mlops::cli {
 
@@ -39,7 +39,8 @@ std::string cancel_one(OpenWorkspace& open, const std::string& id, const Options
   // A second SIGTERM might merge with the first: to end at once there is a signal of its own.
   if (!process || !process::signal_process(*holder, runner && options.now ? SIGQUIT : SIGTERM)) {
     if (!process::LockFile::is_locked(lock)) return "has just ended";
-    throw Error(ExitCode::busy, "cannot cancel run " + id + ": its process is on another machine or of another user",
+    throw Error(ExitCode::busy,
+                "cannot cancel run " + id + ": its process is on another machine or of another user",
                 "cancel it where it runs");
   }
   if (options.no_wait) return "was asked to stop";
@@ -69,12 +70,15 @@ void cancel(const Options& options, Context& context) {
 
 void set_up_cancel(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  app.add_option("RUN", options->runs, "runs to stop: an id, a unique beginning or end of one, latest or latest:PIPELINE")->required();
+  app.add_option("RUN", options->runs,
+                 "runs to stop: an id, a unique beginning or end of one, latest or latest:PIPELINE")
+      ->required();
   app.add_flag("--now", options->now, "kill the steps at once, without grace and clean-up steps");
   app.add_flag("--no-wait", options->no_wait, "do not wait until it has ended");
   app.add_flag("--json", options->json, "print JSON");
-  app.footer("Steps get SIGTERM, their grace period, then SIGKILL; `always:` steps still run.\n"
-             "Examples:\n  mlops cancel latest\n  mlops cancel 7k2m --now");
+  app.footer(
+      "Steps get SIGTERM, their grace period, then SIGKILL; `always:` steps still run.\n"
+      "Examples:\n  mlops cancel latest\n  mlops cancel 7k2m --now");
   app.callback([options, &context] { cancel(*options, context); });
 }
 

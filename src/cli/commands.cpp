@@ -1,6 +1,3 @@
-#include <cstdio>
-#include <tuple>
-
 #include <mlops/error.hpp>
 #include <mlops/version.hpp>
 
@@ -8,6 +5,9 @@
 #include "cli/output.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
+
+#include <cstdio>
+#include <tuple>
 
 namespace mlops::cli {
 
@@ -52,10 +52,12 @@ std::string command_in(int argc, char** argv) {
 }
 
 void add_common_options(CLI::App& app, Context& context) {
-  app.add_option("-w,--workspace", context.workspace, "directory that holds .mlops (default: the nearest one upwards)")
+  app.add_option("-w,--workspace", context.workspace,
+                 "directory that holds .mlops (default: the nearest one upwards)")
       ->type_name("DIR");
   app.add_flag("-v,--verbose", context.verbose, "say on stderr what is done inside");
-  app.add_flag("--no-color", [](std::int64_t) { force_plain(); }, "no colours (as NO_COLOR=1)");
+  app.add_flag(
+      "--no-color", [](std::int64_t) { force_plain(); }, "no colours (as NO_COLOR=1)");
 }
 
 int report(const Error& error) {
@@ -90,7 +92,8 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::s
   const Style style = style_of(stderr);
   const bool in_command = !command.empty() && !app.get_subcommands().empty();
   std::string message = error.what(), hint;
-  if (dynamic_cast<const CLI::ExtrasError*>(&error)) std::tie(message, hint) = unexpected(in_command ? *app.get_subcommands()[0] : app);
+  if (dynamic_cast<const CLI::ExtrasError*>(&error))
+    std::tie(message, hint) = unexpected(in_command ? *app.get_subcommands()[0] : app);
   std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), util::to_utf8(message).c_str());
   if (!hint.empty()) std::fprintf(stderr, "  %s\n", hint.c_str());
   std::fprintf(stderr, "  see `mlops %s--help`\n", in_command ? (command + " ").c_str() : "");
@@ -110,15 +113,18 @@ int run_command_line(int argc, char** argv) {
   app.set_help_flag("-h,--help", "print this help");
   app.set_version_flag("--version", std::string("mlops ") + version(), "print the version");
   app.formatter(make_formatter());
-  app.footer("Examples:\n  mlops init\n  mlops run pipeline.yaml\n  mlops runs\n  mlops show latest\n\n"
-             "`mlops COMMAND --help` explains a command.");
+  app.footer(
+      "Examples:\n  mlops init\n  mlops run pipeline.yaml\n  mlops runs\n  mlops show latest\n\n"
+      "`mlops COMMAND --help` explains a command.");
   app.require_subcommand(0, 1);
   bool change_directory = false;
   app.add_option_function<std::string>(
-         "-C", [&](const std::string& directory) {
+         "-C",
+         [&](const std::string& directory) {
            change_directory = true;
            enter_directory(directory);
-         }, "work in this directory")
+         },
+         "work in this directory")
       ->type_name("DIR")
       ->trigger_on_parse();
   add_common_options(app, context);
@@ -157,8 +163,10 @@ int run_command_line(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     std::fputs("mlops: out of memory\n", stderr);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "mlops: unexpected: %s\n  this is a defect of mlops; please report it with the command you typed\n",
-                 error.what());
+    std::fprintf(
+        stderr,
+        "mlops: unexpected: %s\n  this is a defect of mlops; please report it with the command you typed\n",
+        error.what());
   }
   return static_cast<int>(ExitCode::io);
 }

@@ -1,7 +1,3 @@
-#include <algorithm>
-#include <cstdio>
-#include <set>
-
 #include <mlops/pipeline.hpp>
 
 #include "cli/context.hpp"
@@ -9,6 +5,10 @@
 #include "db/runs.hpp"
 #include "db/steps.hpp"
 #include "util/time.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
 
 namespace mlops::cli {
 
@@ -33,11 +33,14 @@ void complete_runs(const std::string& prefix) {
   if (!workspace) return;
   db::Database database = db::Database::open_to_read(workspace->database_path());
   answer("latest", "the newest run", prefix);
-  for (const std::string& name : db::pipeline_names(database.connection())) answer("latest:" + name, "the newest of this pipeline", prefix);
+  for (const std::string& name : db::pipeline_names(database.connection()))
+    answer("latest:" + name, "the newest of this pipeline", prefix);
   db::RunFilter filter;
   filter.limit = 30;
   for (const RunRecord& run : db::list_runs(database.connection(), filter)) {
-    answer(run.id, run.pipeline + " " + to_string(run.state) + " " + util::format_ago(run.created_at, util::now()), prefix);
+    answer(run.id,
+           run.pipeline + " " + to_string(run.state) + " " + util::format_ago(run.created_at, util::now()),
+           prefix);
   }
 }
 
@@ -45,7 +48,8 @@ void complete_steps(const std::string& run, const std::string& prefix) {
   Context context;
   OpenWorkspace open = open_to_read(context);
   const std::string id = find_run_id(open, run);
-  for (const StepRecord& step : db::steps_of(open.database.connection(), id)) answer(step.name, to_string(step.state), prefix);
+  for (const StepRecord& step : db::steps_of(open.database.connection(), id))
+    answer(step.name, to_string(step.state), prefix);
 }
 
 // Steps of the pipeline file among `words`; of expanded steps also the base.
@@ -77,7 +81,8 @@ void complete_last(const std::vector<std::string>& words) {
     Context context;
     command->set_up(app, context);
     for (const CLI::Option* option : app.get_options()) {
-      for (const std::string& name : option->get_lnames()) answer("--" + name, option->get_description(), prefix);
+      for (const std::string& name : option->get_lnames())
+        answer("--" + name, option->get_description(), prefix);
     }
     return;
   }
@@ -85,7 +90,8 @@ void complete_last(const std::vector<std::string>& words) {
   if (before == "--output") {
     for (const char* mode : {"live", "failed", "none"}) answer(mode, "", prefix);
   } else if (before == "--state") {
-    for (const char* state : {"running", "succeeded", "failed", "cancelled", "interrupted"}) answer(state, "", prefix);
+    for (const char* state : {"running", "succeeded", "failed", "cancelled", "interrupted"})
+      answer(state, "", prefix);
   } else if (takes_step.contains(before)) {
     complete_steps_of_file(words, prefix);
   } else if (words[0] == "completion") {

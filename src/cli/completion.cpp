@@ -1,14 +1,14 @@
-#include <cstdio>
-
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+
+#include <cstdio>
 
 namespace mlops::cli {
 
 namespace {
 
-// Each script asks `mlops complete`, which answers lines of CANDIDATE<tab>DESCRIPTION; where it has no answer, the
-// shell completes files.
+// Each script asks `mlops complete`, which answers lines of CANDIDATE<tab>DESCRIPTION; where it has no
+// answer, the shell completes files.
 constexpr const char* bash_script = R"sh(_mlops() {
     local line
     COMPREPLY=()
@@ -56,11 +56,14 @@ complete -c mlops -a '(__mlops_complete)'
 void set_up_completion(CLI::App& app, Context& context) {
   (void)context;
   auto shell = std::make_shared<std::string>();
-  app.add_option("SHELL", *shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
-  app.footer("Examples:\n"
-             "  mlops completion bash > ~/.local/share/bash-completion/completions/mlops\n"
-             "  mlops completion zsh > \"${fpath[1]}/_mlops\"\n"
-             "  mlops completion fish > ~/.config/fish/completions/mlops.fish");
+  app.add_option("SHELL", *shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  app.footer(
+      "Examples:\n"
+      "  mlops completion bash > ~/.local/share/bash-completion/completions/mlops\n"
+      "  mlops completion zsh > \"${fpath[1]}/_mlops\"\n"
+      "  mlops completion fish > ~/.config/fish/completions/mlops.fish");
   app.callback([shell] {
     std::fputs(*shell == "bash" ? bash_script : *shell == "zsh" ? zsh_script : fish_script, stdout);
   });

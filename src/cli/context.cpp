@@ -1,11 +1,11 @@
 #include "cli/context.hpp"
 
-#include <algorithm>
-
 #include "db/runs.hpp"
 #include "engine/recovery.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
+
+#include <algorithm>
 
 namespace mlops::cli {
 
@@ -14,8 +14,9 @@ OpenWorkspace open_to_read(const Context& context) {
   Workspace workspace = Workspace::require(".", context.workspace);
   db::Database database = db::Database::open_to_read(workspace.database_path());
   if (database.stale()) {
-    util::log_warning("the workspace cannot be written to, and changes that its database has not taken in yet cannot be "
-                      "read: what follows may be out of date");
+    util::log_warning(
+        "the workspace cannot be written to, and changes that its database has not taken in yet cannot be "
+        "read: what follows may be out of date");
   }
   engine::recover_all(workspace, database);
   return {std::move(workspace), std::move(database)};
@@ -36,11 +37,15 @@ std::string find_run_id(OpenWorkspace& open, const std::string& name) {
   if (ids.size() == 1 || (!ids.empty() && ids[0] == text)) return ids[0];
   if (ids.empty()) {
     throw Error(ExitCode::usage, "there is no run '" + name + "'",
-                "`mlops runs` lists them; RUN may be an id, a unique beginning or end of one, latest or latest:PIPELINE");
+                "`mlops runs` lists them; RUN may be an id, a unique beginning or end of one, latest or "
+                "latest:PIPELINE");
   }
-  throw Error(ExitCode::usage, "'" + name + "' fits several runs",
-              util::join(std::vector<std::string>(ids.begin(), ids.begin() + static_cast<long>(std::min<std::size_t>(ids.size(), 5))), ", ") +
-                  (ids.size() > 5 ? ", …" : "") + "; the last characters of an id tell runs apart best");
+  throw Error(
+      ExitCode::usage, "'" + name + "' fits several runs",
+      util::join(std::vector<std::string>(
+                     ids.begin(), ids.begin() + static_cast<long>(std::min<std::size_t>(ids.size(), 5))),
+                 ", ") +
+          (ids.size() > 5 ? ", …" : "") + "; the last characters of an id tell runs apart best");
 }
 
 }  // namespace mlops::cli

@@ -1,15 +1,15 @@
 // What every command gets, and the table of commands.
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
-#include <CLI/CLI.hpp>
-
 #include <mlops/workspace.hpp>
 
 #include "db/database.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace mlops::cli {
 
@@ -35,8 +35,8 @@ const std::vector<Command>& commands();
 /// The whole program after argv was found not to be a keeper's. Returns the exit code.
 int run_command_line(int argc, char** argv);
 
-/// Answers a completion script: lines of CANDIDATE<tab>DESCRIPTION for the last of `words`, the line as typed so far
-/// without the program's name. `mlops complete -- WORD…` calls it.
+/// Answers a completion script: lines of CANDIDATE<tab>DESCRIPTION for the last of `words`, the line as typed
+/// so far without the program's name. `mlops complete -- WORD…` calls it.
 int complete(const std::vector<std::string>& words);
 
 /// The workspace around the working directory with its database, runs of dead runners brought up to date.

@@ -1,10 +1,10 @@
-#include <algorithm>
-#include <cstdio>
-
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "engine/health.hpp"
 #include "util/log.hpp"
+
+#include <algorithm>
+#include <cstdio>
 
 namespace mlops::cli {
 
@@ -21,7 +21,8 @@ void doctor(bool json, Context& context) {
   if (json) {
     nlohmann::json list = nlohmann::json::array();
     for (const engine::Finding& f : findings) {
-      list.push_back({{"name", f.what}, {"state", to_string(f.state)}, {"what", f.words}, {"advice", f.advice}});
+      list.push_back(
+          {{"name", f.what}, {"state", to_string(f.state)}, {"what", f.words}, {"advice", f.advice}});
     }
     return print_json({{"state", to_string(worst)}, {"findings", std::move(list)}});
   }
@@ -40,8 +41,9 @@ void doctor(bool json, Context& context) {
 void set_up_doctor(CLI::App& app, Context& context) {
   auto json = std::make_shared<bool>(false);
   app.add_flag("--json", *json, "print JSON");
-  app.footer("Exits with 0 when all is well, 3 when something needs doing, 74 when the database cannot be used.\n"
-             "Examples:\n  mlops doctor\n  mlops doctor --json");
+  app.footer(
+      "Exits with 0 when all is well, 3 when something needs doing, 74 when the database cannot be used.\n"
+      "Examples:\n  mlops doctor\n  mlops doctor --json");
   app.callback([json, &context] { doctor(*json, context); });
 }
 

@@ -1,10 +1,10 @@
-#include <cstdio>
-
 #include <mlops/pipeline.hpp>
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "pipeline/render.hpp"
+
+#include <cstdio>
 
 namespace mlops::cli {
 
@@ -22,16 +22,21 @@ void set_up_graph(CLI::App& app, Context& context) {
   (void)context;
   auto options = std::make_shared<Options>();
   app.add_option("FILE", options->file, "pipeline file")->required();
-  app.add_option("-s,--set", options->overrides, "set a param, as for run")->type_name("KEY=VALUE")->take_all()->expected(1);
+  app.add_option("-s,--set", options->overrides, "set a param, as for run")
+      ->type_name("KEY=VALUE")
+      ->take_all()
+      ->expected(1);
   auto* dot = app.add_flag("--dot", options->dot, "for Graphviz");
   auto* mermaid = app.add_flag("--mermaid", options->mermaid, "for Markdown");
   auto* json = app.add_flag("--json", options->json, "print JSON");
   dot->excludes(mermaid)->excludes(json);
   mermaid->excludes(json);
-  app.footer("Examples:\n  mlops graph pipeline.yaml\n  mlops graph pipeline.yaml --dot | dot -Tsvg > graph.svg");
+  app.footer(
+      "Examples:\n  mlops graph pipeline.yaml\n  mlops graph pipeline.yaml --dot | dot -Tsvg > graph.svg");
   app.callback([options] {
     // Inputs that are not there yet do not change the graph.
-    const Pipeline pipeline = load_pipeline(options->file, {.overrides = options->overrides, .check_files = false});
+    const Pipeline pipeline =
+        load_pipeline(options->file, {.overrides = options->overrides, .check_files = false});
     const Graph graph = make_graph(pipeline);
     if (options->json) return print_json(pipeline::graph_json(pipeline, graph));
     const std::string text = options->dot       ? pipeline::render_dot(pipeline, graph)

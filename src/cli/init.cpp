@@ -1,11 +1,11 @@
-#include <cstdio>
-
 #include <mlops/pipeline.hpp>
 #include <mlops/workspace.hpp>
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "util/files.hpp"
+
+#include <cstdio>
 
 namespace mlops::cli {
 

@@ -1,11 +1,11 @@
-#include <cstdio>
-
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "db/steps.hpp"
 #include "engine/recovery.hpp"
 #include "engine/run_log.hpp"
 #include "util/time.hpp"
+
+#include <cstdio>
 
 namespace mlops::cli {
 
@@ -33,9 +33,12 @@ void logs(const Options& options, Context& context) {
     for (const engine::AttemptLog& log : attempts) {
       nlohmann::json lines = nlohmann::json::array();
       engine::read_lines(open.workspace, id, log, [&](const engine::LogLine& line) {
-        lines.push_back({{"time", time_json(line.time)}, {"stream", line.error ? "stderr" : "stdout"}, {"text", line.text}});
+        lines.push_back({{"time", time_json(line.time)},
+                         {"stream", line.error ? "stderr" : "stdout"},
+                         {"text", line.text}});
       });
-      list.push_back({{"step", log.step}, {"attempt", log.attempt}, {"bytes", log.total}, {"lines", std::move(lines)}});
+      list.push_back(
+          {{"step", log.step}, {"attempt", log.attempt}, {"bytes", log.total}, {"lines", std::move(lines)}});
     }
     return print_json({{"run", id}, {"logs", std::move(list)}});
   }
@@ -44,7 +47,11 @@ void logs(const Options& options, Context& context) {
   printer.heading = [&](const engine::AttemptLog& log) {
     // One step alone is printed as it is, so that it can be piped on.
     if (!options.raw && options.step.empty()) {
-      std::printf("%s\n", style.bold("── " + log.step + (log.attempt > 1 ? " attempt " + std::to_string(log.attempt) : "") + " ──").c_str());
+      std::printf("%s\n",
+                  style
+                      .bold("── " + log.step +
+                            (log.attempt > 1 ? " attempt " + std::to_string(log.attempt) : "") + " ──")
+                      .c_str());
     }
   };
   if (options.times) {
@@ -60,7 +67,8 @@ void logs(const Options& options, Context& context) {
   for (const engine::AttemptLog& log : attempts) engine::print_log(open.workspace, id, log, printer);
   if (options.follow) {
     std::fflush(stdout);
-    engine::follow_logs(open.workspace, open.database, id, request, attempts, printer, [] { std::fflush(stdout); });
+    engine::follow_logs(open.workspace, open.database, id, request, attempts, printer,
+                        [] { std::fflush(stdout); });
   } else if (attempts.empty()) {
     std::fprintf(stderr, "nothing was written%s\n", options.step.empty() ? "" : " by this step");
   }
@@ -70,17 +78,21 @@ void logs(const Options& options, Context& context) {
 
 void set_up_logs(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  app.add_option("RUN", options->run, "an id, a unique beginning or end of one, latest (default) or latest:PIPELINE");
+  app.add_option("RUN", options->run,
+                 "an id, a unique beginning or end of one, latest (default) or latest:PIPELINE");
   app.add_option("STEP", options->step, "only this step (the base of expanded steps means all of them)");
-  app.add_option("--attempt", options->attempt, "this attempt (default: the last)")->type_name("N")->check(CLI::Range(1, 1'000'000));
+  app.add_option("--attempt", options->attempt, "this attempt (default: the last)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000));
   app.add_flag("-f,--follow", options->follow, "go on printing until the run has ended");
   app.add_flag("-t,--times", options->times, "lead each line by its time (UTC) and stream");
   app.add_flag("--raw", options->raw, "no headings: the bytes as the steps wrote them");
   app.add_flag("--json", options->json, "print JSON");
-  app.footer("Examples:\n"
-             "  mlops logs latest train\n"
-             "  mlops logs latest --follow\n"
-             "  mlops logs 7k2m train --attempt 1 --times");
+  app.footer(
+      "Examples:\n"
+      "  mlops logs latest train\n"
+      "  mlops logs latest --follow\n"
+      "  mlops logs 7k2m train --attempt 1 --times");
   app.callback([options, &context] { logs(*options, context); });
 }
 

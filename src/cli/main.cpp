@@ -1,7 +1,7 @@
-#include <cstring>
-
 #include "cli/context.hpp"
 #include "process/keeper.hpp"
+
+#include <cstring>
 
 int main(int argc, char** argv) {
   if (argc == 2 && std::strcmp(argv[1], mlops::process::keeper_argument) == 0) {

@@ -1,10 +1,10 @@
 #include <mlops/version.hpp>
 
-#include <cstdio>
-
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "util/strings.hpp"
+
+#include <cstdio>
 
 namespace mlops::cli {
 
@@ -42,13 +42,15 @@ void print_command(const Command& command) {
     std::string names = option->get_positional() ? option->get_name() : "";
     for (const std::string& name : option->get_snames()) names += (names.empty() ? "-" : ", -") + name;
     for (const std::string& name : option->get_lnames()) names += (names.empty() ? "--" : ", --") + name;
-    if (!option->get_positional() && option->get_type_size() != 0) names += " " + option->get_type_name().substr(0, option->get_type_name().find(':'));
+    if (!option->get_positional() && option->get_type_size() != 0)
+      names += " " + option->get_type_name().substr(0, option->get_type_name().find(':'));
     std::printf(".TP\n.B %s\n%s\n", escape(names).c_str(), escape(option->get_description()).c_str());
   }
   std::string footer = app.get_footer();
   if (footer.empty()) return;
   std::printf(".PP\n.nf\n");
-  for (const std::string& line : util::split(footer, '\n')) std::printf("%s\n", line.empty() ? ".sp" : escape(line).c_str());
+  for (const std::string& line : util::split(footer, '\n'))
+    std::printf("%s\n", line.empty() ? ".sp" : escape(line).c_str());
   std::printf(".fi\n");
 }
 

@@ -1,5 +1,8 @@
 #include "cli/output.hpp"
 
+#include "util/strings.hpp"
+#include "util/time.hpp"
+
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -8,9 +11,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-
-#include "util/strings.hpp"
-#include "util/time.hpp"
 
 namespace mlops::cli {
 
@@ -69,8 +69,9 @@ std::string Style::of(StepState state, const std::string& text) const {
   return text;
 }
 
-void Table::print(std::FILE* stream,
-                  const std::function<std::string(std::size_t, std::size_t, const std::string&)>& paint) const {
+void Table::print(
+    std::FILE* stream,
+    const std::function<std::string(std::size_t, std::size_t, const std::string&)>& paint) const {
   std::vector<int> widths;
   for (const auto& row : rows_) {
     widths.resize(std::max(widths.size(), row.size()));
@@ -152,7 +153,8 @@ void print_diagnostics(const std::vector<Diagnostic>& problems, const char* cons
                  util::to_utf8(d.message).c_str());
     if (!d.hint.empty()) std::fprintf(stderr, "    %s\n", util::to_utf8(d.hint).c_str());
   }
-  std::fprintf(stderr, "%zu problem%s found%s\n", problems.size(), problems.size() == 1 ? "" : "s", consequence);
+  std::fprintf(stderr, "%zu problem%s found%s\n", problems.size(), problems.size() == 1 ? "" : "s",
+               consequence);
 }
 
 std::string format_number(double value) {

@@ -1,17 +1,16 @@
 // Words on the screen: colours only on a terminal, plain and stable text in a pipe, JSON when asked.
 #pragma once
 
+#include <mlops/error.hpp>
+#include <mlops/records.hpp>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <CLI/CLI.hpp>
-
-#include <mlops/error.hpp>
-#include <mlops/records.hpp>
-
-#include <nlohmann/json.hpp>
 
 namespace mlops::cli {
 
@@ -50,8 +49,9 @@ class Table {
   void right_align(std::size_t column) { right_.push_back(column); }
   void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
   /// `paint` may colour a cell after its width was measured.
-  void print(std::FILE* stream, const std::function<std::string(std::size_t row, std::size_t column, const std::string&)>&
-                                    paint = nullptr) const;
+  void print(std::FILE* stream,
+             const std::function<std::string(std::size_t row, std::size_t column, const std::string&)>&
+                 paint = nullptr) const;
   std::size_t rows() const { return rows_.size() - 1; }
 
  private:

@@ -1,13 +1,13 @@
 #include "cli/progress.hpp"
 
+#include "util/quantity.hpp"
+#include "util/strings.hpp"
+#include "util/time.hpp"
+
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-
-#include "util/quantity.hpp"
-#include "util/strings.hpp"
-#include "util/time.hpp"
 
 namespace mlops::cli {
 
@@ -18,7 +18,8 @@ constexpr std::size_t longest_line = 64 * 1024;  // a step may never write a new
 
 std::string duration(std::int64_t ms) { return util::format_duration(std::chrono::milliseconds(ms)); }
 
-// Control characters of a step must not move our cursor or recolour what follows; tabs and its own colours stay.
+// Control characters of a step must not move our cursor or recolour what follows; tabs and its own colours
+// stay.
 std::string printable(std::string_view line, bool colours) {
   std::string text;
   for (std::size_t i = 0; i < line.size(); ++i) {
@@ -66,9 +67,10 @@ void Progress::run_began(const RunView& view) {
   }
   selected_ = view.steps_left;
   name_width_ = std::min(name_width_, 24);
-  say(style_.bold(pipeline_->name) + " " + style_.dim((view.resumed ? "resuming run " : "run ") + id_ + ", " +
-                                                       std::to_string(selected_) + " step" + (selected_ == 1 ? "" : "s") + (view.resumed ? " left" : "") +
-                                                       ", " + std::to_string(view.jobs) + " at a time"));
+  say(style_.bold(pipeline_->name) + " " +
+      style_.dim((view.resumed ? "resuming run " : "run ") + id_ + ", " + std::to_string(selected_) +
+                 " step" + (selected_ == 1 ? "" : "s") + (view.resumed ? " left" : "") + ", " +
+                 std::to_string(view.jobs) + " at a time"));
   flush();
 }
 
@@ -96,7 +98,8 @@ void Progress::step_began(int step, int attempt) {
   r.since_ms = util::monotonic_ms();
   r.attempt = attempt;
   if (!live_ && mode_ == OutputMode::live) {
-    say(style_.accent("▶ ") + name(step) + (attempt > 1 ? style_.dim(" attempt " + std::to_string(attempt)) : ""));
+    say(style_.accent("▶ ") + name(step) +
+        (attempt > 1 ? style_.dim(" attempt " + std::to_string(attempt)) : ""));
   }
 }
 
@@ -136,7 +139,8 @@ void Progress::step_waits(int step, const std::string& why, std::int64_t delay_m
   if (!r.partial.empty()) print_line(step, r.partial);
   r.partial.clear();
   r.waiting = why;
-  say(style_.warn("↻ ") + name(step) + " " + style_.warn(why) + style_.dim(", trying again in " + duration(delay_ms)));
+  say(style_.warn("↻ ") + name(step) + " " + style_.warn(why) +
+      style_.dim(", trying again in " + duration(delay_ms)));
   flush();
 }
 
@@ -161,12 +165,17 @@ void Progress::step_ended(const StepRecord& record) {
       break;
     case StepState::skipped:
       // What the user left out is no news, what a condition left out is.
-      if (!record.reason.starts_with("not ") && !record.reason.starts_with("in --") && !record.reason.starts_with("before --")) {
+      if (!record.reason.starts_with("not ") && !record.reason.starts_with("in --") &&
+          !record.reason.starts_with("before --")) {
         say(style_.dim("○ " + step_name + " skipped: " + util::to_utf8(record.reason)));
       }
       break;
-    case StepState::not_run: say(style_.dim("○ " + step_name + " not run: " + util::to_utf8(record.reason))); break;
-    case StepState::cancelled: say(style_.warn("◼ ") + step_name + took + " " + style_.warn("cancelled")); break;
+    case StepState::not_run:
+      say(style_.dim("○ " + step_name + " not run: " + util::to_utf8(record.reason)));
+      break;
+    case StepState::cancelled:
+      say(style_.warn("◼ ") + step_name + took + " " + style_.warn("cancelled"));
+      break;
     case StepState::interrupted:
     case StepState::pending:
     case StepState::running:
@@ -214,13 +223,16 @@ void Progress::print_status() {
     }
     if (++shown > 8) continue;
     std::string line = name(step) + " " + duration(elapsed);
-    if (!r.waiting.empty()) line += " waiting for attempt " + std::to_string(r.attempt + 1);
-    else if (usual != usual_ms_.end()) line += " of about " + duration(usual->second);
+    if (!r.waiting.empty())
+      line += " waiting for attempt " + std::to_string(r.attempt + 1);
+    else if (usual != usual_ms_.end())
+      line += " of about " + duration(usual->second);
     if (r.attempt > 1) line += " (attempt " + std::to_string(r.attempt) + ")";
     buffer_ += style_.accent(std::string(frame) + " ") + cut(line, width - 3) + "\n";
     ++status_lines_;
   }
-  std::string line = std::to_string(done_) + "/" + std::to_string(selected_) + " steps, " + duration(now - began_ms_);
+  std::string line =
+      std::to_string(done_) + "/" + std::to_string(selected_) + " steps, " + duration(now - began_ms_);
   if (shown > 8) line += ", " + std::to_string(shown) + " running";
   if (estimate && remaining > 0 && done_ + static_cast<int>(running_.size()) == selected_) {
     line += ", about " + duration(remaining) + " left";
@@ -244,13 +256,15 @@ void Progress::run_ended(const RunResult& result) {
               (state == StepState::not_run ? "not run" : to_string(state));
   }
   const std::string verdict = style_.of(result.state, std::string(to_string(result.state)));
-  say((result.state == RunState::succeeded ? style_.good("✔ ") : style_.error("✘ ")) + style_.bold(pipeline_->name) + " " +
-      verdict + " in " + duration(result.duration_ms) + style_.dim(" (" + counts + ")"));
+  say((result.state == RunState::succeeded ? style_.good("✔ ") : style_.error("✘ ")) +
+      style_.bold(pipeline_->name) + " " + verdict + " in " + duration(result.duration_ms) +
+      style_.dim(" (" + counts + ")"));
   if (result.state != RunState::succeeded) {
     if (!result.reason.empty()) say("  " + util::to_utf8(result.reason));
     // What a gate refused, it would refuse again.
     const bool may_continue = result.exit_code != ExitCode::gate_refused;
-    say(style_.dim("  see: mlops show " + id_ + (may_continue ? "   continue: mlops run --resume " + id_ : "")));
+    say(style_.dim("  see: mlops show " + id_ +
+                   (may_continue ? "   continue: mlops run --resume " + id_ : "")));
   } else {
     say(style_.dim("  see: mlops show " + id_));
   }

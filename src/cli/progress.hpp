@@ -1,14 +1,14 @@
 // What `mlops run` shows while it runs: plain lines in a pipe, a live status on a terminal.
 #pragma once
 
+#include <mlops/run.hpp>
+
+#include "cli/output.hpp"
+
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
-
-#include <mlops/run.hpp>
-
-#include "cli/output.hpp"
 
 namespace mlops::cli {
 

@@ -1,6 +1,3 @@
-#include <cstdio>
-#include <memory>
-
 #include <mlops/run.hpp>
 
 #include "cli/context.hpp"
@@ -11,6 +8,9 @@
 #include "process/keeper.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
+
+#include <cstdio>
+#include <memory>
 
 namespace mlops::cli {
 
@@ -34,7 +34,8 @@ nlohmann::json plan_json(const Pipeline& pipeline, const Graph& graph, const Pla
     const auto i = static_cast<std::size_t>(planned.step);
     const Step& step = pipeline.steps[i];
     nlohmann::json needs = nlohmann::json::array();
-    for (const int need : graph.needs[i]) needs.push_back(pipeline.steps[static_cast<std::size_t>(need)].name);
+    for (const int need : graph.needs[i])
+      needs.push_back(pipeline.steps[static_cast<std::size_t>(need)].name);
     steps.push_back({{"name", step.name},
                      {"kind", step.kind},
                      {"action", planned.selected ? "run" : "skip"},
@@ -43,7 +44,8 @@ nlohmann::json plan_json(const Pipeline& pipeline, const Graph& graph, const Pla
                      {"when", step.when},
                      {"needs", needs}});
   }
-  return {{"pipeline", pipeline.name}, {"file", pipeline.file}, {"params", pipeline.params}, {"steps", steps}};
+  return {
+      {"pipeline", pipeline.name}, {"file", pipeline.file}, {"params", pipeline.params}, {"steps", steps}};
 }
 
 void print_plan(const Pipeline& pipeline, const Graph& graph, const Plan& plan) {
@@ -59,7 +61,8 @@ void print_plan(const Pipeline& pipeline, const Graph& graph, const Plan& plan) 
       continue;
     }
     std::vector<std::string> needs;
-    for (const int need : graph.needs[i]) needs.push_back(pipeline.steps[static_cast<std::size_t>(need)].name);
+    for (const int need : graph.needs[i])
+      needs.push_back(pipeline.steps[static_cast<std::size_t>(need)].name);
     std::string head = style.accent("run ") + step.name;
     if (!step.kind.empty()) head += style.dim(" [" + step.kind + "]");
     if (!needs.empty()) head += style.dim(" after " + util::join(needs, ", "));
@@ -82,7 +85,8 @@ nlohmann::json result_json(const RunResult& result, const Workspace& workspace) 
                          {"steps", nlohmann::json::array()},
                          {"metrics", nlohmann::json::object()}};
   db::Database database = db::Database::open_to_read(workspace.database_path());
-  for (const StepRecord& step : db::steps_of(database.connection(), result.id)) json["steps"].push_back(to_json(step));
+  for (const StepRecord& step : db::steps_of(database.connection(), result.id))
+    json["steps"].push_back(to_json(step));
   for (const MetricRecord& metric : db::metrics_of(database.connection(), result.id)) {
     json["metrics"][metric.name] = metric.value ? nlohmann::json(*metric.value) : nlohmann::json(nullptr);
   }
@@ -97,7 +101,9 @@ OutputMode output_mode(const Options& options) {
 int run(Options& options, const Context& context) {
   util::set_up_log(context.verbose);
   if (options.file.empty() == options.resume.empty()) {
-    throw Error(ExitCode::usage, options.file.empty() ? "no pipeline file given" : "--resume continues a run as it was started; it takes no file",
+    throw Error(ExitCode::usage,
+                options.file.empty() ? "no pipeline file given"
+                                     : "--resume continues a run as it was started; it takes no file",
                 "mlops run FILE, or mlops run --resume RUN");
   }
   // First of all, while this process is small and has neither threads nor a database.
@@ -105,9 +111,11 @@ int run(Options& options, const Context& context) {
   if (!options.dry_run) keeper = process::fork_keeper();
 
   for (const std::string& argument : context.arguments) {
-    options.settings.command_line += (options.settings.command_line.empty() ? "" : " ") + util::shell_quote(argument);
+    options.settings.command_line +=
+        (options.settings.command_line.empty() ? "" : " ") + util::shell_quote(argument);
   }
-  Progress progress(stdout, output_mode(options), is_terminal(stdout) && style_of(stdout).on() && !options.json);
+  Progress progress(stdout, output_mode(options),
+                    is_terminal(stdout) && style_of(stdout).on() && !options.json);
   std::vector<RunObserver*> observers;
   if (!options.json) observers.push_back(&progress);
 
@@ -137,7 +145,8 @@ int run(Options& options, const Context& context) {
       return 0;
     }
     bool created = false;
-    workspace = std::make_unique<Workspace>(Workspace::find_or_create(pipeline.directory, context.workspace, created));
+    workspace = std::make_unique<Workspace>(
+        Workspace::find_or_create(pipeline.directory, context.workspace, created));
     if (created && !options.json) {
       std::printf("made a workspace: %s\n", workspace->state_directory().c_str());
       std::fflush(stdout);
@@ -156,28 +165,57 @@ int run(Options& options, const Context& context) {
 void set_up_run(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("FILE", options->file, "pipeline file");
-  app.add_option("--resume", options->resume, "continue this run: what succeeded is not repeated")->type_name("RUN");
-  app.add_option("-s,--set", options->overrides, "set a param, e.g. train.lr=0.2; +new.name=1 adds one")->type_name("KEY=VALUE")->take_all()->expected(1);
-  app.add_option("-j,--jobs", options->settings.jobs, "steps at a time (default: the machine's cores)")->type_name("N")->check(CLI::Range(1, 10'000));
-  app.add_option("--only", options->settings.selection.only, "run only these steps")->type_name("STEP")->delimiter(',')->expected(1)->take_all();
-  app.add_option("--from", options->settings.selection.from, "run these steps and what comes after them")->type_name("STEP")->delimiter(',')->expected(1)->take_all();
-  app.add_option("--until", options->settings.selection.until, "run these steps and what they need")->type_name("STEP")->delimiter(',')->expected(1)->take_all();
-  app.add_option("--skip", options->settings.selection.skip, "leave these steps out")->type_name("STEP")->delimiter(',')->expected(1)->take_all();
-  app.add_flag("-k,--keep-going", options->settings.keep_going, "after a failure, go on with what does not depend on it");
+  app.add_option("--resume", options->resume, "continue this run: what succeeded is not repeated")
+      ->type_name("RUN");
+  app.add_option("-s,--set", options->overrides, "set a param, e.g. train.lr=0.2; +new.name=1 adds one")
+      ->type_name("KEY=VALUE")
+      ->take_all()
+      ->expected(1);
+  app.add_option("-j,--jobs", options->settings.jobs, "steps at a time (default: the machine's cores)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 10'000));
+  app.add_option("--only", options->settings.selection.only, "run only these steps")
+      ->type_name("STEP")
+      ->delimiter(',')
+      ->expected(1)
+      ->take_all();
+  app.add_option("--from", options->settings.selection.from, "run these steps and what comes after them")
+      ->type_name("STEP")
+      ->delimiter(',')
+      ->expected(1)
+      ->take_all();
+  app.add_option("--until", options->settings.selection.until, "run these steps and what they need")
+      ->type_name("STEP")
+      ->delimiter(',')
+      ->expected(1)
+      ->take_all();
+  app.add_option("--skip", options->settings.selection.skip, "leave these steps out")
+      ->type_name("STEP")
+      ->delimiter(',')
+      ->expected(1)
+      ->take_all();
+  app.add_flag("-k,--keep-going", options->settings.keep_going,
+               "after a failure, go on with what does not depend on it");
   app.add_flag("-n,--dry-run", options->dry_run, "print the plan and run nothing");
-  app.add_option("--output", options->output, "steps' output: live, failed (last lines of steps that fail) or none")->type_name("MODE")->check(CLI::IsMember({"live", "failed", "none"}));
+  app.add_option("--output", options->output,
+                 "steps' output: live, failed (last lines of steps that fail) or none")
+      ->type_name("MODE")
+      ->check(CLI::IsMember({"live", "failed", "none"}));
   app.add_flag("-q,--quiet", options->quiet, "as --output failed");
-  app.add_flag("--propagate-exit-code", options->propagate_exit_code, "when a step fails, exit with its exit code");
+  app.add_flag("--propagate-exit-code", options->propagate_exit_code,
+               "when a step fails, exit with its exit code");
   app.add_flag("--json", options->json, "print only the result, as JSON");
-  app.footer("Exits with 0 when done, 1 when a step failed, 2 for a bad file or usage, 3 when a gate said no, 124 after a\n"
-             "time-out, 130 or 143 when interrupted.\n"
-             "Examples:\n"
-             "  mlops run pipeline.yaml\n"
-             "  mlops run pipeline.yaml --set train.lr=0.2 --jobs 4\n"
-             "  mlops run pipeline.yaml --from train --dry-run\n"
-             "  mlops run --resume latest\n"
-             "Crontab line:\n"
-             "  0 3 * * *  cd /srv/churn && mlops run pipeline.yaml --quiet");
+  app.footer(
+      "Exits with 0 when done, 1 when a step failed, 2 for a bad file or usage, 3 when a gate said no, 124 "
+      "after a\n"
+      "time-out, 130 or 143 when interrupted.\n"
+      "Examples:\n"
+      "  mlops run pipeline.yaml\n"
+      "  mlops run pipeline.yaml --set train.lr=0.2 --jobs 4\n"
+      "  mlops run pipeline.yaml --from train --dry-run\n"
+      "  mlops run --resume latest\n"
+      "Crontab line:\n"
+      "  0 3 * * *  cd /srv/churn && mlops run pipeline.yaml --quiet");
   app.callback([options, &context] { context.exit_code = run(*options, context); });
 }
 

@@ -1,14 +1,15 @@
-#include <cstdio>
-#include <map>
+#include "db/runs.hpp"
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
-#include "db/runs.hpp"
 #include "db/steps.hpp"
 #include "engine/recovery.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
+
+#include <cstdio>
+#include <map>
 
 namespace mlops::cli {
 
@@ -24,17 +25,20 @@ struct Options {
   bool ids = false;
 };
 
-// A few telling figures: final ones, not curves, of the last step that has any, an evaluation if there is one.
+// A few telling figures: final ones, not curves, of the last step that has any, an evaluation if there is
+// one.
 std::string metrics_text(db::Connection& connection, const std::string& id) {
   const auto metrics = db::summary_metrics_of(connection, id, 3);
   std::vector<std::string> parts;
-  for (const MetricRecord& metric : metrics) parts.push_back(metric.name + "=" + format_number(*metric.value));
+  for (const MetricRecord& metric : metrics)
+    parts.push_back(metric.name + "=" + format_number(*metric.value));
   return util::join(parts, " ");
 }
 
 // A running run whose runner died is no longer quite running.
 std::string state_text(const Workspace& workspace, const RunRecord& run) {
-  const bool orphaned = run.state == RunState::running && engine::liveness(workspace, run.id) == engine::Liveness::orphaned;
+  const bool orphaned =
+      run.state == RunState::running && engine::liveness(workspace, run.id) == engine::Liveness::orphaned;
   return orphaned ? "orphaned" : to_string(run.state);
 }
 
@@ -66,16 +70,19 @@ void list(const Options& options, Context& context) {
   if (!options.state.empty()) {
     filter.state = parse_run_state(options.state);
     if (!filter.state) {
-      throw Error(ExitCode::usage, "unknown state '" + options.state + "'",
-                  util::did_you_mean(options.state, {"running", "succeeded", "failed", "cancelled", "interrupted"}));
+      throw Error(
+          ExitCode::usage, "unknown state '" + options.state + "'",
+          util::did_you_mean(options.state, {"running", "succeeded", "failed", "cancelled", "interrupted"}));
     }
   }
   if (!options.since.empty()) {
     const auto duration = util::parse_duration(options.since);
-    const auto instant = util::parse_utc(options.since.size() == 10 ? options.since + " 00:00:00" : options.since);
+    const auto instant =
+        util::parse_utc(options.since.size() == 10 ? options.since + " 00:00:00" : options.since);
     if (!duration && !instant) {
-      throw Error(ExitCode::usage, "cannot read the time '" + options.since + "'",
-                  "give a duration such as 7d or 12h, or a UTC time such as 2026-01-31 or 2026-01-31T12:00:00Z");
+      throw Error(
+          ExitCode::usage, "cannot read the time '" + options.since + "'",
+          "give a duration such as 7d or 12h, or a UTC time such as 2026-01-31 or 2026-01-31T12:00:00Z");
     }
     filter.since = instant ? *instant : util::now() - *duration;
   }
@@ -86,7 +93,8 @@ void list(const Options& options, Context& context) {
       nlohmann::json entry = to_json(run);
       entry["metrics"] = nlohmann::json::object();
       for (const MetricRecord& metric : db::metrics_of(connection, run.id)) {
-        entry["metrics"][metric.name] = metric.value ? nlohmann::json(*metric.value) : nlohmann::json(nullptr);
+        entry["metrics"][metric.name] =
+            metric.value ? nlohmann::json(*metric.value) : nlohmann::json(nullptr);
       }
       list.push_back(std::move(entry));
     }
@@ -95,11 +103,16 @@ void list(const Options& options, Context& context) {
     for (const RunRecord& run : runs) std::printf("%s\n", run.id.c_str());
   } else if (runs.empty()) {
     const bool filtered = !options.pipeline.empty() || filter.state || filter.since;
-    std::fprintf(stderr, "%s\n", filtered ? "no runs fit; `mlops runs` lists all" : "there are no runs yet; start one: mlops run FILE");
+    std::fprintf(stderr, "%s\n",
+                 filtered ? "no runs fit; `mlops runs` lists all"
+                          : "there are no runs yet; start one: mlops run FILE");
   } else {
     print(runs, open.workspace, connection);
     if (filter.limit > 0 && static_cast<int>(runs.size()) == filter.limit && is_terminal(stdout)) {
-      std::printf("%s\n", style_of(stdout).dim("the newest " + std::to_string(filter.limit) + "; more with --limit N or --all").c_str());
+      std::printf("%s\n",
+                  style_of(stdout)
+                      .dim("the newest " + std::to_string(filter.limit) + "; more with --limit N or --all")
+                      .c_str());
     }
   }
 }
@@ -109,16 +122,22 @@ void list(const Options& options, Context& context) {
 void set_up_runs(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("-p,--pipeline", options->pipeline, "only runs of this pipeline")->type_name("NAME");
-  app.add_option("--state", options->state, "only runs in this state: running, succeeded, failed, cancelled, interrupted")->type_name("STATE");
-  app.add_option("--since", options->since, "only runs started since, e.g. 7d or 2026-01-31 (UTC)")->type_name("TIME");
-  app.add_option("--limit", options->limit, "how many, newest first (default 20)")->type_name("N")->check(CLI::Range(1, 100'000'000));
+  app.add_option("--state", options->state,
+                 "only runs in this state: running, succeeded, failed, cancelled, interrupted")
+      ->type_name("STATE");
+  app.add_option("--since", options->since, "only runs started since, e.g. 7d or 2026-01-31 (UTC)")
+      ->type_name("TIME");
+  app.add_option("--limit", options->limit, "how many, newest first (default 20)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100'000'000));
   app.add_flag("--all", options->all, "no limit");
   app.add_flag("--ids", options->ids, "print only the ids, one a line");
   app.add_flag("--json", options->json, "print JSON");
-  app.footer("Examples:\n"
-             "  mlops runs\n"
-             "  mlops runs --pipeline churn --state failed --since 7d\n"
-             "  mlops runs --json | jq '.runs[0].metrics'");
+  app.footer(
+      "Examples:\n"
+      "  mlops runs\n"
+      "  mlops runs --pipeline churn --state failed --since 7d\n"
+      "  mlops runs --json | jq '.runs[0].metrics'");
   app.callback([options, &context] { list(*options, context); });
 }
 

@@ -1,7 +1,3 @@
-#include <algorithm>
-#include <cstdio>
-#include <map>
-
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "db/runs.hpp"
@@ -10,6 +6,10 @@
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
 
 namespace mlops::cli {
 
@@ -43,7 +43,8 @@ std::string took(const std::optional<Instant>& from, const std::optional<Instant
 std::string last_attempt_cell(const Facts& facts, int step, bool memory) {
   for (auto it = facts.attempts.rbegin(); it != facts.attempts.rend(); ++it) {
     if (it->step != step) continue;
-    if (memory) return it->max_rss_bytes ? util::format_size(static_cast<std::uint64_t>(*it->max_rss_bytes)) : "";
+    if (memory)
+      return it->max_rss_bytes ? util::format_size(static_cast<std::uint64_t>(*it->max_rss_bytes)) : "";
     if (!it->cpu_user_ms) return "";
     return util::format_duration(std::chrono::milliseconds(*it->cpu_user_ms + it->cpu_system_ms.value_or(0)));
   }
@@ -56,20 +57,27 @@ void print_head(const Facts& facts, const Style& style) {
               style.of(run.state, to_string(run.state)).c_str());
   if (!run.reason.empty()) std::printf("  %s\n", util::to_utf8(run.reason).c_str());
   if (facts.liveness == engine::Liveness::orphaned) {
-    std::printf("  %s\n", style.warn("its runner died; its keeper still runs steps: continue with mlops run --resume " + run.id).c_str());
+    std::printf(
+        "  %s\n",
+        style.warn("its runner died; its keeper still runs steps: continue with mlops run --resume " + run.id)
+            .c_str());
   } else if (run.state == RunState::interrupted) {
     std::printf("  continue with: mlops run --resume %s\n", run.id.c_str());
   }
   const std::int64_t ms = run.duration_ms.value_or((util::now() - run.created_at).count());
   std::printf("  started   %s, took %s%s\n", util::format_local(run.created_at).c_str(),
               util::format_duration(std::chrono::milliseconds(ms)).c_str(),
-              run.resumes == 0 ? "" : run.resumes == 1 ? ", resumed once" : (", resumed " + std::to_string(run.resumes) + " times").c_str());
+              run.resumes == 0   ? ""
+              : run.resumes == 1 ? ", resumed once"
+                                 : (", resumed " + std::to_string(run.resumes) + " times").c_str());
   std::printf("  by        %s on %s\n", run.user.c_str(), run.host.c_str());
   std::printf("  command   %s\n", run.command_line.c_str());
   std::printf("  file      %s (sha256 %s)\n", run.file.c_str(), run.definition.substr(0, 12).c_str());
   if (run.git_commit) {
     std::printf("  git       %s%s\n", run.git_commit->substr(0, 12).c_str(),
-                !run.git_dirty ? "" : *run.git_dirty ? style.warn(" with changes").c_str() : " clean");
+                !run.git_dirty   ? ""
+                : *run.git_dirty ? style.warn(" with changes").c_str()
+                                 : " clean");
   }
 }
 
@@ -78,7 +86,8 @@ void print_steps(const Facts& facts, const Style& style) {
   Table table({"  STEP", "KIND", "STATE", "TOOK", "CPU", "PEAK", "TRIES", "WHY"});
   for (const std::size_t column : {3, 4, 5, 6}) table.right_align(column);
   for (const StepRecord& step : facts.steps) {
-    table.add({"  " + util::to_utf8(step.name), step.kind, step.state == StepState::not_run ? "not run" : to_string(step.state),
+    table.add({"  " + util::to_utf8(step.name), step.kind,
+               step.state == StepState::not_run ? "not run" : to_string(step.state),
                took(step.started_at, step.ended_at), last_attempt_cell(facts, step.step, false),
                last_attempt_cell(facts, step.step, true), step.attempts ? std::to_string(step.attempts) : "",
                util::to_utf8(step.reason)});
@@ -88,17 +97,21 @@ void print_steps(const Facts& facts, const Style& style) {
   });
   for (const AttemptRecord& attempt : facts.attempts) {
     if (attempt.note.empty()) continue;
-    std::printf("  %s attempt %d: %s\n", util::to_utf8(facts.steps[static_cast<std::size_t>(attempt.step)].name).c_str(),
+    std::printf("  %s attempt %d: %s\n",
+                util::to_utf8(facts.steps[static_cast<std::size_t>(attempt.step)].name).c_str(),
                 attempt.attempt, util::to_utf8(attempt.note).c_str());
   }
 }
 
 void print_rest(const Facts& facts, const Style& style, bool inputs) {
-  const auto step_name = [&](int step) { return util::to_utf8(facts.steps[static_cast<std::size_t>(step)].name); };
+  const auto step_name = [&](int step) {
+    return util::to_utf8(facts.steps[static_cast<std::size_t>(step)].name);
+  };
   if (!facts.params.empty()) {
     std::printf("\n%s\n", style.bold("Params").c_str());
     Table table({"  NAME", "VALUE"});
-    for (const auto& [name, value] : facts.params) table.add({"  " + util::to_utf8(name), util::to_utf8(value)});
+    for (const auto& [name, value] : facts.params)
+      table.add({"  " + util::to_utf8(name), util::to_utf8(value)});
     table.print(stdout);
   }
   if (!facts.metrics.empty()) {
@@ -107,7 +120,8 @@ void print_rest(const Facts& facts, const Style& style, bool inputs) {
     table.right_align(1);
     table.right_align(3);
     for (const MetricRecord& metric : facts.metrics) {
-      table.add({"  " + metric.name, metric.value ? format_number(*metric.value) : "nan", step_name(metric.step), std::to_string(metric.points)});
+      table.add({"  " + metric.name, metric.value ? format_number(*metric.value) : "nan",
+                 step_name(metric.step), std::to_string(metric.points)});
     }
     table.print(stdout);
   }
@@ -135,16 +149,19 @@ void print_rest(const Facts& facts, const Style& style, bool inputs) {
                  util::format_size(a.size), a.sha256.substr(0, 12)});
     }
     if (table.rows() > 0) table.print(stdout);
-    if (left_out > 0) std::printf("  %s\n", style.dim("and " + std::to_string(left_out) + " that steps read: --inputs").c_str());
+    if (left_out > 0)
+      std::printf("  %s\n",
+                  style.dim("and " + std::to_string(left_out) + " that steps read: --inputs").c_str());
   }
   if (!facts.environment.empty()) {
-    std::printf("\n%s\n  %s\n", style.bold("Environment (names only)").c_str(), util::join(facts.environment, " ").c_str());
+    std::printf("\n%s\n  %s\n", style.bold("Environment (names only)").c_str(),
+                util::join(facts.environment, " ").c_str());
   }
 }
 
 nlohmann::json as_json(const Facts& facts) {
   nlohmann::json json = to_json(facts.run);
-  json["alive"] = facts.liveness == engine::Liveness::running   ? "running"
+  json["alive"] = facts.liveness == engine::Liveness::running    ? "running"
                   : facts.liveness == engine::Liveness::orphaned ? "orphaned"
                                                                  : "ended";
   json["steps_total"] = facts.run.steps;
@@ -154,14 +171,24 @@ nlohmann::json as_json(const Facts& facts) {
     entry["attempts"] = nlohmann::json::array();
     for (const AttemptRecord& a : facts.attempts) {
       if (a.step != step.step) continue;
-      const auto maybe = [](const auto& value) { return value ? nlohmann::json(*value) : nlohmann::json(nullptr); };
-      entry["attempts"].push_back({{"attempt", a.attempt}, {"cause", a.cause}, {"exit_code", maybe(a.exit_code)},
-                                   {"signal", maybe(a.signal)}, {"pid", maybe(a.pid)},
-                                   {"started_at", time_json(a.started_at)}, {"ended_at", time_json(a.ended_at)},
-                                   {"cpu_user_ms", maybe(a.cpu_user_ms)}, {"cpu_system_ms", maybe(a.cpu_system_ms)},
-                                   {"max_rss_bytes", maybe(a.max_rss_bytes)}, {"read_bytes", maybe(a.read_bytes)},
-                                   {"written_bytes", maybe(a.written_bytes)}, {"log_bytes", a.log_bytes},
-                                   {"log_dropped", a.log_dropped}, {"note", a.note}});
+      const auto maybe = [](const auto& value) {
+        return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
+      };
+      entry["attempts"].push_back({{"attempt", a.attempt},
+                                   {"cause", a.cause},
+                                   {"exit_code", maybe(a.exit_code)},
+                                   {"signal", maybe(a.signal)},
+                                   {"pid", maybe(a.pid)},
+                                   {"started_at", time_json(a.started_at)},
+                                   {"ended_at", time_json(a.ended_at)},
+                                   {"cpu_user_ms", maybe(a.cpu_user_ms)},
+                                   {"cpu_system_ms", maybe(a.cpu_system_ms)},
+                                   {"max_rss_bytes", maybe(a.max_rss_bytes)},
+                                   {"read_bytes", maybe(a.read_bytes)},
+                                   {"written_bytes", maybe(a.written_bytes)},
+                                   {"log_bytes", a.log_bytes},
+                                   {"log_dropped", a.log_dropped},
+                                   {"note", a.note}});
     }
     entry["outputs"] = nlohmann::json::object();
     for (const db::StepOutput& output : facts.outputs) {
@@ -177,14 +204,20 @@ nlohmann::json as_json(const Facts& facts) {
   }
   json["metrics"] = nlohmann::json::array();
   for (const MetricRecord& m : facts.metrics) {
-    json["metrics"].push_back({{"name", m.name}, {"value", m.value ? nlohmann::json(*m.value) : nlohmann::json(nullptr)},
-                               {"step", facts.steps[static_cast<std::size_t>(m.step)].name}, {"points", m.points}});
+    json["metrics"].push_back({{"name", m.name},
+                               {"value", m.value ? nlohmann::json(*m.value) : nlohmann::json(nullptr)},
+                               {"step", facts.steps[static_cast<std::size_t>(m.step)].name},
+                               {"points", m.points}});
   }
   json["artifacts"] = nlohmann::json::array();
   for (const ArtifactRecord& a : facts.artifacts) {
-    json["artifacts"].push_back({{"path", a.path}, {"step", facts.steps[static_cast<std::size_t>(a.step)].name},
-                                 {"direction", a.output ? "out" : "in"}, {"kind", a.kind}, {"sha256", a.sha256},
-                                 {"size", a.size}, {"files", a.files}});
+    json["artifacts"].push_back({{"path", a.path},
+                                 {"step", facts.steps[static_cast<std::size_t>(a.step)].name},
+                                 {"direction", a.output ? "out" : "in"},
+                                 {"kind", a.kind},
+                                 {"sha256", a.sha256},
+                                 {"size", a.size},
+                                 {"files", a.files}});
   }
   json["environment_names"] = facts.environment;
   return json;
@@ -196,9 +229,16 @@ void show(const Options& options, Context& context) {
   db::Connection& connection = open.database.connection();
   const auto run = db::find_run(connection, id);
   if (!run) throw Error(ExitCode::usage, "run " + id + " was deleted just now");
-  Facts facts{*run, db::steps_of(connection, id), db::attempts_of(connection, id), db::artifacts_of(connection, id),
-              db::metrics_of(connection, id), db::step_outputs_of(connection, id), db::params_of(connection, id),
-              {}, run->state == RunState::running ? engine::liveness(open.workspace, id) : engine::Liveness::dead};
+  Facts facts{
+      *run,
+      db::steps_of(connection, id),
+      db::attempts_of(connection, id),
+      db::artifacts_of(connection, id),
+      db::metrics_of(connection, id),
+      db::step_outputs_of(connection, id),
+      db::params_of(connection, id),
+      {},
+      run->state == RunState::running ? engine::liveness(open.workspace, id) : engine::Liveness::dead};
   if (options.environment || options.json) facts.environment = db::environment_of(connection, id);
   if (options.json) return print_json(as_json(facts));
   const Style style = style_of(stdout);
@@ -211,14 +251,16 @@ void show(const Options& options, Context& context) {
 
 void set_up_show(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  app.add_option("RUN", options->run, "an id, a unique beginning or end of one, latest (default) or latest:PIPELINE");
+  app.add_option("RUN", options->run,
+                 "an id, a unique beginning or end of one, latest (default) or latest:PIPELINE");
   app.add_flag("--inputs", options->inputs, "also the files that steps read");
   app.add_flag("--environment", options->environment, "also the names of the environment variables it had");
   app.add_flag("--json", options->json, "print JSON");
-  app.footer("Examples:\n"
-             "  mlops show\n"
-             "  mlops show latest:churn\n"
-             "  mlops show 7k2m --json | jq '.steps[] | {name, state}'");
+  app.footer(
+      "Examples:\n"
+      "  mlops show\n"
+      "  mlops show latest:churn\n"
+      "  mlops show 7k2m --json | jq '.steps[] | {name, state}'");
   app.callback([options, &context] { show(*options, context); });
 }
 

@@ -1,9 +1,9 @@
-#include <cstdio>
-
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "util/files.hpp"
 #include "util/strings.hpp"
+
+#include <cstdio>
 
 namespace mlops::cli {
 
@@ -64,12 +64,14 @@ void query(const Options& options, Context& context) {
     Table table(names);
     while (row.step()) {
       std::vector<std::string> cells;
-      for (int i = 0; i < row.columns(); ++i) cells.push_back(row.is_null(i) ? "-" : util::to_utf8(row.text(i)));
+      for (int i = 0; i < row.columns(); ++i)
+        cells.push_back(row.is_null(i) ? "-" : util::to_utf8(row.text(i)));
       table.add(std::move(cells));
     }
     table.print(stdout);
   } catch (const db::SqliteError& error) {
-    const std::string why = error.refused() ? "only statements that read the tables are allowed" : error.what();
+    const std::string why =
+        error.refused() ? "only statements that read the tables are allowed" : error.what();
     throw Error(ExitCode::usage, "cannot answer the query: " + why,
                 "the views are v_runs, v_steps, v_attempts, v_params, v_metrics, v_metric_history, "
                 "v_artifacts (see docs/workspace.md)");
@@ -83,9 +85,11 @@ void set_up_sql(CLI::App& app, Context& context) {
   app.add_option("QUERY", options->query, "one SQL statement that reads")->required();
   app.add_flag("--json", options->json, "print JSON");
   app.add_flag("--csv", options->csv, "print CSV");
-  app.footer("Examples:\n"
-             "  mlops sql \"select pipeline, state, count(*) from v_runs group by 1, 2\"\n"
-             "  mlops sql \"select run_id, value from v_metrics where name = 'accuracy' order by value desc\" --csv");
+  app.footer(
+      "Examples:\n"
+      "  mlops sql \"select pipeline, state, count(*) from v_runs group by 1, 2\"\n"
+      "  mlops sql \"select run_id, value from v_metrics where name = 'accuracy' order by value desc\" "
+      "--csv");
   app.callback([options, &context] { query(*options, context); });
 }
 

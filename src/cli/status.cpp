@@ -1,5 +1,3 @@
-#include <cstdio>
-
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "db/runs.hpp"
@@ -8,6 +6,8 @@
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
+
+#include <cstdio>
 
 namespace mlops::cli {
 
@@ -30,11 +30,15 @@ void status(bool json, Context& context) {
     std::vector<const StepRecord*> running;
     for (const StepRecord& step : steps) {
       if (step.state == StepState::running || step.state == StepState::retrying) running.push_back(&step);
-      if (step.state == StepState::succeeded || step.state == StepState::failed || step.state == StepState::skipped) ++done;
+      if (step.state == StepState::succeeded || step.state == StepState::failed ||
+          step.state == StepState::skipped)
+        ++done;
     }
     if (json) {
       nlohmann::json entry = to_json(run);
-      entry["alive"] = alive == engine::Liveness::running ? "running" : alive == engine::Liveness::orphaned ? "orphaned" : "dead";
+      entry["alive"] = alive == engine::Liveness::running    ? "running"
+                       : alive == engine::Liveness::orphaned ? "orphaned"
+                                                             : "dead";
       entry["runner_pid"] = run.runner_pid;
       entry["steps_done"] = done;
       entry["running"] = nlohmann::json::array();
@@ -42,10 +46,14 @@ void status(bool json, Context& context) {
       list.push_back(std::move(entry));
       continue;
     }
-    std::printf("%s  %s  %d of %d steps done, for %s, process %d on %s\n", style.bold(run.pipeline).c_str(), run.id.c_str(),
-                done, run.steps, util::format_duration(now - run.created_at).c_str(), run.runner_pid, run.host.c_str());
+    std::printf("%s  %s  %d of %d steps done, for %s, process %d on %s\n", style.bold(run.pipeline).c_str(),
+                run.id.c_str(), done, run.steps, util::format_duration(now - run.created_at).c_str(),
+                run.runner_pid, run.host.c_str());
     if (alive == engine::Liveness::orphaned) {
-      std::printf("  %s\n", style.warn("its runner died; what its keeper still runs goes on: mlops run --resume " + run.id).c_str());
+      std::printf(
+          "  %s\n",
+          style.warn("its runner died; what its keeper still runs goes on: mlops run --resume " + run.id)
+              .c_str());
     }
     for (const StepRecord* step : running) {
       const std::string since = step->started_at ? util::format_duration(now - *step->started_at) : "";

@@ -1,9 +1,9 @@
-#include <cstdio>
-
 #include <mlops/pipeline.hpp>
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+
+#include <cstdio>
 
 namespace mlops::cli {
 
@@ -18,7 +18,11 @@ struct Options {
 nlohmann::json to_json(const std::vector<Diagnostic>& problems) {
   nlohmann::json list = nlohmann::json::array();
   for (const Diagnostic& d : problems) {
-    list.push_back({{"file", d.file}, {"line", d.at.line}, {"column", d.at.column}, {"message", d.message}, {"hint", d.hint}});
+    list.push_back({{"file", d.file},
+                    {"line", d.at.line},
+                    {"column", d.at.column},
+                    {"message", d.message},
+                    {"hint", d.hint}});
   }
   return list;
 }
@@ -57,10 +61,14 @@ void validate(const Options& options, Context& context) {
 void set_up_validate(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("FILE", options->files, "pipeline files")->required();
-  app.add_option("-s,--set", options->overrides, "set a param, as for run")->type_name("KEY=VALUE")->take_all()->expected(1);
+  app.add_option("-s,--set", options->overrides, "set a param, as for run")
+      ->type_name("KEY=VALUE")
+      ->take_all()
+      ->expected(1);
   app.add_flag("--json", options->json, "print JSON");
-  app.footer("Exits with 2 if there is a problem.\n"
-             "Examples:\n  mlops validate pipeline.yaml\n  mlops validate pipelines/*/pipeline.yaml --json");
+  app.footer(
+      "Exits with 2 if there is a problem.\n"
+      "Examples:\n  mlops validate pipeline.yaml\n  mlops validate pipelines/*/pipeline.yaml --json");
   app.callback([options, &context] { validate(*options, context); });
 }
 

@@ -1,7 +1,5 @@
 #include <mlops/version.hpp>
 
-#include <cstdio>
-
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "db/database.hpp"
@@ -9,6 +7,8 @@
 #include "util/http_client.hpp"
 #include "util/log.hpp"
 #include "util/yaml.hpp"
+
+#include <cstdio>
 
 namespace mlops::cli {
 
@@ -20,11 +20,16 @@ struct Dependency {
 };
 
 std::vector<Dependency> dependencies() {
-  const std::string json = std::to_string(NLOHMANN_JSON_VERSION_MAJOR) + "." + std::to_string(NLOHMANN_JSON_VERSION_MINOR) +
-                           "." + std::to_string(NLOHMANN_JSON_VERSION_PATCH);
-  return {{"sqlite", db::sqlite_version_text()}, {"yaml-cpp", util::yaml_library_version()},
-          {"openssl", util::digest_library_version()}, {"spdlog", util::log_library_version()},
-          {"nlohmann-json", json}, {"cli11", CLI11_VERSION}, {"libcurl", util::curl_version()},
+  const std::string json = std::to_string(NLOHMANN_JSON_VERSION_MAJOR) + "." +
+                           std::to_string(NLOHMANN_JSON_VERSION_MINOR) + "." +
+                           std::to_string(NLOHMANN_JSON_VERSION_PATCH);
+  return {{"sqlite", db::sqlite_version_text()},
+          {"yaml-cpp", util::yaml_library_version()},
+          {"openssl", util::digest_library_version()},
+          {"spdlog", util::log_library_version()},
+          {"nlohmann-json", json},
+          {"cli11", CLI11_VERSION},
+          {"libcurl", util::curl_version()},
           {"compiler", __VERSION__}};
 }
 

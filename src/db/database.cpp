@@ -1,5 +1,12 @@
 #include "db/database.hpp"
 
+#include "embedded/migrations.hpp"
+#include "util/failpoint.hpp"
+#include "util/fd_lock.hpp"
+#include "util/file_system.hpp"
+#include "util/files.hpp"
+#include "util/log.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,13 +14,6 @@
 #include <cerrno>
 #include <iterator>
 #include <string_view>
-
-#include "embedded/migrations.hpp"
-#include "util/failpoint.hpp"
-#include "util/fd_lock.hpp"
-#include "util/file_system.hpp"
-#include "util/files.hpp"
-#include "util/log.hpp"
 
 namespace mlops::db {
 
@@ -104,7 +104,8 @@ Database Database::open_to_read(const std::string& path) {
       refuse_newer(stored_version(connection), path);
       connection.prepare("SELECT count(*) FROM sqlite_schema").step();
       struct stat wal {};
-      const bool stale = mode == Connection::Mode::immutable && ::stat((path + "-wal").c_str(), &wal) == 0 && wal.st_size > 0;
+      const bool stale = mode == Connection::Mode::immutable && ::stat((path + "-wal").c_str(), &wal) == 0 &&
+                         wal.st_size > 0;
       return Database(std::move(connection), util::Fd(), false, stale);
     } catch (const SqliteError& error) {
       if (mode == Connection::Mode::immutable) throw;
@@ -124,7 +125,8 @@ Transaction::Transaction(Database& database, Durability durability) : database_(
     database.durability_ = durability;
   }
   if (database.lock_ && !util::lock_fd(database.lock_.get(), lock_limit_ms)) {
-    throw Error(ExitCode::busy, "cannot write to the database: another process has held its lock for a minute",
+    throw Error(ExitCode::busy,
+                "cannot write to the database: another process has held its lock for a minute",
                 "a stopped mlops process may hold it: see `mlops status`, and continue or end that process");
   }
   try {

@@ -1,11 +1,11 @@
 // The workspace's database: how it is opened, migrated and written to.
 #pragma once
 
-#include <memory>
-#include <string>
-
 #include "db/sqlite.hpp"
 #include "util/fd.hpp"
+
+#include <memory>
+#include <string>
 
 namespace mlops::db {
 
@@ -15,8 +15,8 @@ enum class Durability { normal, full };
 /// One write connection. Not thread-safe, not to be carried across fork().
 class Database {
  public:
-  /// Opens `path`, creates and migrates it as needed. Throws SqliteError, or Error(io) when the database is of a
-  /// newer version of mlops.
+  /// Opens `path`, creates and migrates it as needed. Throws SqliteError, or Error(io) when the database is
+  /// of a newer version of mlops.
   static Database open(const std::string& path);
 
   /// For commands that only look. Works in a directory that cannot be written to; then what other processes

@@ -25,6 +25,8 @@ std::optional<State> find(const char* const (&words)[n], std::string_view text) 
 const char* to_string(RunState state) { return run_states[static_cast<int>(state)]; }
 const char* to_string(StepState state) { return step_states[static_cast<int>(state)]; }
 std::optional<RunState> parse_run_state(std::string_view text) { return find<RunState>(run_states, text); }
-std::optional<StepState> parse_step_state(std::string_view text) { return find<StepState>(step_states, text); }
+std::optional<StepState> parse_step_state(std::string_view text) {
+  return find<StepState>(step_states, text);
+}
 
 }  // namespace mlops

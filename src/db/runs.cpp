@@ -1,15 +1,16 @@
 #include "db/runs.hpp"
 
-#include <algorithm>
-
 #include "util/time.hpp"
+
+#include <algorithm>
 
 namespace mlops::db {
 
 namespace {
 
 constexpr const char* columns =
-    "id, pipeline, file, definition, state, reason, exit_code, created_at, ended_at, duration_ms, steps, jobs, "
+    "id, pipeline, file, definition, state, reason, exit_code, created_at, ended_at, duration_ms, steps, "
+    "jobs, "
     "resumes, host, user, command_line, git_commit, git_dirty, mlops_version, runner_pid, boot_id";
 
 std::optional<Instant> instant(const Statement& row, int column) {
@@ -52,8 +53,10 @@ void insert_run(Connection& db, const RunRecord& run, const std::string& definit
       .run();
   std::optional<std::string> no_time;
   db.cached(
-        "INSERT INTO runs (id, pipeline, file, definition, state, reason, created_at, steps, jobs, host, user, "
-        "command_line, mlops_version, runner_pid, boot_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        "INSERT INTO runs (id, pipeline, file, definition, state, reason, created_at, steps, jobs, host, "
+        "user, "
+        "command_line, mlops_version, runner_pid, boot_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "?)")
       .bind(run.id, run.pipeline, run.file, run.definition, to_string(run.state), run.reason,
             util::format_utc(run.created_at), run.steps, run.jobs, run.host, run.user, run.command_line,
             run.mlops_version, run.runner_pid, run.boot_id)
@@ -66,13 +69,15 @@ void insert_run(Connection& db, const RunRecord& run, const std::string& definit
   }
 }
 
-void set_git_state(Connection& db, const std::string& id, const std::string& commit, std::optional<bool> dirty) {
+void set_git_state(Connection& db, const std::string& id, const std::string& commit,
+                   std::optional<bool> dirty) {
   db.cached("UPDATE runs SET git_commit = ?2, git_dirty = ?3 WHERE id = ?1").bind(id, commit, dirty).run();
 }
 
 void reopen_run(Connection& db, const std::string& id, int runner_pid, const std::string& boot_id, int jobs) {
   db.cached(
-        "UPDATE runs SET state = 'running', reason = '', exit_code = NULL, ended_at = NULL, resumes = resumes + 1, "
+        "UPDATE runs SET state = 'running', reason = '', exit_code = NULL, ended_at = NULL, resumes = "
+        "resumes + 1, "
         "runner_pid = ?2, boot_id = ?3, jobs = ?4 WHERE id = ?1")
       .bind(id, runner_pid, boot_id, jobs)
       .run();
@@ -103,18 +108,21 @@ std::optional<RunRecord> find_run(Connection& db, const std::string& id) {
 std::vector<std::string> match_ids(Connection& db, const std::string& text, int limit) {
   std::vector<std::string> ids;
   // '~' sorts after all that an id can hold.
-  Statement by_prefix = db.prepare("SELECT id FROM runs WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id DESC LIMIT ?2");
+  Statement by_prefix =
+      db.prepare("SELECT id FROM runs WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id DESC LIMIT ?2");
   by_prefix.bind(text, limit);
   while (by_prefix.step()) ids.push_back(by_prefix.text(0));
   if (ids.empty() && text.size() >= 4) {
-    Statement by_end = db.prepare("SELECT id FROM runs WHERE substr(id, -length(?1)) = ?1 ORDER BY id DESC LIMIT ?2");
+    Statement by_end =
+        db.prepare("SELECT id FROM runs WHERE substr(id, -length(?1)) = ?1 ORDER BY id DESC LIMIT ?2");
     by_end.bind(text, limit);
     while (by_end.step()) ids.push_back(by_end.text(0));
   }
   return ids;
 }
 
-std::optional<std::string> latest_run(Connection& db, const std::string& pipeline, std::optional<RunState> state) {
+std::optional<std::string> latest_run(Connection& db, const std::string& pipeline,
+                                      std::optional<RunState> state) {
   RunFilter filter;
   filter.pipeline = pipeline;
   filter.state = state;
@@ -176,7 +184,8 @@ std::map<std::string, std::int64_t> usual_durations_ms(Connection& db, const std
   while (row.step()) all[row.text(0)].push_back(row.integer(1));
   std::map<std::string, std::int64_t> usual;
   for (auto& [name, durations] : all) {
-    std::nth_element(durations.begin(), durations.begin() + static_cast<long>(durations.size() / 2), durations.end());
+    std::nth_element(durations.begin(), durations.begin() + static_cast<long>(durations.size() / 2),
+                     durations.end());
     usual[name] = durations[durations.size() / 2];
   }
   return usual;

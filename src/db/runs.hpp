@@ -1,14 +1,14 @@
 #pragma once
 
+#include <mlops/records.hpp>
+
+#include "db/database.hpp"
+
 #include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <mlops/records.hpp>
-
-#include "db/database.hpp"
 
 namespace mlops::db {
 
@@ -16,7 +16,8 @@ namespace mlops::db {
 void insert_run(Connection& db, const RunRecord& run, const std::string& definition_source,
                 const std::vector<std::pair<std::string, std::string>>& params,
                 const std::vector<std::string>& environment_names);
-void set_git_state(Connection& db, const std::string& id, const std::string& commit, std::optional<bool> dirty);
+void set_git_state(Connection& db, const std::string& id, const std::string& commit,
+                   std::optional<bool> dirty);
 /// Marks a run as running again under a new runner.
 void reopen_run(Connection& db, const std::string& id, int runner_pid, const std::string& boot_id, int jobs);
 /// `duration_ms` is added to what earlier parts of the run took.
@@ -27,17 +28,19 @@ void delete_run(Connection& db, const std::string& id);
 // Reading.
 std::optional<RunRecord> find_run(Connection& db, const std::string& id);
 
-/// Ids that begin with `text`, or end with it when it has 4 characters or more; at most `limit`, newest first.
+/// Ids that begin with `text`, or end with it when it has 4 characters or more; at most `limit`, newest
+/// first.
 std::vector<std::string> match_ids(Connection& db, const std::string& text, int limit);
 
 /// The newest run, of one pipeline if `pipeline` is not empty, in one state if given.
-std::optional<std::string> latest_run(Connection& db, const std::string& pipeline, std::optional<RunState> state);
+std::optional<std::string> latest_run(Connection& db, const std::string& pipeline,
+                                      std::optional<RunState> state);
 
 struct RunFilter {
-  std::string pipeline;            ///< empty: all
+  std::string pipeline;  ///< empty: all
   std::optional<RunState> state;
   std::optional<Instant> since;
-  int limit = 20;                  ///< 0: all
+  int limit = 20;  ///< 0: all
 };
 /// Newest first.
 std::vector<RunRecord> list_runs(Connection& db, const RunFilter& filter);

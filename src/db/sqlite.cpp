@@ -13,7 +13,9 @@ namespace {
   const std::string why = db ? sqlite3_errmsg(db) : "out of memory";
   std::string hint;
   switch (code & 0xff) {
-    case SQLITE_FULL: hint = "the disk is full: free some space and try again; nothing recorded so far is lost"; break;
+    case SQLITE_FULL:
+      hint = "the disk is full: free some space and try again; nothing recorded so far is lost";
+      break;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: hint = "run `mlops doctor`"; break;
     case SQLITE_READONLY: hint = "the workspace is read-only here"; break;
@@ -56,8 +58,7 @@ bool Statement::step() {
 }
 
 void Statement::run() {
-  while (step()) {
-  }
+  while (step()) {}
   reset();
 }
 
@@ -71,7 +72,8 @@ double Statement::real(int column) const { return sqlite3_column_double(statemen
 
 std::string Statement::text(int column) const {
   const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
-  return bytes ? std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))) : std::string();
+  return bytes ? std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column)))
+               : std::string();
 }
 
 std::optional<std::int64_t> Statement::maybe_integer(int column) const {
@@ -98,7 +100,9 @@ void check_bind(sqlite3_stmt* statement, int code) {
 }
 }  // namespace
 
-void Statement::bind_one(int index, std::nullptr_t) { check_bind(statement_, sqlite3_bind_null(statement_, index)); }
+void Statement::bind_one(int index, std::nullptr_t) {
+  check_bind(statement_, sqlite3_bind_null(statement_, index));
+}
 void Statement::bind_one(int index, std::int64_t value) {
   check_bind(statement_, sqlite3_bind_int64(statement_, index, value));
 }
@@ -145,7 +149,9 @@ Connection::Connection(const std::string& path, Mode mode) : wal_pages_(std::mak
 }
 
 Connection::Connection(Connection&& other) noexcept
-    : db_(std::exchange(other.db_, nullptr)), cache_(std::move(other.cache_)), wal_pages_(std::move(other.wal_pages_)) {}
+    : db_(std::exchange(other.db_, nullptr)),
+      cache_(std::move(other.cache_)),
+      wal_pages_(std::move(other.wal_pages_)) {}
 
 Connection::~Connection() {
   cache_.clear();
@@ -174,13 +180,16 @@ void Connection::allow_only_reading() {
           case SQLITE_RECURSIVE: return SQLITE_OK;
           case SQLITE_PRAGMA: {
             const std::string_view pragma = name ? name : "";
-            const bool harmless = pragma == "table_info" || pragma == "table_xinfo" || pragma == "table_list" ||
-                                  pragma == "index_list" || pragma == "index_info" || pragma == "foreign_key_list" ||
+            const bool harmless = pragma == "table_info" || pragma == "table_xinfo" ||
+                                  pragma == "table_list" || pragma == "index_list" ||
+                                  pragma == "index_info" || pragma == "foreign_key_list" ||
                                   (!value && (pragma == "user_version" || pragma == "integrity_check"));
             return harmless ? SQLITE_OK : SQLITE_DENY;
           }
-          // Preparing pragma_table_info() and its like seems to write the schema; query_only forbids real writes.
-          case SQLITE_UPDATE: return name && std::string_view(name) == "sqlite_master" ? SQLITE_OK : SQLITE_DENY;
+          // Preparing pragma_table_info() and its like seems to write the schema; query_only forbids real
+          // writes.
+          case SQLITE_UPDATE:
+            return name && std::string_view(name) == "sqlite_master" ? SQLITE_OK : SQLITE_DENY;
           default: return SQLITE_DENY;
         }
       },

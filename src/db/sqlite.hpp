@@ -1,6 +1,8 @@
 // SQLite in four classes; the only door to sqlite3.h.
 #pragma once
 
+#include <mlops/error.hpp>
+
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -9,8 +11,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <mlops/error.hpp>
 
 struct sqlite3;
 struct sqlite3_stmt;

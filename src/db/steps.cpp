@@ -1,8 +1,8 @@
 #include "db/steps.hpp"
 
-#include <map>
-
 #include "util/time.hpp"
+
+#include <map>
 
 namespace mlops::db {
 
@@ -23,7 +23,8 @@ std::optional<int> small(const Statement& row, int column) {
 }  // namespace
 
 void insert_step(Connection& db, const std::string& run_id, const StepRecord& s) {
-  db.cached("INSERT INTO steps (run_id, step, name, kind, command, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?)")
+  db.cached(
+        "INSERT INTO steps (run_id, step, name, kind, command, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?)")
       .bind(run_id, s.step, s.name, s.kind, s.command, to_string(s.state), s.reason)
       .run();
 }
@@ -32,15 +33,16 @@ void update_step(Connection& db, const std::string& run_id, const StepRecord& s)
   db.cached(
         "UPDATE steps SET state = ?3, reason = ?4, attempts = ?5, started_at = ?6, ended_at = ?7 "
         "WHERE run_id = ?1 AND step = ?2")
-      .bind(run_id, s.step, to_string(s.state), s.reason, s.attempts, time_text(s.started_at), time_text(s.ended_at))
+      .bind(run_id, s.step, to_string(s.state), s.reason, s.attempts, time_text(s.started_at),
+            time_text(s.ended_at))
       .run();
 }
 
 void put_attempt(Connection& db, const std::string& run_id, const AttemptRecord& a) {
   db.cached("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(run_id, a.step, a.attempt, a.cause, a.exit_code, a.signal, a.pid, util::format_utc(a.started_at),
-            time_text(a.ended_at), a.cpu_user_ms, a.cpu_system_ms, a.max_rss_bytes, a.read_bytes, a.written_bytes,
-            a.log_bytes, a.log_dropped, a.note)
+            time_text(a.ended_at), a.cpu_user_ms, a.cpu_system_ms, a.max_rss_bytes, a.read_bytes,
+            a.written_bytes, a.log_bytes, a.log_dropped, a.note)
       .run();
 }
 
@@ -55,7 +57,8 @@ void put_artifact(Connection& db, const std::string& run_id, const ArtifactRecor
       .run();
 }
 
-void put_metrics(Connection& db, const std::string& run_id, int step, const std::vector<MetricPoint>& points) {
+void put_metrics(Connection& db, const std::string& run_id, int step,
+                 const std::vector<MetricPoint>& points) {
   db.cached("DELETE FROM metrics WHERE run_id = ? AND step = ?").bind(run_id, step).run();
   db.cached("DELETE FROM metric_latest WHERE run_id = ? AND step = ?").bind(run_id, step).run();
   std::map<std::string, std::pair<const MetricPoint*, std::int64_t>> latest;
@@ -77,7 +80,8 @@ void put_metrics(Connection& db, const std::string& run_id, int step, const std:
 
 std::vector<StepRecord> steps_of(Connection& db, const std::string& run_id) {
   Statement row = db.prepare(
-      "SELECT step, name, kind, command, state, reason, attempts, started_at, ended_at FROM steps WHERE run_id = ? "
+      "SELECT step, name, kind, command, state, reason, attempts, started_at, ended_at FROM steps WHERE "
+      "run_id = ? "
       "ORDER BY step");
   row.bind(run_id);
   std::vector<StepRecord> steps;
@@ -99,7 +103,8 @@ std::vector<StepRecord> steps_of(Connection& db, const std::string& run_id) {
 
 std::vector<AttemptRecord> attempts_of(Connection& db, const std::string& run_id) {
   Statement row = db.prepare(
-      "SELECT step, attempt, cause, exit_code, signal, pid, started_at, ended_at, cpu_user_ms, cpu_system_ms, "
+      "SELECT step, attempt, cause, exit_code, signal, pid, started_at, ended_at, cpu_user_ms, "
+      "cpu_system_ms, "
       "max_rss_bytes, read_bytes, written_bytes, log_bytes, log_dropped, note FROM attempts WHERE run_id = ? "
       "ORDER BY step, attempt");
   row.bind(run_id);
@@ -148,7 +153,8 @@ std::vector<ArtifactRecord> artifacts_of(Connection& db, const std::string& run_
 }
 
 std::vector<MetricRecord> metrics_of(Connection& db, const std::string& run_id) {
-  Statement row = db.prepare("SELECT step, name, value, points FROM metric_latest WHERE run_id = ? ORDER BY step, name");
+  Statement row =
+      db.prepare("SELECT step, name, value, points FROM metric_latest WHERE run_id = ? ORDER BY step, name");
   row.bind(run_id);
   std::vector<MetricRecord> metrics;
   while (row.step()) {
@@ -159,9 +165,12 @@ std::vector<MetricRecord> metrics_of(Connection& db, const std::string& run_id) 
 
 std::vector<MetricRecord> summary_metrics_of(Connection& db, const std::string& run_id, int limit) {
   Statement& row = db.cached(
-      "SELECT step, name, value, points FROM metric_latest WHERE run_id = ?1 AND points = 1 AND value IS NOT NULL "
-      "AND step = (SELECT m.step FROM metric_latest m JOIN steps s ON s.run_id = m.run_id AND s.step = m.step "
-      "WHERE m.run_id = ?1 AND m.points = 1 AND m.value IS NOT NULL ORDER BY s.kind = 'evaluate' DESC, m.step DESC "
+      "SELECT step, name, value, points FROM metric_latest WHERE run_id = ?1 AND points = 1 AND value IS NOT "
+      "NULL "
+      "AND step = (SELECT m.step FROM metric_latest m JOIN steps s ON s.run_id = m.run_id AND s.step = "
+      "m.step "
+      "WHERE m.run_id = ?1 AND m.points = 1 AND m.value IS NOT NULL ORDER BY s.kind = 'evaluate' DESC, "
+      "m.step DESC "
       "LIMIT 1) ORDER BY name LIKE '%.%', name LIMIT ?2");
   row.bind(run_id, limit);
   std::vector<MetricRecord> metrics;
@@ -173,7 +182,8 @@ std::vector<MetricRecord> summary_metrics_of(Connection& db, const std::string& 
 }
 
 std::vector<StepOutput> step_outputs_of(Connection& db, const std::string& run_id) {
-  Statement row = db.prepare("SELECT step, name, value FROM step_outputs WHERE run_id = ? ORDER BY step, name");
+  Statement row =
+      db.prepare("SELECT step, name, value FROM step_outputs WHERE run_id = ? ORDER BY step, name");
   row.bind(run_id);
   std::vector<StepOutput> outputs;
   while (row.step()) outputs.push_back({static_cast<int>(row.integer(0)), row.text(1), row.text(2)});

@@ -1,13 +1,13 @@
 #pragma once
 
+#include <mlops/records.hpp>
+
+#include "db/database.hpp"
+
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <mlops/records.hpp>
-
-#include "db/database.hpp"
 
 namespace mlops::db {
 

@@ -1,14 +1,14 @@
 #include "engine/collect.hpp"
 
+#include "engine/metric_files.hpp"
+#include "util/files.hpp"
+
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
-
-#include "engine/metric_files.hpp"
-#include "util/files.hpp"
 
 namespace mlops::engine {
 
@@ -62,7 +62,8 @@ void collect_artifact(Collection& result, const std::string& path, const std::st
                       const std::string& kind, const Workspace& workspace, DigestMemo& memo) {
   const auto content = memo.hash(path);
   if (!content) {
-    if (output && result.problem.empty()) result.problem = "ended well but did not make its output '" + as_written + "'";
+    if (output && result.problem.empty())
+      result.problem = "ended well but did not make its output '" + as_written + "'";
     return;
   }
   ArtifactRecord a;
@@ -79,7 +80,8 @@ void collect_artifact(Collection& result, const std::string& path, const std::st
 void collect_metric_file(Collection& result, const std::string& path, const std::string& as_written) {
   constexpr std::size_t limit = 256u << 20;
   if (!util::exists(path)) {
-    if (result.problem.empty()) result.problem = "ended well but did not write its metrics '" + as_written + "'";
+    if (result.problem.empty())
+      result.problem = "ended well but did not write its metrics '" + as_written + "'";
     return;
   }
   ParsedMetrics parsed = parse_metrics_file(path, util::read_file(path, limit));
@@ -100,14 +102,17 @@ Collection collect(const CollectJob& job, const Step& step, const Workspace& wor
       collect_artifact(result, step_path(job.directory, input), input, false, "", workspace, memo);
     }
     for (const Output& output : step.outputs) {
-      collect_artifact(result, step_path(job.directory, output.path), output.path, true, output.kind, workspace, memo);
+      collect_artifact(result, step_path(job.directory, output.path), output.path, true, output.kind,
+                       workspace, memo);
     }
     for (const std::string& file : step.metrics) {
       const std::string path = step_path(job.directory, file);
       collect_metric_file(result, path, file);
       bool declared = false;
-      for (const Output& output : step.outputs) declared = declared || step_path(job.directory, output.path) == path;
-      if (!declared && util::exists(path)) collect_artifact(result, path, file, true, "metrics", workspace, memo);
+      for (const Output& output : step.outputs)
+        declared = declared || step_path(job.directory, output.path) == path;
+      if (!declared && util::exists(path))
+        collect_artifact(result, path, file, true, "metrics", workspace, memo);
     }
   } catch (const std::exception& error) {
     if (result.problem.empty()) result.problem = error.what();

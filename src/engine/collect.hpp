@@ -1,6 +1,13 @@
 // Taking stock of what an attempt left: outputs, metrics, artifacts.
 #pragma once
 
+#include <mlops/pipeline.hpp>
+#include <mlops/records.hpp>
+#include <mlops/workspace.hpp>
+
+#include "util/digest.hpp"
+#include "util/fd.hpp"
+
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -9,13 +16,6 @@
 #include <thread>
 #include <tuple>
 #include <vector>
-
-#include <mlops/pipeline.hpp>
-#include <mlops/records.hpp>
-#include <mlops/workspace.hpp>
-
-#include "util/digest.hpp"
-#include "util/fd.hpp"
 
 namespace mlops::engine {
 

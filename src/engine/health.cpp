@@ -1,14 +1,5 @@
 #include "engine/health.hpp"
 
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdlib>
-#include <filesystem>
-#include <set>
-
 #include "db/runs.hpp"
 #include "engine/recovery.hpp"
 #include "process/spawn.hpp"
@@ -19,6 +10,15 @@
 #include "util/time.hpp"
 #include "workspace/layout.hpp"
 
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+
 namespace mlops::engine {
 
 namespace {
@@ -27,7 +27,8 @@ using State = Finding::State;
 
 void check_programs(std::vector<Finding>& findings) {
   const char* path = std::getenv("PATH");
-  for (const auto& [program, use] : {std::pair{"sh", "runs the scripts of steps"}, {"git", "tells the commit of a run"}}) {
+  for (const auto& [program, use] :
+       {std::pair{"sh", "runs the scripts of steps"}, {"git", "tells the commit of a run"}}) {
     const std::string found = process::find_program(program, path ? path : "/usr/bin:/bin", "/");
     if (!found.empty()) {
       findings.push_back({program, State::good, found, ""});
@@ -39,20 +40,23 @@ void check_programs(std::vector<Finding>& findings) {
   // A clock that is years off gives run ids that sort wrongly.
   const auto year = std::chrono::year_month_day(std::chrono::floor<std::chrono::days>(util::now())).year();
   if (static_cast<int>(year) < 2024) {
-    findings.push_back({"clock", State::problem, "says it is " + util::format_utc(util::now()), "set the system clock"});
+    findings.push_back(
+        {"clock", State::problem, "says it is " + util::format_utc(util::now()), "set the system clock"});
   }
 }
 
 void check_place(std::vector<Finding>& findings, const Workspace& workspace) {
   try {
     workspace.check_owner();
-    findings.push_back({"owner", State::good, "only its owner may write to " + workspace.state_directory(), ""});
+    findings.push_back(
+        {"owner", State::good, "only its owner may write to " + workspace.state_directory(), ""});
   } catch (const Error& error) {
     findings.push_back({"owner", State::problem, error.what(), error.hint()});
   }
   const std::string network = util::network_file_system(workspace.state_directory());
   if (!network.empty()) {
-    findings.push_back({"file system", State::problem, ".mlops lies on " + network + ", where locks cannot be relied on",
+    findings.push_back({"file system", State::problem,
+                        ".mlops lies on " + network + ", where locks cannot be relied on",
                         "keep the workspace on a local disk: --workspace DIR or MLOPS_WORKSPACE"});
   } else {
     findings.push_back({"file system", State::good, "local", ""});
@@ -63,9 +67,11 @@ void check_place(std::vector<Finding>& findings, const Workspace& workspace) {
     const bool little = free < (256u << 20);
     findings.push_back({"disk", little ? State::problem : State::good, util::format_size(free) + " free",
                         little ? "free some space, for example with `mlops rm --older-than 30d`" : ""});
-    const bool writable = (space.f_flag & ST_RDONLY) == 0 && ::access(workspace.state_directory().c_str(), W_OK) == 0;
+    const bool writable =
+        (space.f_flag & ST_RDONLY) == 0 && ::access(workspace.state_directory().c_str(), W_OK) == 0;
     if (!writable) {
-      findings.push_back({"writable", State::note, "the workspace is read-only here: runs cannot be started", "look with runs, show, logs and sql"});
+      findings.push_back({"writable", State::note, "the workspace is read-only here: runs cannot be started",
+                          "look with runs, show, logs and sql"});
     }
   }
 }
@@ -78,9 +84,10 @@ std::string pragma(db::Connection& connection, const std::string& name) {
 void check_database(std::vector<Finding>& findings, db::Database& database) {
   db::Connection& connection = database.connection();
   const std::string check = pragma(connection, "quick_check");
-  findings.push_back({"database", check == "ok" ? State::good : State::broken,
-                      check == "ok" ? "sound, schema version " + pragma(connection, "user_version") : "damaged: " + check,
-                      check == "ok" ? "" : "restore mlops.db from a backup; what runs left in .mlops/runs is not affected"});
+  findings.push_back(
+      {"database", check == "ok" ? State::good : State::broken,
+       check == "ok" ? "sound, schema version " + pragma(connection, "user_version") : "damaged: " + check,
+       check == "ok" ? "" : "restore mlops.db from a backup; what runs left in .mlops/runs is not affected"});
   if (database.writable()) {
     const std::string mode = pragma(connection, "journal_mode");
     if (mode != "wal") {
@@ -89,14 +96,17 @@ void check_database(std::vector<Finding>& findings, db::Database& database) {
     }
   }
   const bool serialised = db::sqlite_version() < 3051003;
-  findings.push_back({"sqlite", State::good, std::string(db::sqlite_version_text()) +
-                      (serialised ? ": before 3.51.3, so writers take turns under mlops.db.lock" : ""), ""});
+  findings.push_back({"sqlite", State::good,
+                      std::string(db::sqlite_version_text()) +
+                          (serialised ? ": before 3.51.3, so writers take turns under mlops.db.lock" : ""),
+                      ""});
 }
 
 void check_runs(std::vector<Finding>& findings, const Workspace& workspace, db::Database& database) {
   const auto recovered = recover_all(workspace, database);
   for (const std::string& id : recovered) {
-    findings.push_back({"run", State::note, id + " had lost its runner and was brought up to date", "mlops show " + id});
+    findings.push_back(
+        {"run", State::note, id + " had lost its runner and was brought up to date", "mlops show " + id});
   }
   db::RunFilter all;
   all.limit = 0;
@@ -106,24 +116,31 @@ void check_runs(std::vector<Finding>& findings, const Workspace& workspace, db::
     known.insert(run.id);
     if (!util::exists(workspace.run_directory(run.id))) ++without_directory;
     if (run.state == RunState::running && liveness(workspace, run.id) == Liveness::orphaned) {
-      findings.push_back({"run", State::note, run.id + " has lost its runner; its keeper still runs steps", "mlops run --resume " + run.id});
+      findings.push_back({"run", State::note, run.id + " has lost its runner; its keeper still runs steps",
+                          "mlops run --resume " + run.id});
     }
   }
   int without_row = 0;
   std::string example;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(workspace.state_directory() + "/" + layout::runs, error)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(workspace.state_directory() + "/" + layout::runs, error)) {
     const std::string id = entry.path().filename().string();
     if (known.contains(id) || liveness(workspace, id) != Liveness::dead) continue;
     ++without_row;
     example = entry.path().string();
   }
   if (without_row > 0) {
-    findings.push_back({"directories", State::note, std::to_string(without_row) + " run directories are not in the database, such as " + example,
-                        "left by a run that ended before it was recorded, or by an interrupted `mlops rm`: they can be deleted"});
+    findings.push_back(
+        {"directories", State::note,
+         std::to_string(without_row) + " run directories are not in the database, such as " + example,
+         "left by a run that ended before it was recorded, or by an interrupted `mlops rm`: they can be "
+         "deleted"});
   }
   if (without_directory > 0) {
-    findings.push_back({"directories", State::note, std::to_string(without_directory) + " runs have no directory any more: their logs are gone", ""});
+    findings.push_back(
+        {"directories", State::note,
+         std::to_string(without_directory) + " runs have no directory any more: their logs are gone", ""});
   }
   if (without_row == 0 && without_directory == 0) {
     findings.push_back({"runs", State::good, std::to_string(known.size()) + " recorded", ""});
@@ -141,7 +158,8 @@ std::vector<Finding> examine(const std::optional<Workspace>& workspace) {
   std::vector<Finding> findings;
   check_programs(findings);
   if (!workspace) {
-    findings.push_back({"workspace", State::note, "there is none here or above", "run a pipeline, or make one with `mlops init`"});
+    findings.push_back({"workspace", State::note, "there is none here or above",
+                        "run a pipeline, or make one with `mlops init`"});
     return findings;
   }
   findings.push_back({"workspace", State::good, workspace->root(), ""});
@@ -156,8 +174,11 @@ std::vector<Finding> examine(const std::optional<Workspace>& workspace) {
     check_database(findings, database);
     check_runs(findings, *workspace, database);
   } catch (const Error& error) {
-    findings.push_back({"database", State::broken, error.what(), error.hint().empty() || error.hint() == "run `mlops doctor`"
-                        ? "move mlops.db, mlops.db-wal and mlops.db-shm aside and restore a backup; run directories are kept" : error.hint()});
+    findings.push_back({"database", State::broken, error.what(),
+                        error.hint().empty() || error.hint() == "run `mlops doctor`"
+                            ? "move mlops.db, mlops.db-wal and mlops.db-shm aside and restore a backup; run "
+                              "directories are kept"
+                            : error.hint()});
   }
   return findings;
 }

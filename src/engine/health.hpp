@@ -1,11 +1,11 @@
 // What `mlops doctor` looks at.
 #pragma once
 
+#include <mlops/workspace.hpp>
+
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <mlops/workspace.hpp>
 
 namespace mlops::engine {
 
@@ -18,8 +18,8 @@ struct Finding {
 };
 const char* to_string(Finding::State state);
 
-/// Examines the machine and, if there is one, the workspace. Changes nothing but what every command does: runs of
-/// dead runners are brought up to date.
+/// Examines the machine and, if there is one, the workspace. Changes nothing but what every command does:
+/// runs of dead runners are brought up to date.
 std::vector<Finding> examine(const std::optional<Workspace>& workspace);
 
 }  // namespace mlops::engine

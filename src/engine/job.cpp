@@ -1,15 +1,15 @@
 #include "engine/job.hpp"
 
-#include <algorithm>
-#include <cstdlib>
-#include <set>
-
 #include "engine/collect.hpp"
 #include "params/shell_context.hpp"
 #include "process/capture.hpp"
 #include "util/files.hpp"
 #include "util/strings.hpp"
 #include "workspace/layout.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <set>
 
 namespace mlops::engine {
 
@@ -28,8 +28,9 @@ std::string fill(const Text& text, const OutputValues& values, bool shell) {
       if (step != values.end()) {
         for (const auto& [key, ignored] : step->second) known.push_back(key);
       }
-      throw Error(ExitCode::usage, "${" + name + "} has no value: step '" + part.step + "' wrote " +
-                                       (known.empty() ? "nothing to MLOPS_OUTPUT" : "only " + util::join(known, ", ")));
+      throw Error(ExitCode::usage,
+                  "${" + name + "} has no value: step '" + part.step + "' wrote " +
+                      (known.empty() ? "nothing to MLOPS_OUTPUT" : "only " + util::join(known, ", ")));
     }
     result += shell ? params::shell_word(value->second) : value->second;
   }
@@ -79,7 +80,8 @@ process::StartRequest make_request(const Pipeline& pipeline, int index, int atte
     } else {
       r.unset_env.push_back(secret.name);
     }
-    if (secret.source == Secret::Source::env && secret.from[0] != secret.name) r.unset_env.push_back(secret.from[0]);
+    if (secret.source == Secret::Source::env && secret.from[0] != secret.name)
+      r.unset_env.push_back(secret.from[0]);
   }
   if (step.resources.gpus > 0) env["CUDA_VISIBLE_DEVICES"] = util::join(gpus, ",");
   env["MLOPS_RUN_ID"] = context.run_id;
@@ -91,7 +93,8 @@ process::StartRequest make_request(const Pipeline& pipeline, int index, int atte
   env["MLOPS_PARAMS"] = layout::in(context.run_directory, layout::params);
   env["MLOPS_METRICS"] = layout::metrics_file(context.run_directory, step.name, attempt);
   env["MLOPS_OUTPUT"] = layout::output_file(context.run_directory, step.name, attempt);
-  if (!step.vars.is_null()) env["MLOPS_MATRIX"] = step.vars.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (!step.vars.is_null())
+    env["MLOPS_MATRIX"] = step.vars.dump(-1, ' ', false, Json::error_handler_t::replace);
   for (const auto& [name, value] : env) r.env.push_back(name + "=" + value);
   r.timeout_ms = step.timeout.count();
   r.no_output_ms = step.no_output_timeout.count();
@@ -108,7 +111,8 @@ std::string path_of(const Pipeline& pipeline, const process::StartRequest& reque
   return pipeline.inherit_env && path ? path : "/usr/local/bin:/usr/bin:/bin";
 }
 
-std::map<std::string, std::string> resolve_secrets(const Pipeline& pipeline, const std::vector<char>& selected) {
+std::map<std::string, std::string> resolve_secrets(const Pipeline& pipeline,
+                                                   const std::vector<char>& selected) {
   std::set<std::string> wanted;
   for (std::size_t i = 0; i < pipeline.steps.size(); ++i) {
     if (selected[i]) wanted.insert(pipeline.steps[i].secrets.begin(), pipeline.steps[i].secrets.end());
@@ -137,8 +141,10 @@ std::map<std::string, std::string> resolve_secrets(const Pipeline& pipeline, con
       case Secret::Source::command: {
         process::Captured got = process::capture(secret.from, pipeline.directory, 30'000);
         if (got.code != 0) {
-          throw Error(ExitCode::usage, what + ": '" + secret.from[0] + "' " +
-                                           (got.error.empty() ? "ended with exit code " + std::to_string(got.code) : got.error));
+          throw Error(
+              ExitCode::usage,
+              what + ": '" + secret.from[0] + "' " +
+                  (got.error.empty() ? "ended with exit code " + std::to_string(got.code) : got.error));
         }
         value = std::move(got.out);
         break;

@@ -1,13 +1,13 @@
 // From a step of the pipeline to the request that the keeper gets.
 #pragma once
 
-#include <map>
-#include <string>
-#include <vector>
-
 #include <mlops/pipeline.hpp>
 
 #include "process/attempt.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
 
 namespace mlops::engine {
 
@@ -22,13 +22,14 @@ struct JobContext {
   std::map<std::string, std::string> secrets;  ///< name -> value, resolved
 };
 
-/// Fills `text` in; in a shell script each value becomes one quoted word. Throws Error(usage) naming a value that
-/// no step has set.
+/// Fills `text` in; in a shell script each value becomes one quoted word. Throws Error(usage) naming a value
+/// that no step has set.
 std::string fill(const Text& text, const OutputValues& values, bool shell);
 
 /// Throws Error(usage) when a value is missing.
-process::StartRequest make_request(const Pipeline& pipeline, int step, int attempt, const std::vector<std::string>& gpus,
-                                   const JobContext& context, const OutputValues& values);
+process::StartRequest make_request(const Pipeline& pipeline, int step, int attempt,
+                                   const std::vector<std::string>& gpus, const JobContext& context,
+                                   const OutputValues& values);
 
 /// The command as people read it: what run: says, with open references as written.
 std::string command_text(const Step& step);
@@ -36,8 +37,9 @@ std::string command_text(const Step& step);
 /// The PATH that the step will have.
 std::string path_of(const Pipeline& pipeline, const process::StartRequest& request);
 
-/// Fetches the values of all secrets that the steps in `selected` name. Throws Error(usage) for one that cannot
-/// be had. Blocks while commands run.
-std::map<std::string, std::string> resolve_secrets(const Pipeline& pipeline, const std::vector<char>& selected);
+/// Fetches the values of all secrets that the steps in `selected` name. Throws Error(usage) for one that
+/// cannot be had. Blocks while commands run.
+std::map<std::string, std::string> resolve_secrets(const Pipeline& pipeline,
+                                                   const std::vector<char>& selected);
 
 }  // namespace mlops::engine

@@ -60,7 +60,8 @@ Machine::Machine(const Pipeline& pipeline, const Graph& graph, const std::vector
     n.open_needs = static_cast<int>(graph.needs[i].size());
     n.attempt = entries[i].attempts;
     const Resources& wish = pipeline.steps[i].resources;
-    const auto it = std::find_if(classes_.begin(), classes_.end(), [&](const Resources& r) { return same(r, wish); });
+    const auto it =
+        std::find_if(classes_.begin(), classes_.end(), [&](const Resources& r) { return same(r, wish); });
     n.resource_class = static_cast<int>(it - classes_.begin());
     if (it == classes_.end()) classes_.push_back(wish);
   }
@@ -70,7 +71,9 @@ Machine::Machine(const Pipeline& pipeline, const Graph& graph, const std::vector
 void Machine::begin() {
   for (const int i : graph_.order) {
     switch (entries_[static_cast<std::size_t>(i)].kind) {
-      case Entry::Kind::leave_out: settle(i, StepState::skipped, entries_[static_cast<std::size_t>(i)].reason); break;
+      case Entry::Kind::leave_out:
+        settle(i, StepState::skipped, entries_[static_cast<std::size_t>(i)].reason);
+        break;
       case Entry::Kind::done:
         // Its record is complete already: nothing to announce.
         node(i).phase = Phase::settled;
@@ -103,7 +106,8 @@ void Machine::needs_are_met(int step) {
     for (const int need : graph_.needs[static_cast<std::size_t>(step)]) {
       if (satisfies(need)) continue;
       const Node& other = node(need);
-      const std::string what = other.state == StepState::not_run ? "was not run" : std::string("was ") + to_string(other.state);
+      const std::string what =
+          other.state == StepState::not_run ? "was not run" : std::string("was ") + to_string(other.state);
       const std::string verb = other.state == StepState::failed ? "failed" : what;
       return settle(step, other.state == StepState::skipped ? StepState::skipped : StepState::not_run,
                     "needs " + step_of(need).name + ", which " + verb);
@@ -186,7 +190,8 @@ void Machine::attempt_ended(int step, const AttemptOutcome& outcome, std::int64_
   if (n.stop_asked || (outcome.kind == AttemptOutcome::Kind::stopped && cancelled_)) {
     settle(step, StepState::cancelled, stop_reason_);
   } else if (n.tries <= retry.times && is_retried(retry, outcome) && may_retry) {
-    const std::uint64_t key = mix(options_.seed) ^ mix(static_cast<std::uint64_t>(step) << 20 | static_cast<std::uint64_t>(n.attempt));
+    const std::uint64_t key = mix(options_.seed) ^ mix(static_cast<std::uint64_t>(step) << 20 |
+                                                       static_cast<std::uint64_t>(n.attempt));
     n.retry_at = now_ms + retry_delay_ms(retry, n.tries, key);
     n.phase = Phase::retry_wait;
     n.state = StepState::retrying;
@@ -244,7 +249,8 @@ void Machine::propagate() {
     const int step = just_settled_.back();
     just_settled_.pop_back();
     for (const int fed : graph_.feeds[static_cast<std::size_t>(step)]) {
-      if (--node(fed).open_needs == 0 && entries_[static_cast<std::size_t>(fed)].kind == Entry::Kind::run) needs_are_met(fed);
+      if (--node(fed).open_needs == 0 && entries_[static_cast<std::size_t>(fed)].kind == Entry::Kind::run)
+        needs_are_met(fed);
     }
   }
 }

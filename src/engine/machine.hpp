@@ -3,16 +3,16 @@
 // actions and reports what came of them.
 #pragma once
 
+#include <mlops/pipeline.hpp>
+#include <mlops/records.hpp>
+
+#include "engine/resources.hpp"
+
 #include <cstdint>
 #include <set>
 #include <string>
 #include <variant>
 #include <vector>
-
-#include <mlops/pipeline.hpp>
-#include <mlops/records.hpp>
-
-#include "engine/resources.hpp"
 
 namespace mlops::engine {
 
@@ -25,12 +25,34 @@ struct AttemptOutcome {
 };
 
 // Actions: what the loop is to do.
-struct Evaluate { int step; };                           ///< the step's condition; answer with condition_known()
-struct StartAttempt { int step; int attempt; std::vector<std::string> gpus; };  ///< answer: attempt_ended()
-struct StopAttempt { int step; int attempt; bool at_once; };
-struct Collect { int step; int attempt; };               ///< take stock of outputs; answer with collected()
-struct WaitForRetry { int step; int next_attempt; std::int64_t until_ms; std::string why; };
-struct Settle { int step; StepState state; std::string reason; };  ///< final
+struct Evaluate {
+  int step;
+};  ///< the step's condition; answer with condition_known()
+struct StartAttempt {
+  int step;
+  int attempt;
+  std::vector<std::string> gpus;
+};  ///< answer: attempt_ended()
+struct StopAttempt {
+  int step;
+  int attempt;
+  bool at_once;
+};
+struct Collect {
+  int step;
+  int attempt;
+};  ///< take stock of outputs; answer with collected()
+struct WaitForRetry {
+  int step;
+  int next_attempt;
+  std::int64_t until_ms;
+  std::string why;
+};
+struct Settle {
+  int step;
+  StepState state;
+  std::string reason;
+};  ///< final
 using Action = std::variant<Evaluate, StartAttempt, StopAttempt, Collect, WaitForRetry, Settle>;
 
 /// How a step enters the run.
@@ -41,8 +63,8 @@ struct Entry {
     done,       ///< succeeded in an earlier part of this run, or failed where that is tolerated
   };
   Kind kind = Kind::run;
-  int attempts = 0;    ///< made in earlier parts of this run
-  std::string reason;  ///< for leave_out
+  int attempts = 0;                        ///< made in earlier parts of this run
+  std::string reason;                      ///< for leave_out
   StepState state = StepState::succeeded;  ///< for done
 };
 
@@ -55,7 +77,8 @@ struct MachineOptions {
 /// Not thread-safe. `pipeline` and `graph` must outlive it. Times are monotonic milliseconds of the caller.
 class Machine {
  public:
-  Machine(const Pipeline& pipeline, const Graph& graph, const std::vector<Entry>& entries, MachineOptions options);
+  Machine(const Pipeline& pipeline, const Graph& graph, const std::vector<Entry>& entries,
+          MachineOptions options);
 
   // Events. Each may leave actions to be fetched.
   void begin();
@@ -79,7 +102,9 @@ class Machine {
   bool cancelled() const { return cancelled_; }
   /// The first step whose failure made the run fail; -1: none.
   int first_failure() const { return first_failure_; }
-  const AttemptOutcome& last_outcome(int step) const { return nodes_[static_cast<std::size_t>(step)].outcome; }
+  const AttemptOutcome& last_outcome(int step) const {
+    return nodes_[static_cast<std::size_t>(step)].outcome;
+  }
 
  private:
   enum class Phase : std::uint8_t { waiting, evaluating, ready, running, retry_wait, collecting, settled };
@@ -87,8 +112,8 @@ class Machine {
     Phase phase = Phase::waiting;
     StepState state = StepState::pending;
     bool stop_asked = false;
-    int attempt = 0;     // the one that runs or ran last
-    int tries = 0;       // in this part of the run
+    int attempt = 0;  // the one that runs or ran last
+    int tries = 0;    // in this part of the run
     int open_needs = 0;
     int resource_class = 0;
     std::int64_t retry_at = 0;
@@ -113,8 +138,8 @@ class Machine {
   ResourceLedger ledger_;
   std::vector<Node> nodes_;
   std::vector<Entry> entries_;
-  std::vector<Resources> classes_;       // distinct resource wishes
-  std::vector<std::set<int>> ready_;     // ready steps by resource class, in the file's order
+  std::vector<Resources> classes_;    // distinct resource wishes
+  std::vector<std::set<int>> ready_;  // ready steps by resource class, in the file's order
   std::set<std::pair<std::int64_t, int>> retries_;
   std::vector<int> just_settled_;
   std::vector<Action> actions_;

@@ -1,14 +1,14 @@
 #include "engine/metric_files.hpp"
 
-#include <cmath>
-#include <cstdlib>
-#include <filesystem>
-
-#include <nlohmann/json.hpp>
-
 #include "util/strings.hpp"
 #include "util/time.hpp"
 #include "util/yaml.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
 
 namespace mlops::engine {
 
@@ -23,7 +23,8 @@ std::optional<double> number_of(const Json& value) {
   return std::nullopt;
 }
 
-void add_point(ParsedMetrics& result, std::string name, std::int64_t at, double value, std::optional<Instant> time) {
+void add_point(ParsedMetrics& result, std::string name, std::int64_t at, double value,
+               std::optional<Instant> time) {
   MetricPoint point{util::to_utf8(name), at, value, time};
   if (!std::isfinite(value)) point.value.reset();
   result.points.push_back(std::move(point));
@@ -36,7 +37,8 @@ void flatten(const Json& node, const std::string& name, ParsedMetrics& result, i
   if (node.is_object()) {
     for (const auto& [key, child] : node.items()) flatten(child, join(key), result, depth + 1);
   } else if (node.is_array()) {
-    for (std::size_t i = 0; i < node.size(); ++i) flatten(node[i], join(std::to_string(i)), result, depth + 1);
+    for (std::size_t i = 0; i < node.size(); ++i)
+      flatten(node[i], join(std::to_string(i)), result, depth + 1);
   } else if (const auto value = number_of(node); value && !name.empty()) {
     add_point(result, name, 0, *value, std::nullopt);
   }
@@ -79,13 +81,15 @@ void parse_table(std::string_view text, char separator, ParsedMetrics& result) {
     if (header.empty()) {
       for (const std::string& cell : cells) header.emplace_back(util::trim(cell));
       for (std::size_t i = 0; i < header.size(); ++i) {
-        if (step_column == std::string::npos && (header[i] == "step" || header[i] == "epoch")) step_column = i;
+        if (step_column == std::string::npos && (header[i] == "step" || header[i] == "epoch"))
+          step_column = i;
       }
       continue;
     }
     std::int64_t at = row_number++;
     if (step_column < cells.size()) {
-      if (const auto step = parse_number(cells[step_column]); step && std::abs(*step) < 9e15) at = std::llround(*step);
+      if (const auto step = parse_number(cells[step_column]); step && std::abs(*step) < 9e15)
+        at = std::llround(*step);
     }
     for (std::size_t i = 0; i < std::min(cells.size(), header.size()); ++i) {
       if (i == step_column || header[i].empty()) continue;
@@ -113,7 +117,8 @@ ParsedMetrics parse_metrics_file(const std::string& path, std::string_view text)
       std::string cleaned(text);
       for (const char* word : {"-Infinity", "Infinity", "NaN"}) {
         const std::string_view w = word;
-        for (std::size_t at = cleaned.find(w); at != cleaned.npos; at = cleaned.find(w, at)) cleaned.replace(at, w.size(), "null");
+        for (std::size_t at = cleaned.find(w); at != cleaned.npos; at = cleaned.find(w, at))
+          cleaned.replace(at, w.size(), "null");
       }
       root = Json::parse(cleaned, nullptr, false);
     }
@@ -136,7 +141,9 @@ ParsedMetrics parse_metric_lines(std::string_view text) {
     const Json entry = Json::parse(line, nullptr, false);
     if (!entry.is_object()) {
       // A line cut short by the death of the step is no cause for a flood of words.
-      if (++bad <= 3) result.problems.push_back("line " + std::to_string(number) + " of MLOPS_METRICS is not a JSON object");
+      if (++bad <= 3)
+        result.problems.push_back("line " + std::to_string(number) +
+                                  " of MLOPS_METRICS is not a JSON object");
       continue;
     }
     std::int64_t at = 0;
@@ -148,7 +155,8 @@ ParsedMetrics parse_metric_lines(std::string_view text) {
       }
     }
     std::optional<Instant> time;
-    if (const auto it = entry.find("time"); it != entry.end() && it->is_string()) time = util::parse_utc(it->get<std::string>());
+    if (const auto it = entry.find("time"); it != entry.end() && it->is_string())
+      time = util::parse_utc(it->get<std::string>());
     const auto name = entry.find("name"), value = entry.find("value");
     if (name != entry.end() && value != entry.end() && name->is_string()) {
       if (const auto v = number_of(*value)) {
@@ -184,7 +192,8 @@ ParsedOutputs parse_outputs(std::string_view text) {
       std::size_t j = i + 1;
       for (; j < lines.size() && lines[j] != end; ++j) value += (j > i + 1 ? "\n" : "") + lines[j];
       if (j == lines.size()) {
-        result.problems.push_back("MLOPS_OUTPUT: no line '" + end + "' ends the value of '" + line.substr(0, here) + "'");
+        result.problems.push_back("MLOPS_OUTPUT: no line '" + end + "' ends the value of '" +
+                                  line.substr(0, here) + "'");
         return result;
       }
       result.values.emplace_back(line.substr(0, here), util::to_utf8(value));

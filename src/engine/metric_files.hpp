@@ -1,11 +1,11 @@
 // Metrics as steps write them: `metrics:` files in JSON, YAML or CSV, and lines in MLOPS_METRICS.
 #pragma once
 
+#include <mlops/records.hpp>
+
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <mlops/records.hpp>
 
 namespace mlops::engine {
 
@@ -18,8 +18,9 @@ struct ParsedMetrics {
 /// and .tsv have a header, one row a point in time, and an optional `step` or `epoch` column.
 ParsedMetrics parse_metrics_file(const std::string& path, std::string_view text);
 
-/// JSON lines: {"name": "loss", "value": 0.4, "step": 3, "time": "2026-01-31T12:00:00Z"}; "step" and "time" may be
-/// left out. An object without "name" and "value" gives one point per number in it: {"loss": 0.4, "step": 3}.
+/// JSON lines: {"name": "loss", "value": 0.4, "step": 3, "time": "2026-01-31T12:00:00Z"}; "step" and "time"
+/// may be left out. An object without "name" and "value" gives one point per number in it: {"loss": 0.4,
+/// "step": 3}.
 ParsedMetrics parse_metric_lines(std::string_view text);
 
 /// MLOPS_OUTPUT: lines KEY=VALUE, or KEY<<END, lines, END for values of several lines.

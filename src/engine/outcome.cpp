@@ -1,14 +1,14 @@
 #include "engine/outcome.hpp"
 
+#include "process/process_tree.hpp"
+#include "util/files.hpp"
+#include "util/quantity.hpp"
+
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include <cerrno>
-
-#include "process/process_tree.hpp"
-#include "util/files.hpp"
-#include "util/quantity.hpp"
 
 namespace mlops::engine {
 
@@ -28,7 +28,8 @@ void end_lost_processes(const std::string& run_id, const std::string& step, int 
 namespace {
 
 std::string why_not_started(const ExitRecord& record, const OutcomeContext& context) {
-  const std::string program = context.step->command.shell ? "/bin/sh" : context.step->command.argv[0].literal();
+  const std::string program =
+      context.step->command.shell ? "/bin/sh" : context.step->command.argv[0].literal();
   const std::string what = "could not start '" + program + "': ";
   struct stat st {};
   if (::stat(context.directory.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) {
@@ -42,10 +43,13 @@ std::string why_not_started(const ExitRecord& record, const OutcomeContext& cont
       }
       return what + "no such file";
     case EACCES: return what + "permission denied; is it executable? (chmod +x)";
-    case ENOEXEC: return what + "not a program for this machine; a script needs a first line such as #!/bin/sh";
+    case ENOEXEC:
+      return what + "not a program for this machine; a script needs a first line such as #!/bin/sh";
     case E2BIG:
-      return what + "arguments or environment are too large for the system (one string may have 128 KiB); pass large "
-                    "values in a file, as MLOPS_PARAMS does";
+      return what +
+             "arguments or environment are too large for the system (one string may have 128 KiB); pass "
+             "large "
+             "values in a file, as MLOPS_PARAMS does";
     default: return what + ::strerror(record.error);
   }
 }
@@ -73,7 +77,8 @@ AttemptOutcome outcome_of(const ExitRecord& record, const OutcomeContext& contex
       if (record.succeeded()) return {Kind::succeeded, 0, ""};
       if (record.signal != 0) return {Kind::signalled, 128 + record.signal, signal_words(record, context)};
       return {Kind::exited, record.code, "exit code " + std::to_string(record.code)};
-    case Cause::timeout: return {Kind::timeout, record.code, "timed out after " + limit(context.step->timeout)};
+    case Cause::timeout:
+      return {Kind::timeout, record.code, "timed out after " + limit(context.step->timeout)};
     case Cause::no_output:
       return {Kind::no_output, record.code, "wrote nothing for " + limit(context.step->no_output_timeout)};
     case Cause::stopped: return {Kind::stopped, record.code, "was told to stop"};
@@ -105,7 +110,9 @@ AttemptRecord record_of(const ExitRecord& r) {
   a.log_dropped = r.log_dropped;
   const auto add = [&](const std::string& text) { a.note += (a.note.empty() ? "" : "; ") + text; };
   if (r.output_held) add("a process it left behind held its output open, which was then closed");
-  if (r.left_over > 0) add("ended " + std::to_string(r.left_over) + (r.left_over == 1 ? " process" : " processes") + " it left behind");
+  if (r.left_over > 0)
+    add("ended " + std::to_string(r.left_over) + (r.left_over == 1 ? " process" : " processes") +
+        " it left behind");
   if (r.log_error != 0) add(std::string("log incomplete: ") + ::strerror(r.log_error));
   return a;
 }

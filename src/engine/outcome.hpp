@@ -1,21 +1,21 @@
 // What an exit record means, in words and for the machine.
 #pragma once
 
-#include <string>
-
 #include <mlops/pipeline.hpp>
 #include <mlops/records.hpp>
 
 #include "engine/machine.hpp"
 #include "process/attempt.hpp"
 
+#include <string>
+
 namespace mlops::engine {
 
 /// What the words need besides the record.
 struct OutcomeContext {
   const Step* step = nullptr;
-  std::string directory;   ///< where the step ran
-  std::string path;        ///< its PATH
+  std::string directory;     ///< where the step ran
+  std::string path;          ///< its PATH
   bool memory_kill = false;  ///< the kernel killed something for lack of memory while it ran
 };
 

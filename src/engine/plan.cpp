@@ -1,8 +1,8 @@
 #include <mlops/plan.hpp>
 
-#include <unordered_map>
-
 #include "util/strings.hpp"
+
+#include <unordered_map>
 
 namespace mlops {
 
@@ -66,8 +66,10 @@ Plan make_plan(const Pipeline& pipeline, const Graph& graph, const Selection& se
     const auto i = static_cast<std::size_t>(step);
     PlannedStep planned{step, true, ""};
     if (!selection.only.empty() && !only[i]) planned.reason = "not in --only";
-    if (!selection.from.empty() && !from[i]) planned.reason = "before --from " + util::join(selection.from, ", ");
-    if (!selection.until.empty() && !until[i]) planned.reason = "not needed for --until " + util::join(selection.until, ", ");
+    if (!selection.from.empty() && !from[i])
+      planned.reason = "before --from " + util::join(selection.from, ", ");
+    if (!selection.until.empty() && !until[i])
+      planned.reason = "not needed for --until " + util::join(selection.until, ", ");
     if (skip[i]) planned.reason = "in --skip";
     planned.selected = planned.reason.empty();
     plan.steps.push_back(std::move(planned));

@@ -1,9 +1,9 @@
 #include "engine/recorder.hpp"
 
-#include <algorithm>
-
 #include "db/steps.hpp"
 #include "util/time.hpp"
+
+#include <algorithm>
 
 namespace mlops::engine {
 

@@ -2,15 +2,15 @@
 // keeper's journal.
 #pragma once
 
-#include <map>
-#include <string>
-#include <vector>
-
 #include <mlops/records.hpp>
 
 #include "db/database.hpp"
 #include "engine/collect.hpp"
 #include "process/attempt.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
 
 namespace mlops::engine {
 

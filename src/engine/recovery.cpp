@@ -1,9 +1,5 @@
 #include "engine/recovery.hpp"
 
-#include <poll.h>
-
-#include <map>
-
 #include "db/runs.hpp"
 #include "db/steps.hpp"
 #include "engine/collect.hpp"
@@ -18,6 +14,10 @@
 #include "util/time.hpp"
 #include "workspace/layout.hpp"
 
+#include <poll.h>
+
+#include <map>
+
 namespace mlops::engine {
 
 using process::LockFile;
@@ -25,7 +25,8 @@ using process::LockFile;
 Liveness liveness(const Workspace& workspace, const std::string& run_id) {
   const std::string directory = workspace.run_directory(run_id);
   if (LockFile::is_locked(layout::in(directory, layout::runner_lock))) return Liveness::running;
-  return LockFile::is_locked(layout::in(directory, layout::keeper_lock)) ? Liveness::orphaned : Liveness::dead;
+  return LockFile::is_locked(layout::in(directory, layout::keeper_lock)) ? Liveness::orphaned
+                                                                         : Liveness::dead;
 }
 
 FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
@@ -50,13 +51,15 @@ FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
   return frozen;
 }
 
-void wait_for_keeper(const std::string& run_directory, const std::function<void(const std::string&)>& on_wait) {
+void wait_for_keeper(const std::string& run_directory,
+                     const std::function<void(const std::string&)>& on_wait) {
   const std::string path = layout::in(run_directory, layout::keeper_lock);
   bool told = false;
   while (LockFile::is_locked(path)) {
     const auto holder = LockFile::holder(path);
-    if (!told && on_wait) on_wait("waiting for steps that still run under the run's keeper" +
-                                  (holder ? " (process " + std::to_string(holder->pid) + ")" : std::string()));
+    if (!told && on_wait)
+      on_wait("waiting for steps that still run under the run's keeper" +
+              (holder ? " (process " + std::to_string(holder->pid) + ")" : std::string()));
     told = true;
     const util::Fd keeper = holder ? process::open_process(*holder) : util::Fd();
     if (!keeper) {
@@ -102,7 +105,8 @@ void apply_journal(const Workspace& workspace, const RunRecord& run, const Froze
     const auto fate = fates.find(record.step);
     if (fate == fates.end()) {
       // Never started: the line in the journal comes before the process.
-      if (record.state == StepState::running || record.state == StepState::retrying) record.state = StepState::pending;
+      if (record.state == StepState::running || record.state == StepState::retrying)
+        record.state = StepState::pending;
       continue;
     }
     const process::JournalEntry& entry = *fate->second.last;
@@ -113,13 +117,18 @@ void apply_journal(const Workspace& workspace, const RunRecord& run, const Froze
       const bool same_boot = entry.boot_id == process::boot_id();
       if (same_boot) end_lost_processes(run.id, step.name, entry.key.attempt);
       record.state = same_boot ? StepState::lost : StepState::interrupted;
-      record.reason = same_boot ? "its keeper died: nobody knows how it ended" : "the machine went down while it ran";
+      record.reason =
+          same_boot ? "its keeper died: nobody knows how it ended" : "the machine went down while it ran";
       continue;
     }
     record.ended_at = Instant(std::chrono::milliseconds(entry.end->ended_ms));
-    const AttemptOutcome outcome = outcome_of(*entry.end, {&step, step_directory(frozen.pipeline, step), "", false});
+    const AttemptOutcome outcome =
+        outcome_of(*entry.end, {&step, step_directory(frozen.pipeline, step), "", false});
     const bool good = outcome.kind == AttemptOutcome::Kind::succeeded;
-    CollectJob job{record.step, entry.key.attempt, good, step_directory(frozen.pipeline, step),
+    CollectJob job{record.step,
+                   entry.key.attempt,
+                   good,
+                   step_directory(frozen.pipeline, step),
                    layout::metrics_file(directory, step.name, entry.key.attempt),
                    layout::output_file(directory, step.name, entry.key.attempt)};
     Collection collection = collect(job, step, workspace, memo);
@@ -144,7 +153,8 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
     if (frozen.pipeline.steps.size() == steps.size()) {
       Recorder recorder(database, run_id);
       apply_journal(workspace, *run, frozen, steps, recorder);
-      for (std::size_t i = 0; i < steps.size(); ++i) tolerated[i] = frozen.pipeline.steps[i].continue_on_failure;
+      for (std::size_t i = 0; i < steps.size(); ++i)
+        tolerated[i] = frozen.pipeline.steps[i].continue_on_failure;
       recorder.flush();
     }
   } catch (const Error& error) {
@@ -173,8 +183,10 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
     reason = "its runner died after the last step had started; its keeper saw the end";
   } else {
     const bool reboot = run->boot_id != process::boot_id();
-    reason = (reboot ? "the machine went down" : "its runner (process " + std::to_string(run->runner_pid) + ") died") +
-             std::string("; ") + std::to_string(good) + " of " + std::to_string(steps.size()) + " steps are done" + problem;
+    reason = (reboot ? "the machine went down"
+                     : "its runner (process " + std::to_string(run->runner_pid) + ") died") +
+             std::string("; ") + std::to_string(good) + " of " + std::to_string(steps.size()) +
+             " steps are done" + problem;
   }
   db::Transaction transaction(database, db::Durability::full);
   std::int64_t duration = 0;
@@ -182,10 +194,12 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
     if (step.ended_at) duration = std::max(duration, (*step.ended_at - run->created_at).count());
   }
   // Another process may have come first.
-  if (const auto now = db::find_run(database.connection(), run_id); !now || now->state != RunState::running) return;
+  if (const auto now = db::find_run(database.connection(), run_id); !now || now->state != RunState::running)
+    return;
   const bool interrupted = state == RunState::interrupted;
   db::finish_run(database.connection(), run_id, state, reason,
-                 interrupted ? std::nullopt : std::optional(state == RunState::failed ? 1 : 0), util::now(), duration);
+                 interrupted ? std::nullopt : std::optional(state == RunState::failed ? 1 : 0), util::now(),
+                 duration);
   transaction.commit();
 }
 

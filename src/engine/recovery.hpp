@@ -1,15 +1,15 @@
 // Telling the truth about runs whose runner died: the keeper's journal knows how their attempts ended.
 #pragma once
 
-#include <functional>
-#include <string>
-#include <vector>
-
 #include <mlops/pipeline.hpp>
 #include <mlops/run.hpp>
 #include <mlops/workspace.hpp>
 
 #include "db/database.hpp"
+
+#include <functional>
+#include <string>
+#include <vector>
 
 namespace mlops::engine {
 
@@ -29,7 +29,8 @@ struct FrozenRun {
 FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id);
 
 /// Waits until the keeper of a run has ended, without a limit.
-void wait_for_keeper(const std::string& run_directory, const std::function<void(const std::string&)>& on_wait);
+void wait_for_keeper(const std::string& run_directory,
+                     const std::function<void(const std::string&)>& on_wait);
 
 /// If the run counts as running but nobody works on it: brings its attempts and steps up to what really
 /// happened, and ends it as succeeded, failed or interrupted. The caller holds its runner lock or does not

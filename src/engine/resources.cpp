@@ -1,15 +1,15 @@
 #include "engine/resources.hpp"
 
+#include "util/files.hpp"
+#include "util/quantity.hpp"
+#include "util/strings.hpp"
+
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <thread>
-
-#include "util/files.hpp"
-#include "util/quantity.hpp"
-#include "util/strings.hpp"
 
 namespace mlops::engine {
 
@@ -29,13 +29,15 @@ Capacity machine_capacity() {
   capacity.cpus = std::max(1u, std::thread::hardware_concurrency());
   capacity.jobs = static_cast<int>(capacity.cpus);
   const long pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);
-  if (pages > 0 && page > 0) capacity.memory = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
+  if (pages > 0 && page > 0)
+    capacity.memory = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
     for (const std::string& id : util::split(visible, ',')) {
       if (!util::trim(id).empty() && id != "-1") capacity.gpus.emplace_back(util::trim(id));
     }
   } else {
-    for (int i = 0; util::exists("/dev/nvidia" + std::to_string(i)); ++i) capacity.gpus.push_back(std::to_string(i));
+    for (int i = 0; util::exists("/dev/nvidia" + std::to_string(i)); ++i)
+      capacity.gpus.push_back(std::to_string(i));
   }
   return capacity;
 }
@@ -56,7 +58,8 @@ std::string impossible(const Resources& wanted, const Capacity& capacity) {
     const auto it = capacity.pools.find(pool);
     const int size = it == capacity.pools.end() ? 0 : it->second;
     if (count > size) {
-      return "asks for " + std::to_string(count) + " of pool '" + pool + "', which has " + std::to_string(size);
+      return "asks for " + std::to_string(count) + " of pool '" + pool + "', which has " +
+             std::to_string(size);
     }
   }
   return {};

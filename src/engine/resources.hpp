@@ -1,20 +1,20 @@
 // Admission: what running steps hold of the machine, and whether another fits. Pure.
 #pragma once
 
+#include <mlops/pipeline.hpp>
+
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include <mlops/pipeline.hpp>
-
 namespace mlops::engine {
 
 /// What there is to give.
 struct Capacity {
-  int jobs = 1;              ///< steps at a time
+  int jobs = 1;  ///< steps at a time
   double cpus = 0;
-  std::uint64_t memory = 0;  ///< bytes
+  std::uint64_t memory = 0;       ///< bytes
   std::vector<std::string> gpus;  ///< ids as CUDA_VISIBLE_DEVICES names them
   std::map<std::string, int> pools;
 };

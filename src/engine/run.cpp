@@ -1,12 +1,5 @@
 #include <mlops/run.hpp>
-
 #include <mlops/version.hpp>
-
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <set>
 
 #include "db/runs.hpp"
 #include "db/steps.hpp"
@@ -22,6 +15,12 @@
 #include "workspace/environment.hpp"
 #include "workspace/layout.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
 namespace mlops {
 
 namespace {
@@ -29,7 +28,8 @@ namespace {
 using engine::Entry;
 
 // {"train": {"lr": 0.1}} -> [("train.lr", "0.1")]
-void flatten(const Json& node, const std::string& name, std::vector<std::pair<std::string, std::string>>& out) {
+void flatten(const Json& node, const std::string& name,
+             std::vector<std::pair<std::string, std::string>>& out) {
   if (node.is_object() && !node.empty()) {
     for (const auto& [key, child] : node.items()) flatten(child, name.empty() ? key : name + "." + key, out);
   } else if (!name.empty()) {
@@ -66,7 +66,8 @@ void check_resources(const Pipeline& pipeline, const Plan& plan) {
 
 std::vector<char> selected_steps(const Plan& plan) {
   std::vector<char> selected(plan.steps.size());
-  for (const PlannedStep& planned : plan.steps) selected[static_cast<std::size_t>(planned.step)] = planned.selected;
+  for (const PlannedStep& planned : plan.steps)
+    selected[static_cast<std::size_t>(planned.step)] = planned.selected;
   return selected;
 }
 
@@ -99,7 +100,8 @@ void prepare_directory(const std::string& directory, const Pipeline& pipeline, c
   util::make_directories(directory + "/" + layout::logs);
   util::make_directories(directory + "/" + layout::files);
   util::write_file(layout::in(directory, layout::definition), pipeline.source);
-  util::write_file(layout::in(directory, layout::settings), settings.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  util::write_file(layout::in(directory, layout::settings),
+                   settings.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   util::write_file(layout::in(directory, layout::params),
                    pipeline.params.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
@@ -135,10 +137,21 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
   run.runner_pid = ::getpid();
   run.boot_id = process::boot_id();
 
-  engine::RunParts parts{.workspace = workspace, .database = database, .pipeline = pipeline, .graph = graph, .plan = plan,
-                         .id = run.id, .run_directory = directory, .entries = {}, .records = {}, .outputs = {},
-                         .secrets = std::move(secrets), .usual_ms = {}, .jobs = jobs,
-                         .keep_going = settings.keep_going, .resumed = false};
+  engine::RunParts parts{.workspace = workspace,
+                         .database = database,
+                         .pipeline = pipeline,
+                         .graph = graph,
+                         .plan = plan,
+                         .id = run.id,
+                         .run_directory = directory,
+                         .entries = {},
+                         .records = {},
+                         .outputs = {},
+                         .secrets = std::move(secrets),
+                         .usual_ms = {},
+                         .jobs = jobs,
+                         .keep_going = settings.keep_going,
+                         .resumed = false};
   parts.entries.resize(pipeline.steps.size());
   parts.records.resize(pipeline.steps.size());
   for (const PlannedStep& planned : plan.steps) {
@@ -167,14 +180,15 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
   return engine::Runner(std::move(parts), std::move(keeper), observers).run();
 }
 
-RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs, process::KeeperProcess keeper,
-                     const std::vector<RunObserver*>& observers,
+RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs,
+                     process::KeeperProcess keeper, const std::vector<RunObserver*>& observers,
                      const std::function<void(const std::string&)>& on_wait) {
   workspace.check_owner();
   const std::string directory = workspace.run_directory(id);
   auto lock = process::LockFile::try_lock(layout::in(directory, layout::runner_lock));
   if (!lock) {
-    throw Error(ExitCode::busy, "run " + id + " is still running", "follow it with `mlops logs " + id + " --follow`, or end it with `mlops cancel " + id + "`");
+    throw Error(ExitCode::busy, "run " + id + " is still running",
+                "follow it with `mlops logs " + id + " --follow`, or end it with `mlops cancel " + id + "`");
   }
   engine::wait_for_keeper(directory, on_wait);
 
@@ -183,7 +197,8 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
   const std::optional<RunRecord> run = db::find_run(database.connection(), id);
   if (!run) throw Error(ExitCode::usage, "there is no run " + id);
   if (run->state == RunState::succeeded) {
-    throw Error(ExitCode::usage, "run " + id + " has succeeded: nothing is left to resume", "start a new run: mlops run " + run->file);
+    throw Error(ExitCode::usage, "run " + id + " has succeeded: nothing is left to resume",
+                "start a new run: mlops run " + run->file);
   }
   const engine::FrozenRun frozen = engine::load_frozen(workspace, id);
   const Graph graph = make_graph(frozen.pipeline);
@@ -192,14 +207,26 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
   auto secrets = engine::resolve_secrets(frozen.pipeline, selected_steps(plan));
   if (jobs <= 0) jobs = frozen.settings.jobs;
 
-  engine::RunParts parts{.workspace = workspace, .database = database, .pipeline = frozen.pipeline, .graph = graph,
-                         .plan = plan, .id = id, .run_directory = directory, .entries = {}, .records = {}, .outputs = {},
-                         .secrets = std::move(secrets), .usual_ms = {}, .jobs = jobs,
-                         .keep_going = frozen.settings.keep_going, .resumed = true};
+  engine::RunParts parts{.workspace = workspace,
+                         .database = database,
+                         .pipeline = frozen.pipeline,
+                         .graph = graph,
+                         .plan = plan,
+                         .id = id,
+                         .run_directory = directory,
+                         .entries = {},
+                         .records = {},
+                         .outputs = {},
+                         .secrets = std::move(secrets),
+                         .usual_ms = {},
+                         .jobs = jobs,
+                         .keep_going = frozen.settings.keep_going,
+                         .resumed = true};
   parts.records = db::steps_of(database.connection(), id);
   parts.entries.resize(frozen.pipeline.steps.size());
   if (parts.records.size() != parts.entries.size()) {
-    throw Error(ExitCode::io, "cannot resume run " + id + ": the database and the frozen definition do not agree");
+    throw Error(ExitCode::io,
+                "cannot resume run " + id + ": the database and the frozen definition do not agree");
   }
   for (const PlannedStep& planned : plan.steps) {
     const auto i = static_cast<std::size_t>(planned.step);

@@ -1,5 +1,14 @@
 #include "engine/run_log.hpp"
 
+#include "db/steps.hpp"
+#include "engine/recovery.hpp"
+#include "process/identity.hpp"
+#include "process/lock_file.hpp"
+#include "process/step_log.hpp"
+#include "util/files.hpp"
+#include "util/strings.hpp"
+#include "workspace/layout.hpp"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
@@ -10,21 +19,13 @@
 #include <charconv>
 #include <map>
 
-#include "db/steps.hpp"
-#include "engine/recovery.hpp"
-#include "process/identity.hpp"
-#include "process/lock_file.hpp"
-#include "process/step_log.hpp"
-#include "util/files.hpp"
-#include "util/strings.hpp"
-#include "workspace/layout.hpp"
-
 namespace mlops::engine {
 
 namespace {
 
 std::string log_path(const Workspace& workspace, const std::string& run_id, const AttemptLog& log) {
-  return workspace.run_directory(run_id) + "/" + layout::logs + "/" + process::log_name(log.step, log.attempt);
+  return workspace.run_directory(run_id) + "/" + layout::logs + "/" +
+         process::log_name(log.step, log.attempt);
 }
 
 std::uint64_t file_size(const std::string& path) {
@@ -33,7 +34,8 @@ std::uint64_t file_size(const std::string& path) {
 }
 
 // Hands the bytes [from, end of file) to `sink` in pieces.
-void read_from(const std::string& path, std::uint64_t from, const std::function<void(std::string_view)>& sink) {
+void read_from(const std::string& path, std::uint64_t from,
+               const std::function<void(std::string_view)>& sink) {
   const util::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return;
   char buffer[65536];
@@ -55,7 +57,8 @@ std::vector<Burst> bursts_of(const Workspace& workspace, const std::string& run_
   const std::string prefix = std::to_string(log.index) + "." + std::to_string(log.attempt) + " ";
   std::vector<Burst> bursts;
   const std::string text =
-      util::read_file_if_exists(layout::in(workspace.run_directory(run_id), layout::output_index)).value_or("");
+      util::read_file_if_exists(layout::in(workspace.run_directory(run_id), layout::output_index))
+          .value_or("");
   for (const std::string& line : util::split(text, '\n')) {
     if (!line.starts_with(prefix)) continue;
     const auto words = util::split(line, ' ');
@@ -75,7 +78,8 @@ std::string gap_line(std::uint64_t dropped) {
 }
 
 // The kept bytes of an attempt, with a line in place of the gap.
-void read_kept(const std::string& path, const AttemptLog& log, const std::function<void(std::string_view)>& sink) {
+void read_kept(const std::string& path, const AttemptLog& log,
+               const std::function<void(std::string_view)>& sink) {
   read_from(path, 0, sink);
   const std::uint64_t tail = file_size(path + ".tail");
   if (tail == 0) return;
@@ -87,8 +91,8 @@ void read_kept(const std::string& path, const AttemptLog& log, const std::functi
 
 }  // namespace
 
-std::vector<AttemptLog> find_logs(const Workspace& workspace, db::Database& database, const std::string& run_id,
-                                  const LogRequest& request) {
+std::vector<AttemptLog> find_logs(const Workspace& workspace, db::Database& database,
+                                  const std::string& run_id, const LogRequest& request) {
   const auto steps = db::steps_of(database.connection(), run_id);
   std::map<std::pair<int, int>, AttemptRecord> attempts;
   for (const AttemptRecord& attempt : db::attempts_of(database.connection(), run_id)) {
@@ -106,7 +110,8 @@ std::vector<AttemptLog> find_logs(const Workspace& workspace, db::Database& data
     const int number = request.attempt > 0 ? request.attempt : step.attempts;
     const auto it = attempts.find({step.step, number});
     if (request.attempt > 0 && it == attempts.end() && !request.step.empty()) {
-      throw Error(ExitCode::usage, "step '" + step.name + "' has no attempt " + std::to_string(number) + " in this run",
+      throw Error(ExitCode::usage,
+                  "step '" + step.name + "' has no attempt " + std::to_string(number) + " in this run",
                   "it has " + std::to_string(step.attempts));
     }
     if (number == 0) continue;
@@ -120,7 +125,8 @@ std::vector<AttemptLog> find_logs(const Workspace& workspace, db::Database& data
     if (log.total > 0) logs.push_back(std::move(log));
   }
   if (!known) {
-    throw Error(ExitCode::usage, "run " + run_id + " has no step '" + request.step + "'", util::did_you_mean(request.step, names));
+    throw Error(ExitCode::usage, "run " + run_id + " has no step '" + request.step + "'",
+                util::did_you_mean(request.step, names));
   }
   return logs;
 }
@@ -154,7 +160,8 @@ void read_lines(const Workspace& workspace, const std::string& run_id, const Att
   if (!partial.empty()) emit();
 }
 
-void print_log(const Workspace& workspace, const std::string& run_id, const AttemptLog& log, const LogPrinter& printer) {
+void print_log(const Workspace& workspace, const std::string& run_id, const AttemptLog& log,
+               const LogPrinter& printer) {
   if (printer.heading) printer.heading(log);
   if (printer.line) {
     read_lines(workspace, run_id, log, printer.line);
@@ -163,8 +170,9 @@ void print_log(const Workspace& workspace, const std::string& run_id, const Atte
   }
 }
 
-void follow_logs(const Workspace& workspace, db::Database& database, const std::string& run_id, const LogRequest& request,
-                 std::vector<AttemptLog> printed, const LogPrinter& printer, const std::function<void()>& flush) {
+void follow_logs(const Workspace& workspace, db::Database& database, const std::string& run_id,
+                 const LogRequest& request, std::vector<AttemptLog> printed, const LogPrinter& printer,
+                 const std::function<void()>& flush) {
   const std::string directory = workspace.run_directory(run_id);
   const util::Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   ::inotify_add_watch(watch.get(), (directory + "/" + layout::logs).c_str(), IN_CREATE | IN_MODIFY);
@@ -204,8 +212,7 @@ void follow_logs(const Workspace& workspace, db::Database& database, const std::
     // A limit, because attempts reach the database a moment after their first byte.
     ::poll(waiting, worker ? 2 : 1, 1'000);
     char buffer[4096];
-    while (::read(watch.get(), buffer, sizeof buffer) > 0) {
-    }
+    while (::read(watch.get(), buffer, sizeof buffer) > 0) {}
   }
 }
 

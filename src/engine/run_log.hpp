@@ -1,17 +1,17 @@
 // Reading back what steps wrote.
 #pragma once
 
+#include <mlops/records.hpp>
+#include <mlops/workspace.hpp>
+
+#include "db/database.hpp"
+
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <mlops/records.hpp>
-#include <mlops/workspace.hpp>
-
-#include "db/database.hpp"
 
 namespace mlops::engine {
 
@@ -37,23 +37,25 @@ struct LogLine {
 
 struct LogPrinter {
   std::function<void(const AttemptLog&)> heading;
-  std::function<void(const LogLine&)> line;          ///< if set, lines; else
-  std::function<void(std::string_view)> bytes;       ///< the bytes as they were written
+  std::function<void(const LogLine&)> line;     ///< if set, lines; else
+  std::function<void(std::string_view)> bytes;  ///< the bytes as they were written
 };
 
-/// The logs that fit, in the order of the steps; those without a byte are left out. Throws Error(usage) for an
-/// unknown step or attempt.
-std::vector<AttemptLog> find_logs(const Workspace& workspace, db::Database& database, const std::string& run_id,
-                                  const LogRequest& request);
+/// The logs that fit, in the order of the steps; those without a byte are left out. Throws Error(usage) for
+/// an unknown step or attempt.
+std::vector<AttemptLog> find_logs(const Workspace& workspace, db::Database& database,
+                                  const std::string& run_id, const LogRequest& request);
 
 void read_lines(const Workspace& workspace, const std::string& run_id, const AttemptLog& log,
                 const std::function<void(const LogLine&)>& on_line);
 
 /// Prints a log; where a flood's middle was not kept, a line says so.
-void print_log(const Workspace& workspace, const std::string& run_id, const AttemptLog& log, const LogPrinter& printer);
+void print_log(const Workspace& workspace, const std::string& run_id, const AttemptLog& log,
+               const LogPrinter& printer);
 
 /// Prints what is written after `printed`, until the run has ended. `flush` is called after each burst.
-void follow_logs(const Workspace& workspace, db::Database& database, const std::string& run_id, const LogRequest& request,
-                 std::vector<AttemptLog> printed, const LogPrinter& printer, const std::function<void()>& flush);
+void follow_logs(const Workspace& workspace, db::Database& database, const std::string& run_id,
+                 const LogRequest& request, std::vector<AttemptLog> printed, const LogPrinter& printer,
+                 const std::function<void()>& flush);
 
 }  // namespace mlops::engine

@@ -1,16 +1,5 @@
 #include "engine/runner.hpp"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
-
 #include "db/runs.hpp"
 #include "engine/outcome.hpp"
 #include "process/process_tree.hpp"
@@ -21,6 +10,17 @@
 #include "util/strings.hpp"
 #include "util/time.hpp"
 #include "workspace/layout.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
 
 namespace mlops::engine {
 
@@ -89,18 +89,21 @@ Runner::~Runner() {
 RunResult Runner::run() {
   started_ms_ = util::monotonic_ms();
   memory_kills_ = memory_kills();
-  if (!parts_.resumed) git_ = std::thread([this] { git_state_ = workspace::git_state(parts_.pipeline.directory); });
+  if (!parts_.resumed)
+    git_ = std::thread([this] { git_state_ = workspace::git_state(parts_.pipeline.directory); });
   const auto left = std::count_if(parts_.entries.begin(), parts_.entries.end(),
                                   [](const Entry& entry) { return entry.kind == Entry::Kind::run; });
-  const RunView view{parts_.pipeline,         parts_.plan,    parts_.id,      parts_.run_directory, parts_.jobs,
-                     static_cast<int>(left), parts_.resumed, parts_.usual_ms};
+  const RunView view{parts_.pipeline,      parts_.plan,    parts_.id,
+                     parts_.run_directory, parts_.jobs,    static_cast<int>(left),
+                     parts_.resumed,       parts_.usual_ms};
   for (RunObserver* observer : observers_) {
     observer->run_began(view);
     wants_output_ = wants_output_ || observer->wants_output();
     if (observer->tick_interval_ms() > 0) next_tick_ms_ = started_ms_;
   }
   if (const std::string network = util::network_file_system(parts_.run_directory); !network.empty()) {
-    note("the workspace lies on " + network + ", where locks cannot be relied on: use it from one machine only, or keep it "
+    note("the workspace lies on " + network +
+         ", where locks cannot be relied on: use it from one machine only, or keep it "
          "on a local disk (--workspace)");
   }
   machine_.begin();
@@ -121,7 +124,8 @@ void Runner::wait() {
   const std::int64_t now = util::monotonic_ms();
   std::int64_t until = std::min(machine_.next_tick_ms(), next_tick_ms_);
   if (const int due = recorder_.due_in_ms(); due >= 0) until = std::min(until, now + due);
-  int timeout = until == INT64_MAX ? -1 : static_cast<int>(std::clamp<std::int64_t>(until - now, 0, 1'000'000));
+  int timeout =
+      until == INT64_MAX ? -1 : static_cast<int>(std::clamp<std::int64_t>(until - now, 0, 1'000'000));
   if (more_output_) timeout = 0;
   epoll_event events[8];
   const int n = ::epoll_wait(poll_.get(), events, 8, timeout);
@@ -174,7 +178,8 @@ Json Runner::value_of(const Step& asking, const params::ConditionName& name) con
     case Root::exit_code: {
       if (index < 0) return nullptr;
       const AttemptOutcome& outcome = machine_.last_outcome(index);
-      const bool exited = outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::succeeded;
+      const bool exited =
+          outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::succeeded;
       return exited ? Json(outcome.code) : Json(nullptr);
     }
     case Root::output: {
@@ -256,7 +261,9 @@ void Runner::perform(const StartAttempt& action) {
   executor_->start(request);
 }
 
-void Runner::perform(const StopAttempt& action) { executor_->stop({action.step, action.attempt}, action.at_once); }
+void Runner::perform(const StopAttempt& action) {
+  executor_->stop({action.step, action.attempt}, action.at_once);
+}
 
 CollectJob Runner::collect_job(int index, int attempt, bool succeeded) const {
   const Step& s = step(index);
@@ -340,7 +347,8 @@ void Runner::attempt_ended(const process::ExitRecord& exit) {
   if (wants_output_) {
     read_output(attempt, true);
     if (exit.log_dropped > 0) {
-      note(step(exit.key.step).name + ": " + std::to_string(exit.log_dropped) + " bytes of its output were not kept");
+      note(step(exit.key.step).name + ": " + std::to_string(exit.log_dropped) +
+           " bytes of its output were not kept");
     }
   }
   const Step& s = step(exit.key.step);
@@ -354,26 +362,31 @@ void Runner::attempt_ended(const process::ExitRecord& exit) {
   running_.erase(it);
   if (outcome.kind != AttemptOutcome::Kind::succeeded) {
     // How far a failed training came is worth keeping.
-    Collection collection = collect(collect_job(exit.key.step, exit.key.attempt, false), s, parts_.workspace, collector_.memo());
+    Collection collection =
+        collect(collect_job(exit.key.step, exit.key.attempt, false), s, parts_.workspace, collector_.memo());
     collection.problem.clear();
     recorder_.put(std::move(collection));
   }
   machine_.attempt_ended(exit.key.step, outcome, util::monotonic_ms());
 }
 
-// The steps may still run; nobody will ever know how they end, so they are ended, and their attempts are lost.
+// The steps may still run; nobody will ever know how they end, so they are ended, and their attempts are
+// lost.
 void Runner::keeper_died() {
   note("the keeper process died; its steps are ended and count as lost");
   ::epoll_ctl(poll_.get(), EPOLL_CTL_DEL, executor_->fd(), nullptr);
   executor_.reset();
-  const std::string journal = util::read_file_if_exists(layout::in(parts_.run_directory, layout::attempts)).value_or("");
+  const std::string journal =
+      util::read_file_if_exists(layout::in(parts_.run_directory, layout::attempts)).value_or("");
   std::map<process::AttemptKey, process::ExitRecord> ends;
   for (const process::JournalEntry& entry : process::parse_journal(journal)) {
     if (entry.end) ends[entry.key] = *entry.end;
   }
   for (const auto& [key, attempt] : running_) end_lost_processes(parts_.id, step(key.step).name, key.attempt);
-  if (++keeper_deaths_ > 3) throw Error(ExitCode::io, "the keeper process of run " + parts_.id + " died again and again",
-                                        "see keeper.error in " + parts_.run_directory + ", then `mlops run --resume " + parts_.id + "`");
+  if (++keeper_deaths_ > 3)
+    throw Error(
+        ExitCode::io, "the keeper process of run " + parts_.id + " died again and again",
+        "see keeper.error in " + parts_.run_directory + ", then `mlops run --resume " + parts_.id + "`");
   executor_.emplace(process::spawn_keeper(), process::KeeperPlace{parts_.run_directory, parts_.id});
   epoll_event event{};
   event.events = EPOLLIN;
@@ -441,7 +454,8 @@ void Runner::read_output(Attempt& attempt, bool all) {
     if (n <= 0) return;
     attempt.log_read += static_cast<std::uint64_t>(n);
     for (RunObserver* observer : observers_) {
-      if (observer->wants_output()) observer->step_output(attempt.key.step, {buffer, static_cast<std::size_t>(n)});
+      if (observer->wants_output())
+        observer->step_output(attempt.key.step, {buffer, static_cast<std::size_t>(n)});
     }
   }
   more_output_ = true;
@@ -471,16 +485,18 @@ RunResult Runner::conclude() {
   } else if (failed >= 0) {
     const Step& s = step(failed);
     const AttemptOutcome& outcome = machine_.last_outcome(failed);
-    const bool gate = (s.kind == "gate" || s.kind == "validate") && outcome.kind == AttemptOutcome::Kind::exited &&
-                      outcome.code != 0;
+    const bool gate = (s.kind == "gate" || s.kind == "validate") &&
+                      outcome.kind == AttemptOutcome::Kind::exited && outcome.code != 0;
     result.state = RunState::failed;
     const std::string who = !gate ? "step " + s.name : s.kind == s.name ? s.name : s.kind + " " + s.name;
     result.reason = who + (gate ? " said no: " : " failed: ") + record(failed).reason;
-    result.exit_code = gate ? ExitCode::gate_refused
-                            : outcome.kind == AttemptOutcome::Kind::timeout || outcome.kind == AttemptOutcome::Kind::no_output
-                                  ? ExitCode::timed_out
-                                  : ExitCode::step_failed;
-    const bool has_code = outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::signalled;
+    result.exit_code =
+        gate ? ExitCode::gate_refused
+        : outcome.kind == AttemptOutcome::Kind::timeout || outcome.kind == AttemptOutcome::Kind::no_output
+            ? ExitCode::timed_out
+            : ExitCode::step_failed;
+    const bool has_code =
+        outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::signalled;
     result.failed_step_code = has_code ? outcome.code : 0;
   } else {
     result.state = RunState::succeeded;
@@ -495,8 +511,8 @@ RunResult Runner::conclude() {
       db::Transaction transaction(parts_.database, db::Durability::full);
       db::Connection& connection = parts_.database.connection();
       if (git_state_) db::set_git_state(connection, parts_.id, git_state_->commit, git_state_->dirty);
-      db::finish_run(connection, parts_.id, result.state, result.reason, static_cast<int>(result.exit_code), util::now(),
-                     result.duration_ms);
+      db::finish_run(connection, parts_.id, result.state, result.reason, static_cast<int>(result.exit_code),
+                     util::now(), result.duration_ms);
       transaction.commit();
       break;
     } catch (const Error&) {

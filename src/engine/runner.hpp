@@ -2,13 +2,6 @@
 // socket, signals, the collector and timers, and never polls.
 #pragma once
 
-#include <map>
-#include <optional>
-#include <string>
-#include <thread>
-#include <unordered_map>
-#include <vector>
-
 #include <mlops/run.hpp>
 
 #include "db/database.hpp"
@@ -20,6 +13,13 @@
 #include "params/condition.hpp"
 #include "params/names.hpp"
 #include "workspace/environment.hpp"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
 
 namespace mlops::engine {
 

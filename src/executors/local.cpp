@@ -1,11 +1,11 @@
 #include "executors/local.hpp"
 
+#include <mlops/error.hpp>
+
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <cerrno>
-
-#include <mlops/error.hpp>
 
 namespace mlops::executors {
 

@@ -1,13 +1,13 @@
 // Steps as processes of this machine, through the run's keeper.
 #pragma once
 
-#include <string>
-#include <variant>
-#include <vector>
-
 #include "process/attempt.hpp"
 #include "process/keeper.hpp"
 #include "process/wire.hpp"
+
+#include <string>
+#include <variant>
+#include <vector>
 
 namespace mlops::executors {
 

@@ -120,7 +120,8 @@ Resolved resolve(std::string_view body, const Scope& scope) {
   const auto below = [&](std::string_view root, const Json* values) {
     const std::string_view path = body.substr(root.size() + 1);
     const Json* value = find_param(*values, path);
-    return found(value, body, value || !scope.hints ? "" : suggest_param(*values, path, std::string(root) + "."));
+    return found(value, body,
+                 value || !scope.hints ? "" : suggest_param(*values, path, std::string(root) + "."));
   };
   if (body.starts_with("params.") && scope.params) return below("params", scope.params);
   if (body.starts_with("env.")) return resolve_env(body);

@@ -29,7 +29,8 @@ constexpr Key kPipelineKeys[] = {
     {"env", R"({"$ref":"#/$defs/pipeline_env"})",
      "Environment of every step. The lower-case key inherit: false starts from an empty environment."},
     {"secrets", R"({"$ref":"#/$defs/secrets"})", "Secrets by name; a step gets those that it names."},
-    {"pools", R"({"type":"object","propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/share"}})",
+    {"pools",
+     R"({"type":"object","propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/share"}})",
      "Shared things with a size, such as database connections; steps ask for a share with resources."},
     {"schedule", R"({"oneOf":[{"$ref":"#/$defs/text"},{"$ref":"#/$defs/schedule"}]})",
      "When to run by itself: a cron line, or a map."},
@@ -81,9 +82,11 @@ constexpr Key kStepKeys[] = {
     {"always", kBool, "Runs however the steps before it ended: for clean-up and messages."},
     {"leave_running", kBool, "Processes that the step started may outlive it."},
     {"workdir", kScalar, "Directory of the step, relative to the file's.", {}, true},
-    {"foreach", R"({"oneOf":[{"type":"array","minItems":1},{"type":"object","minProperties":1},{"$ref":"#/$defs/reference"}]})",
+    {"foreach",
+     R"({"oneOf":[{"type":"array","minItems":1},{"type":"object","minProperties":1},{"$ref":"#/$defs/reference"}]})",
      "One step for each item of a list or map, as ${item} and ${key}."},
-    {"matrix", R"({"oneOf":[{"type":"object","minProperties":1,"propertyNames":{"$ref":"#/$defs/variable"},"additionalProperties":{"oneOf":[{"type":"array","minItems":1},{"$ref":"#/$defs/reference"}]}},{"$ref":"#/$defs/reference"}]})",
+    {"matrix",
+     R"({"oneOf":[{"type":"object","minProperties":1,"propertyNames":{"$ref":"#/$defs/variable"},"additionalProperties":{"oneOf":[{"type":"array","minItems":1},{"$ref":"#/$defs/reference"}]}},{"$ref":"#/$defs/reference"}]})",
      "One step for each combination of the lists, as ${matrix.NAME}."},
 };
 
@@ -128,7 +131,8 @@ constexpr Key kScheduleKeys[] = {
 constexpr Key kSecretKeys[] = {
     {"env", R"({"$ref":"#/$defs/variable"})", "The value is in this environment variable of mlops."},
     {"file", kText, "The value is the text of this file."},
-    {"command", R"({"type":"array","items":{"$ref":"#/$defs/text"},"minItems":1})", "The value is what this program prints."},
+    {"command", R"({"type":"array","items":{"$ref":"#/$defs/text"},"minItems":1})",
+     "The value is what this program prints."},
 };
 
 constexpr KeyTable kTables[] = {

@@ -397,7 +397,8 @@ Pipeline load_pipeline(const std::string& path, const LoadOptions& options) {
   const auto status = std::filesystem::status(path, error);
   if (std::filesystem::is_directory(status)) {
     const std::string inside = (std::filesystem::path(path) / "pipeline.yaml").string();
-    refuse("is a directory, not a pipeline file", util::exists(inside) ? "did you mean '" + inside + "'?" : "");
+    refuse("is a directory, not a pipeline file",
+           util::exists(inside) ? "did you mean '" + inside + "'?" : "");
   }
   if (!std::filesystem::exists(status)) refuse("there is no such file", similar_file(path));
   // More than parse_yaml takes, so that it can say how large the file is, but not all of /dev/zero.

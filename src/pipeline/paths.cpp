@@ -7,9 +7,7 @@ namespace mlops::pipeline {
 namespace {
 
 // The folder "." comes before all that lies in it, and after all else.
-int rank(std::string_view path) {
-  return path == "." ? 1 : lies_in(path, ".") ? 2 : 0;
-}
+int rank(std::string_view path) { return path == "." ? 1 : lies_in(path, ".") ? 2 : 0; }
 
 // '/' sorts before every other character, so that a folder comes directly before its contents.
 bool path_less(std::string_view a, std::string_view b) {

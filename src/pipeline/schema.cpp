@@ -59,7 +59,8 @@ Json pipeline_schema() {
   defs["name"] = {{"type", {"string", "number", "boolean"}}, {"pattern", pipeline::kNamePattern}};
   defs["variable"] = {{"type", "string"}, {"pattern", pipeline::kVariablePattern}};
   defs["texts"] = one_of(ref("text"), list_of(ref("text")));
-  defs["duration"] = {{"type", {"string", "number"}}, {"minimum", 0}, {"examples", {"90s", "1h30m", "250ms"}}};
+  defs["duration"] = {
+      {"type", {"string", "number"}}, {"minimum", 0}, {"examples", {"90s", "1h30m", "250ms"}}};
   defs["number"] = or_reference({{"type", "number"}, {"minimum", 0}});
   defs["count"] = or_reference({{"type", "integer"}, {"minimum", 0}});
   defs["share"] = or_reference({{"type", "integer"}, {"minimum", 1}});

@@ -67,13 +67,14 @@ std::string format_start(const AttemptKey& key, std::int64_t started_ms, const s
 std::string format_end(const ExitRecord& r) {
   char line[512];
   std::snprintf(line, sizeof line,
-                "end %d %d %s %d %d %d %d %d %lld %lld %lld %lld %lld %lld %lld %llu %llu %d %d %d .", r.key.step,
-                r.key.attempt, to_string(r.cause), r.code, r.signal, r.core_dumped, r.error, static_cast<int>(r.pid),
-                static_cast<long long>(r.started_ms), static_cast<long long>(r.ended_ms),
-                static_cast<long long>(r.user_us), static_cast<long long>(r.system_us),
-                static_cast<long long>(r.max_rss_kb), static_cast<long long>(r.read_bytes),
-                static_cast<long long>(r.written_bytes), static_cast<unsigned long long>(r.log_bytes),
-                static_cast<unsigned long long>(r.log_dropped), r.log_error, r.left_over, r.output_held);
+                "end %d %d %s %d %d %d %d %d %lld %lld %lld %lld %lld %lld %lld %llu %llu %d %d %d .",
+                r.key.step, r.key.attempt, to_string(r.cause), r.code, r.signal, r.core_dumped, r.error,
+                static_cast<int>(r.pid), static_cast<long long>(r.started_ms),
+                static_cast<long long>(r.ended_ms), static_cast<long long>(r.user_us),
+                static_cast<long long>(r.system_us), static_cast<long long>(r.max_rss_kb),
+                static_cast<long long>(r.read_bytes), static_cast<long long>(r.written_bytes),
+                static_cast<unsigned long long>(r.log_bytes), static_cast<unsigned long long>(r.log_dropped),
+                r.log_error, r.left_over, r.output_held);
   return line;
 }
 

@@ -1,13 +1,13 @@
 // What the runner asks of the keeper, what the keeper answers, and the record that outlives both.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <sys/types.h>
 
 namespace mlops::process {
 
@@ -25,7 +25,7 @@ struct StartRequest {
   std::vector<std::string> argv;  ///< argv[0] is looked up on the step's PATH
   std::string directory;          ///< working directory, absolute
   bool inherit_env = true;
-  std::vector<std::string> env;   ///< "NAME=value", over what is inherited
+  std::vector<std::string> env;  ///< "NAME=value", over what is inherited
   std::vector<std::string> unset_env;
   std::int64_t timeout_ms = 0;    ///< 0: none
   std::int64_t no_output_ms = 0;  ///< 0: none
@@ -43,23 +43,23 @@ const char* to_string(Cause cause);
 struct ExitRecord {
   AttemptKey key;
   Cause cause = Cause::lost;
-  int code = -1;          ///< exit code; -1 when a signal ended it or it never ran
-  int signal = 0;         ///< signal that ended it, or 0
+  int code = -1;   ///< exit code; -1 when a signal ended it or it never ran
+  int signal = 0;  ///< signal that ended it, or 0
   bool core_dumped = false;
-  int error = 0;          ///< errno of a failed start
+  int error = 0;  ///< errno of a failed start
   pid_t pid = 0;
   std::int64_t started_ms = 0;  ///< UTC, since the epoch
   std::int64_t ended_ms = 0;
-  std::int64_t user_us = 0;     ///< CPU time, children that were waited for included
+  std::int64_t user_us = 0;  ///< CPU time, children that were waited for included
   std::int64_t system_us = 0;
   std::int64_t max_rss_kb = 0;  ///< peak resident set of the largest process
   std::int64_t read_bytes = 0;  ///< from and to storage, in the kernel's count
   std::int64_t written_bytes = 0;
-  std::uint64_t log_bytes = 0;     ///< what the step wrote
-  std::uint64_t log_dropped = 0;   ///< of these, not kept
-  int log_error = 0;               ///< errno that ended the keeping of the log, or 0
-  int left_over = 0;               ///< processes it left behind, which were ended
-  bool output_held = false;        ///< a process left behind still held its output
+  std::uint64_t log_bytes = 0;    ///< what the step wrote
+  std::uint64_t log_dropped = 0;  ///< of these, not kept
+  int log_error = 0;              ///< errno that ended the keeping of the log, or 0
+  int left_over = 0;              ///< processes it left behind, which were ended
+  bool output_held = false;       ///< a process left behind still held its output
 
   bool succeeded() const { return cause == Cause::exited && code == 0; }
 };

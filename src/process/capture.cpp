@@ -1,5 +1,9 @@
 #include "process/capture.hpp"
 
+#include "process/spawn.hpp"
+#include "util/fd.hpp"
+#include "util/time.hpp"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -9,10 +13,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-
-#include "process/spawn.hpp"
-#include "util/fd.hpp"
-#include "util/time.hpp"
 
 extern char** environ;
 
@@ -66,8 +66,7 @@ Captured capture(const std::vector<std::string>& argv, const std::string& direct
     result.error = "did not end within " + std::to_string(limit_ms / 1000) + " s";
   }
   int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
   if (!late && WIFEXITED(status)) result.code = WEXITSTATUS(status);
   return result;
 }

@@ -11,8 +11,8 @@ struct Captured {
   std::string error;  ///< why it did not run, in words; empty if it did
 };
 
-/// Runs a short command and returns its standard output (1 MiB at most); standard error is discarded. `env` is
-/// added to the environment. Ends the command after `limit_ms`.
+/// Runs a short command and returns its standard output (1 MiB at most); standard error is discarded. `env`
+/// is added to the environment. Ends the command after `limit_ms`.
 Captured capture(const std::vector<std::string>& argv, const std::string& directory, int limit_ms,
                  const std::vector<std::string>& env = {});
 

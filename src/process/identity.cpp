@@ -1,19 +1,19 @@
 #include "process/identity.hpp"
 
+#include "util/files.hpp"
+#include "util/strings.hpp"
+
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
 
-#include "util/files.hpp"
-#include "util/strings.hpp"
-
 namespace mlops::process {
 
 const std::string& boot_id() {
-  static const std::string id =
-      std::string(util::trim(util::read_file_if_exists("/proc/sys/kernel/random/boot_id").value_or("unknown")));
+  static const std::string id = std::string(
+      util::trim(util::read_file_if_exists("/proc/sys/kernel/random/boot_id").value_or("unknown")));
   return id;
 }
 

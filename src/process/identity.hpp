@@ -1,14 +1,14 @@
 // Who is alive: the kernel's word instead of heartbeats.
 #pragma once
 
+#include "util/fd.hpp"
+
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <sys/types.h>
-
-#include "util/fd.hpp"
 
 namespace mlops::process {
 

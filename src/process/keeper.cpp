@@ -1,5 +1,12 @@
 #include "process/keeper.hpp"
 
+#include <mlops/error.hpp>
+
+#include "process/keeper_loop.hpp"
+#include "process/lock_file.hpp"
+#include "process/wire.hpp"
+#include "util/files.hpp"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -9,13 +16,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-
-#include <mlops/error.hpp>
-
-#include "process/keeper_loop.hpp"
-#include "process/lock_file.hpp"
-#include "process/wire.hpp"
-#include "util/files.hpp"
 
 namespace mlops::process {
 
@@ -42,7 +42,8 @@ void detach_from_runner() {
 
 void make_socket_pair(util::Fd& ours, util::Fd& theirs) {
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("cannot make a socket", errno);
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    throw_errno("cannot make a socket", errno);
   ours.reset(ends[0]);
   theirs.reset(ends[1]);
 }
@@ -75,8 +76,7 @@ int run_keeper(util::Fd socket) {
     // Nobody watches this process; the reason goes where the run's other records are.
     try {
       util::write_file(place.run_directory + "/keeper.error", std::string(error.what()) + "\n");
-    } catch (const std::exception&) {
-    }
+    } catch (const std::exception&) {}
     return 1;
   }
 }

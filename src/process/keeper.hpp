@@ -3,11 +3,11 @@
 // dies, the steps go on, their limits are still kept, and their exit records are still written.
 #pragma once
 
-#include <string>
+#include "util/fd.hpp"
 
 #include <sys/types.h>
 
-#include "util/fd.hpp"
+#include <string>
 
 namespace mlops::process {
 

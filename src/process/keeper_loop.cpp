@@ -1,5 +1,15 @@
 #include "process/keeper_loop.hpp"
 
+#include <mlops/error.hpp>
+
+#include "process/identity.hpp"
+#include "process/kept_processes.hpp"
+#include "process/running_attempt.hpp"
+#include "process/spawn.hpp"
+#include "process/wire.hpp"
+#include "util/files.hpp"
+#include "util/time.hpp"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -14,16 +24,6 @@
 #include <cerrno>
 #include <map>
 #include <unordered_set>
-
-#include <mlops/error.hpp>
-
-#include "process/identity.hpp"
-#include "process/kept_processes.hpp"
-#include "process/running_attempt.hpp"
-#include "process/spawn.hpp"
-#include "process/wire.hpp"
-#include "util/files.hpp"
-#include "util/time.hpp"
 
 extern char** environ;
 
@@ -190,7 +190,8 @@ class Loop {
     const std::vector<const char*> env = environment(request);
     std::string program = request.argv.empty() ? "" : request.argv[0];
     if (program.find('/') == program.npos) {
-      program = find_program(program, value_of(env, "PATH", "/usr/local/bin:/usr/bin:/bin"), request.directory);
+      program =
+          find_program(program, value_of(env, "PATH", "/usr/local/bin:/usr/bin:/bin"), request.directory);
       if (program.empty()) return refuse(record, ENOENT);
     }
     util::Fd ours[2], theirs[2];
@@ -209,13 +210,13 @@ class Loop {
     const std::string log = place_.run_directory + "/logs/" + log_name(request.name, request.key.attempt);
     const std::uint64_t id = next_id_++;
     RunningAttempt attempt{.request = std::move(request),
-                    .pid = pid,
-                    .process = util::Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))),
-                    .pipes = {std::move(ours[0]), std::move(ours[1])},
-                    .log = StepLog(log, record.key, index_.get(), 0, 0),
-                    .record = record,
-                    .started = util::monotonic_ms(),
-                    .cookie = {}};
+                           .pid = pid,
+                           .process = util::Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))),
+                           .pipes = {std::move(ours[0]), std::move(ours[1])},
+                           .log = StepLog(log, record.key, index_.get(), 0, 0),
+                           .record = record,
+                           .started = util::monotonic_ms(),
+                           .cookie = {}};
     attempt.log = StepLog(log, record.key, index_.get(), attempt.request.log_head, attempt.request.log_tail);
     attempt.last_output = attempt.started;
     attempt.cookie = {"MLOPS_RUN_ID=" + place_.run_id, "MLOPS_STEP=" + attempt.request.name,
@@ -242,7 +243,8 @@ class Loop {
 
   std::vector<const char*> environment(const StartRequest& request) const {
     std::unordered_set<std::string_view> replaced(request.unset_env.begin(), request.unset_env.end());
-    for (const std::string& entry : request.env) replaced.insert(std::string_view(entry).substr(0, entry.find('=')));
+    for (const std::string& entry : request.env)
+      replaced.insert(std::string_view(entry).substr(0, entry.find('=')));
     std::vector<const char*> env;
     for (char** entry = environ; request.inherit_env && *entry; ++entry) {
       const std::string_view text = *entry;
@@ -253,7 +255,8 @@ class Loop {
     return env;
   }
 
-  static std::string value_of(const std::vector<const char*>& env, std::string_view name, const char* otherwise) {
+  static std::string value_of(const std::vector<const char*>& env, std::string_view name,
+                              const char* otherwise) {
     for (const char* entry : env) {
       if (!entry) break;
       const std::string_view text = entry;
@@ -279,14 +282,16 @@ class Loop {
         return;
       }
       attempt.last_output = util::monotonic_ms();
-      attempt.log.append(which == 0 ? Stream::out : Stream::err, {buffer_, static_cast<std::size_t>(n)}, wall_ms());
+      attempt.log.append(which == 0 ? Stream::out : Stream::err, {buffer_, static_cast<std::size_t>(n)},
+                         wall_ms());
       output_grew_ = true;
       if (static_cast<std::size_t>(n) < sizeof buffer_ && !to_the_end) return;
     }
   }
 
   void stop(RunningAttempt& attempt, Cause cause, bool at_once) {
-    if (attempt.phase == RunningAttempt::Phase::running && attempt.record.cause == Cause::lost) attempt.record.cause = cause;
+    if (attempt.phase == RunningAttempt::Phase::running && attempt.record.cause == Cause::lost)
+      attempt.record.cause = cause;
     const std::int64_t now = util::monotonic_ms();
     if (at_once) {
       attempt.kill_at = now;
@@ -311,7 +316,8 @@ class Loop {
           // Whoever forked meanwhile is caught by looking again.
           if (attempt.phase == RunningAttempt::Phase::ending) attempt.kill_at = now + 50;
         } else if (attempt.phase == RunningAttempt::Phase::running) {
-          const bool total = attempt.request.timeout_ms > 0 && attempt.started + attempt.request.timeout_ms <= now;
+          const bool total =
+              attempt.request.timeout_ms > 0 && attempt.started + attempt.request.timeout_ms <= now;
           stop(attempt, total ? Cause::timeout : Cause::no_output, false);
         } else if (attempt.phase == RunningAttempt::Phase::draining) {
           attempt.record.output_held = true;  // what it writes from now on is not kept
@@ -392,12 +398,14 @@ class Loop {
     const bool at_once = attempt.killed;
     processes_.signal_all(attempt, at_once ? SIGKILL : SIGTERM);
     processes_.signal_all(attempt, SIGCONT);
-    attempt.kill_at = util::monotonic_ms() + (at_once ? 50 : std::min(left_over_grace_ms, attempt.request.grace_ms));
+    attempt.kill_at =
+        util::monotonic_ms() + (at_once ? 50 : std::min(left_over_grace_ms, attempt.request.grace_ms));
   }
 
   void finish_if_done(std::map<std::uint64_t, RunningAttempt>::iterator it) {
     RunningAttempt& attempt = it->second;
-    if (attempt.phase == RunningAttempt::Phase::draining && attempt.draining_done()) end_what_is_left(attempt);
+    if (attempt.phase == RunningAttempt::Phase::draining && attempt.draining_done())
+      end_what_is_left(attempt);
     if (attempt.phase != RunningAttempt::Phase::ending) return;
     if (!attempt.request.leave_running && processes_.anything_left(attempt)) return;
     for (const int which : {0, 1}) read_output(attempt, which, true);

@@ -1,12 +1,12 @@
 #include "process/kept_processes.hpp"
 
+#include "process/process_tree.hpp"
+
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-
-#include "process/process_tree.hpp"
 
 namespace mlops::process {
 
@@ -30,7 +30,8 @@ bool KeptProcesses::anything_left(const RunningAttempt& attempt) const {
   // The number of the group cannot pass to another while a member lives.
   if (::kill(-attempt.pid, 0) == 0) return true;
   const std::vector<pid_t> others = orphans();
-  return std::any_of(others.begin(), others.end(), [&](pid_t pid) { return has_environment(pid, attempt.cookie); });
+  return std::any_of(others.begin(), others.end(),
+                     [&](pid_t pid) { return has_environment(pid, attempt.cookie); });
 }
 
 int KeptProcesses::count_left(const RunningAttempt& attempt) const {

@@ -1,13 +1,13 @@
-// The processes below a keeper, told apart by attempt: the group of the step, its descendants, and those that left
-// both but still carry its environment.
+// The processes below a keeper, told apart by attempt: the group of the step, its descendants, and those that
+// left both but still carry its environment.
 #pragma once
 
-#include <unordered_set>
-#include <vector>
+#include "process/running_attempt.hpp"
 
 #include <sys/types.h>
 
-#include "process/running_attempt.hpp"
+#include <unordered_set>
+#include <vector>
 
 namespace mlops::process {
 

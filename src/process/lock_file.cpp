@@ -1,13 +1,14 @@
 #include "process/lock_file.hpp"
 
-#include <fcntl.h>
-#include <cerrno>
-
 #include <mlops/error.hpp>
 
 #include "util/fd_lock.hpp"
 #include "util/files.hpp"
 #include "util/time.hpp"
+
+#include <fcntl.h>
+
+#include <cerrno>
 
 namespace mlops::process {
 
@@ -30,7 +31,8 @@ LockFile LockFile::lock(const std::string& path, const std::string& what, int li
     if (auto lock = try_lock(path)) return std::move(*lock);
     if (util::monotonic_ms() - start > limit_ms) {
       const auto who = holder(path);
-      throw Error(ExitCode::busy, what + " is held by " + (who ? "process " + std::to_string(who->pid) : "another process"),
+      throw Error(ExitCode::busy,
+                  what + " is held by " + (who ? "process " + std::to_string(who->pid) : "another process"),
                   "wait for it to end, or see `mlops status`");
     }
     util::pause_us(2'000);

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <optional>
-#include <string>
-
 #include "process/identity.hpp"
 #include "util/fd.hpp"
+
+#include <optional>
+#include <string>
 
 namespace mlops::process {
 

@@ -1,5 +1,9 @@
 #include "process/process_tree.hpp"
 
+#include "util/fd.hpp"
+#include "util/files.hpp"
+#include "util/strings.hpp"
+
 #include <dirent.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -7,10 +11,6 @@
 
 #include <cstdlib>
 #include <memory>
-
-#include "util/fd.hpp"
-#include "util/files.hpp"
-#include "util/strings.hpp"
 
 namespace mlops::process {
 

@@ -1,11 +1,11 @@
 // Finding and signalling all processes of a step without cgroups.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <sys/types.h>
 
 namespace mlops::process {
 
@@ -21,7 +21,8 @@ void signal_tree(pid_t leader, int signal);
 /// True if the environment that `pid` was started with has all of `entries` ("NAME=value").
 bool has_environment(pid_t pid, const std::vector<std::string>& entries);
 
-/// Kills every process whose environment has all of `entries`: what a dead keeper left behind. Returns how many.
+/// Kills every process whose environment has all of `entries`: what a dead keeper left behind. Returns how
+/// many.
 int kill_by_environment(const std::vector<std::string>& entries);
 
 }  // namespace mlops::process

@@ -1,14 +1,14 @@
 // What the keeper knows of an attempt that runs. Times are monotonic milliseconds.
 #pragma once
 
+#include "process/attempt.hpp"
+#include "process/step_log.hpp"
+#include "util/fd.hpp"
+
 #include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include "process/attempt.hpp"
-#include "process/step_log.hpp"
-#include "util/fd.hpp"
 
 namespace mlops::process {
 

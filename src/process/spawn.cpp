@@ -1,5 +1,7 @@
 #include "process/spawn.hpp"
 
+#include "util/strings.hpp"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
@@ -8,8 +10,6 @@
 
 #include <cerrno>
 #include <memory>
-
-#include "util/strings.hpp"
 
 namespace mlops::process {
 
@@ -28,8 +28,9 @@ std::string find_program(const std::string& name, const std::string& path, const
   return {};
 }
 
-pid_t spawn(const std::string& program, const std::vector<std::string>& argv, const std::vector<const char*>& env,
-            const std::string& directory, int out_fd, int err_fd, int null_fd) {
+pid_t spawn(const std::string& program, const std::vector<std::string>& argv,
+            const std::vector<const char*>& env, const std::string& directory, int out_fd, int err_fd,
+            int null_fd) {
   struct Actions {
     posix_spawn_file_actions_t value;
     Actions() { ::posix_spawn_file_actions_init(&value); }

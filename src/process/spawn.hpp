@@ -1,9 +1,9 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <vector>
-
-#include <sys/types.h>
 
 namespace mlops::process {
 
@@ -14,7 +14,8 @@ std::string find_program(const std::string& name, const std::string& path, const
 /// Starts `argv` (argv[0] is an absolute or relative path of a program) as leader of its own session, with
 /// default signal dispositions, an empty signal mask and /dev/null as standard input. Returns the pid, or a
 /// negative errno value.
-pid_t spawn(const std::string& program, const std::vector<std::string>& argv, const std::vector<const char*>& env,
-            const std::string& directory, int out_fd, int err_fd, int null_fd);
+pid_t spawn(const std::string& program, const std::vector<std::string>& argv,
+            const std::vector<const char*>& env, const std::string& directory, int out_fd, int err_fd,
+            int null_fd);
 
 }  // namespace mlops::process

@@ -1,5 +1,8 @@
 #include "process/step_log.hpp"
 
+#include "util/failpoint.hpp"
+#include "util/files.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -7,12 +10,11 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "util/failpoint.hpp"
-#include "util/files.hpp"
-
 namespace mlops::process {
 
-std::string log_name(const std::string& step, int attempt) { return step + "." + std::to_string(attempt) + ".log"; }
+std::string log_name(const std::string& step, int attempt) {
+  return step + "." + std::to_string(attempt) + ".log";
+}
 
 void StepLog::append(Stream stream, std::string_view bytes, std::int64_t now_ms) {
   if (bytes.empty()) return;

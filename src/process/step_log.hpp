@@ -2,12 +2,12 @@
 // bytes of a flood, and one line per burst in the run's `output.idx` tells which stream wrote when.
 #pragma once
 
+#include "process/attempt.hpp"
+#include "util/fd.hpp"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
-
-#include "process/attempt.hpp"
-#include "util/fd.hpp"
 
 namespace mlops::process {
 
@@ -46,8 +46,8 @@ class StepLog {
 /// The name of an attempt's log below the run's `logs/`.
 std::string log_name(const std::string& step, int attempt);
 
-/// Appends what was kept of the end of a flood to `out`, the ring unrolled. `total` is what the attempt wrote,
-/// `head` and `tail_cap` are the caps it ran under. Returns the number of bytes appended.
+/// Appends what was kept of the end of a flood to `out`, the ring unrolled. `total` is what the attempt
+/// wrote, `head` and `tail_cap` are the caps it ran under. Returns the number of bytes appended.
 std::uint64_t read_log_tail(const std::string& log_path, std::uint64_t total, std::uint64_t head,
                             std::uint64_t tail_cap, std::string& out);
 

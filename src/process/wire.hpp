@@ -2,6 +2,8 @@
 // binary on the same machine, so numbers are in native order.
 #pragma once
 
+#include "process/attempt.hpp"
+
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -10,17 +12,15 @@
 #include <type_traits>
 #include <vector>
 
-#include "process/attempt.hpp"
-
 namespace mlops::process {
 
 enum class MessageType : std::uint8_t {
   // runner to keeper
-  start = 1,     ///< StartRequest
-  stop,          ///< AttemptKey, bool kill at once
-  pause,         ///< stop the clocks and freeze all steps
+  start = 1,  ///< StartRequest
+  stop,       ///< AttemptKey, bool kill at once
+  pause,      ///< stop the clocks and freeze all steps
   resume,
-  output_read,   ///< the runner has read all logs: tell me again when there is more
+  output_read,  ///< the runner has read all logs: tell me again when there is more
   // keeper to runner
   started = 64,  ///< AttemptKey, pid, started_ms
   output,        ///< some log has grown

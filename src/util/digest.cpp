@@ -1,5 +1,9 @@
 #include "util/digest.hpp"
 
+#include <mlops/error.hpp>
+
+#include "util/files.hpp"
+
 #include <openssl/opensslv.h>
 #include <openssl/sha.h>
 
@@ -10,10 +14,6 @@
 #include <cerrno>
 #include <filesystem>
 #include <vector>
-
-#include <mlops/error.hpp>
-
-#include "util/files.hpp"
 
 namespace mlops::util {
 
@@ -112,7 +112,8 @@ std::optional<Content> hash_path(const std::string& path) {
     throw_errno("cannot read '" + path + "'", errno);
   }
   if (S_ISDIR(st.st_mode)) return hash_directory(path);
-  if (!S_ISREG(st.st_mode)) throw Error(ExitCode::io, "cannot hash '" + path + "': it is neither a file nor a directory");
+  if (!S_ISREG(st.st_mode))
+    throw Error(ExitCode::io, "cannot hash '" + path + "': it is neither a file nor a directory");
   return hash_file(path);
 }
 

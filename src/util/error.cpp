@@ -13,11 +13,15 @@ void throw_errno(const std::string& attempt, int error) {
   switch (error) {
     case ENOSPC:
     case EDQUOT: hint = "free some space and try again; what was recorded so far is kept"; break;
-    case EROFS: hint = "this file system is read-only: only commands that look (runs, show, logs, sql) work here"; break;
+    case EROFS:
+      hint = "this file system is read-only: only commands that look (runs, show, logs, sql) work here";
+      break;
     case EACCES:
     case EPERM: hint = "it may belong to another user: see who owns it with `ls -ld`"; break;
     case EMFILE:
-    case ENFILE: hint = "too many files are open: raise the limit (ulimit -n) or run fewer steps at a time (--jobs)"; break;
+    case ENFILE:
+      hint = "too many files are open: raise the limit (ulimit -n) or run fewer steps at a time (--jobs)";
+      break;
     default: break;
   }
   throw Error(ExitCode::io, attempt + ": " + std::generic_category().message(error), hint);

@@ -1,5 +1,9 @@
 #include "util/fd_lock.hpp"
 
+#include <mlops/error.hpp>
+
+#include "util/time.hpp"
+
 #include <time.h>
 #include <unistd.h>
 
@@ -7,10 +11,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-
-#include <mlops/error.hpp>
-
-#include "util/time.hpp"
 
 namespace mlops::util {
 

@@ -1,15 +1,15 @@
 #include "util/files.hpp"
 
+#include <mlops/error.hpp>
+
+#include "util/failpoint.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
-
-#include <mlops/error.hpp>
-
-#include "util/failpoint.hpp"
 
 namespace mlops::util {
 

@@ -1,15 +1,16 @@
 // The one layer through which mlops writes files that matter; failpoints sit here.
 #pragma once
 
+#include "util/fd.hpp"
+
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "util/fd.hpp"
-
 namespace mlops::util {
 
-/// Whole file. Throws Error(io) naming the path; `limit` bytes at most (0: no limit), more is an Error(usage).
+/// Whole file. Throws Error(io) naming the path; `limit` bytes at most (0: no limit), more is an
+/// Error(usage).
 std::string read_file(const std::string& path, std::size_t limit = 0);
 
 /// As read_file, but nullopt when the file does not exist.

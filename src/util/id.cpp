@@ -1,10 +1,10 @@
 #include "util/id.hpp"
 
+#include "util/time.hpp"
+
 #include <sys/random.h>
 
 #include <cstdint>
-
-#include "util/time.hpp"
 
 namespace mlops::util {
 
@@ -14,7 +14,8 @@ std::string new_id() {
   if (ms <= last) ms = last + 1;
   last = ms;
   std::uint32_t random = 0;
-  if (::getrandom(&random, sizeof random, 0) != sizeof random) random = static_cast<std::uint32_t>(ms * 2654435761);
+  if (::getrandom(&random, sizeof random, 0) != sizeof random)
+    random = static_cast<std::uint32_t>(ms * 2654435761);
   constexpr char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
   std::string id(16, '0');
   for (std::size_t i = 10; i-- > 0; ms >>= 5) id[i] = digits[ms & 31];

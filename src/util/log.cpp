@@ -47,7 +47,8 @@ void log_warning(const std::string& message) {
 }
 
 std::string log_library_version() {
-  return std::to_string(SPDLOG_VER_MAJOR) + "." + std::to_string(SPDLOG_VER_MINOR) + "." + std::to_string(SPDLOG_VER_PATCH);
+  return std::to_string(SPDLOG_VER_MAJOR) + "." + std::to_string(SPDLOG_VER_MINOR) + "." +
+         std::to_string(SPDLOG_VER_PATCH);
 }
 
 }  // namespace mlops::util

@@ -86,7 +86,8 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
     constexpr std::string_view prefixes = "KMGT";
     const std::size_t power = prefixes.find(unit[0] == 'k' ? 'K' : unit[0]);
     const std::string_view rest = unit.substr(1);
-    if (power == prefixes.npos || !(rest.empty() || rest == "B" || rest == "iB" || rest == "i")) return std::nullopt;
+    if (power == prefixes.npos || !(rest.empty() || rest == "B" || rest == "iB" || rest == "i"))
+      return std::nullopt;
     factor = std::pow(rest == "B" ? 1000.0 : 1024.0, static_cast<double>(power + 1));
   }
   const double bytes = *number * factor;

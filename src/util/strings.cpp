@@ -120,7 +120,8 @@ Decoded decode(std::string_view s) {
     if ((at(static_cast<std::size_t>(i)) & 0xC0) != 0x80) return {};
     code_point = (code_point << 6) | (at(static_cast<std::size_t>(i)) & 0x3Fu);
   }
-  if (code_point < least || code_point > 0x10FFFF || (code_point >= 0xD800 && code_point <= 0xDFFF)) return {};
+  if (code_point < least || code_point > 0x10FFFF || (code_point >= 0xD800 && code_point <= 0xDFFF))
+    return {};
   return {length, code_point};
 }
 

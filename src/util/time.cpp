@@ -6,7 +6,9 @@
 
 namespace mlops::util {
 
-Instant now() { return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now()); }
+Instant now() {
+  return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+}
 
 std::int64_t monotonic_ms() {
   timespec ts{};
@@ -19,9 +21,10 @@ std::string format_utc(Instant instant) {
   const std::chrono::year_month_day date(day);
   const long long ms = (instant - day).count();
   char buffer[64];
-  std::snprintf(buffer, sizeof buffer, "%04d-%02u-%02u %02lld:%02lld:%02lld.%03lld", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), ms / 3'600'000,
-                ms / 60'000 % 60, ms / 1000 % 60, ms % 1000);
+  std::snprintf(buffer, sizeof buffer, "%04d-%02u-%02u %02lld:%02lld:%02lld.%03lld",
+                static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                static_cast<unsigned>(date.day()), ms / 3'600'000, ms / 60'000 % 60, ms / 1000 % 60,
+                ms % 1000);
   return buffer;
 }
 
@@ -51,7 +54,8 @@ std::optional<Instant> parse_utc(std::string_view text) {
       second < 0 || second > 60 || ms < 0) {
     return std::nullopt;
   }
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
+  const std::chrono::year_month_day date{std::chrono::year(year),
+                                         std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
   if (month < 1 || day < 1 || !date.ok()) return std::nullopt;
   return Instant(std::chrono::sys_days(date)) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
@@ -59,7 +63,8 @@ std::optional<Instant> parse_utc(std::string_view text) {
 }
 
 std::string format_local(Instant instant) {
-  const std::time_t seconds = std::chrono::duration_cast<std::chrono::seconds>(instant.time_since_epoch()).count();
+  const std::time_t seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(instant.time_since_epoch()).count();
   std::tm tm{};
   ::localtime_r(&seconds, &tm);
   char buffer[32];

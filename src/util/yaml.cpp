@@ -455,8 +455,8 @@ const YamlNode* YamlNode::find(std::string_view key) const {
 YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<Diagnostic>& problems) {
   if (!acceptable_bytes(text, file, problems)) return {};
   TreeBuilder builder(file, problems);
-  // yaml-cpp takes the end of the file for the end of a quoted text that began before the last line. An end mark of
-  // the document, which no quoted text may contain, makes it look.
+  // yaml-cpp takes the end of the file for the end of a quoted text that began before the last line. An end
+  // mark of the document, which no quoted text may contain, makes it look.
   std::istringstream in(std::string(text) + (text.ends_with('\n') ? "...\n" : ""));
   try {
     YAML::Parser parser(in);

@@ -1,12 +1,12 @@
 #include "workspace/environment.hpp"
 
+#include "process/capture.hpp"
+#include "util/strings.hpp"
+
 #include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
-
-#include "process/capture.hpp"
-#include "util/strings.hpp"
 
 extern char** environ;
 

@@ -14,11 +14,12 @@ inline constexpr const char* definition = "pipeline.yaml";  // the file as it wa
 inline constexpr const char* settings = "run.json";         // how the run was asked for
 inline constexpr const char* params = "params.json";        // what MLOPS_PARAMS points to
 inline constexpr const char* attempts = "attempts";         // exit records, see process/attempt.cpp
-inline constexpr const char* output_index = "output.idx";   // which stream wrote when, see process/step_log.hpp
+inline constexpr const char* output_index =
+    "output.idx";  // which stream wrote when, see process/step_log.hpp
 inline constexpr const char* runner_lock = "runner.lock";
 inline constexpr const char* keeper_lock = "keeper.lock";
 inline constexpr const char* logs = "logs";
-inline constexpr const char* files = "files";               // what steps write to MLOPS_METRICS and MLOPS_OUTPUT
+inline constexpr const char* files = "files";  // what steps write to MLOPS_METRICS and MLOPS_OUTPUT
 
 inline std::string in(const std::string& directory, const char* name) { return directory + "/" + name; }
 inline std::string metrics_file(const std::string& run, const std::string& step, int attempt) {

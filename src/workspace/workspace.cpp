@@ -1,4 +1,8 @@
+#include <mlops/error.hpp>
 #include <mlops/workspace.hpp>
+
+#include "util/files.hpp"
+#include "workspace/layout.hpp"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,11 +10,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-
-#include <mlops/error.hpp>
-
-#include "util/files.hpp"
-#include "workspace/layout.hpp"
 
 namespace mlops {
 
@@ -42,11 +41,13 @@ std::optional<Workspace> Workspace::find(const std::string& directory, const std
 Workspace Workspace::require(const std::string& directory, const std::string& explicit_root) {
   if (auto workspace = find(directory, explicit_root)) return *workspace;
   const std::string where = explicit_root.empty() ? util::absolute_path(directory) : explicit_root;
-  throw Error(ExitCode::usage, "no workspace in '" + where + "' or above it: there is no .mlops directory",
-              "run a pipeline (`mlops run FILE`) or make one with `mlops init`; or name one with --workspace");
+  throw Error(
+      ExitCode::usage, "no workspace in '" + where + "' or above it: there is no .mlops directory",
+      "run a pipeline (`mlops run FILE`) or make one with `mlops init`; or name one with --workspace");
 }
 
-Workspace Workspace::find_or_create(const std::string& directory, const std::string& explicit_root, bool& created) {
+Workspace Workspace::find_or_create(const std::string& directory, const std::string& explicit_root,
+                                    bool& created) {
   created = false;
   if (auto workspace = find(directory, explicit_root)) return *workspace;
   created = true;
@@ -80,7 +81,8 @@ std::string Workspace::relative(const std::string& path) const {
 
 void Workspace::check_owner() const {
   struct stat st {};
-  if (::stat(state_directory().c_str(), &st) != 0) throw_errno("cannot read '" + state_directory() + "'", errno);
+  if (::stat(state_directory().c_str(), &st) != 0)
+    throw_errno("cannot read '" + state_directory() + "'", errno);
   if (st.st_uid != ::geteuid() && ::geteuid() != 0) {
     throw Error(ExitCode::io, "will not use '" + state_directory() + "': it belongs to another user",
                 "use a workspace of your own: --workspace DIR");

@@ -1,22 +1,24 @@
 // A pipeline file: any text either loads, and then has a graph, a plan and pictures, or is a BadFile.
-#include <cstdint>
-#include <cstdlib>
-#include <string>
-
 #include <mlops/pipeline.hpp>
 #include <mlops/plan.hpp>
 
 #include "pipeline/render.hpp"
 #include "util/strings.hpp"
 
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   mlops::Pipeline pipeline;
   try {
-    pipeline = mlops::parse_pipeline(std::string(reinterpret_cast<const char*>(data), size), "/p/p.yaml", {{}, false});
+    pipeline = mlops::parse_pipeline(std::string(reinterpret_cast<const char*>(data), size), "/p/p.yaml",
+                                     {{}, false});
   } catch (const mlops::BadFile& e) {
     if (e.problems().empty()) std::abort();
     for (const mlops::Diagnostic& d : e.problems()) {
-      if (d.message.empty() || !mlops::util::is_utf8(d.message) || !mlops::util::is_utf8(d.hint)) std::abort();
+      if (d.message.empty() || !mlops::util::is_utf8(d.message) || !mlops::util::is_utf8(d.hint))
+        std::abort();
     }
     return 0;
   }

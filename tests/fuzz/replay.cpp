@@ -1,4 +1,5 @@
-// Runs a fuzz target over its corpus and over mutations of it, the same ones each time. FUZZ_RUNS sets how many.
+// Runs a fuzz target over its corpus and over mutations of it, the same ones each time. FUZZ_RUNS sets how
+// many.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -22,11 +23,15 @@ std::string mutate(std::string text, const std::string& other, std::mt19937& ran
   for (unsigned n = 1 + random() % 4; n > 0; --n) {
     const std::size_t at = text.empty() ? 0 : random() % text.size();
     switch (random() % 6) {
-      case 0: if (!text.empty()) text[at] = static_cast<char>(random()); break;
+      case 0:
+        if (!text.empty()) text[at] = static_cast<char>(random());
+        break;
       case 1: text.insert(at, 1, "{}[]:,\"'\\\n $*&!%-|>?#@`~0"[random() % 25]); break;
       case 2: text.erase(at, random() % 8); break;
       case 3: text.insert(at, text.substr(at, random() % 32)); break;
-      case 4: if (!other.empty()) text.insert(at, other.substr(random() % other.size(), random() % 64)); break;
+      case 4:
+        if (!other.empty()) text.insert(at, other.substr(random() % other.size(), random() % 64));
+        break;
       default: text.resize(at); break;
     }
   }

@@ -1,9 +1,4 @@
 // The small languages: references in texts and scripts, conditions, --set, durations, sizes, times.
-#include <cstdint>
-#include <cstdlib>
-#include <string>
-#include <string_view>
-
 #include <mlops/error.hpp>
 
 #include "params/condition.hpp"
@@ -15,12 +10,18 @@
 #include "util/strings.hpp"
 #include "util/time.hpp"
 
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
 using namespace mlops;
 using params::Json;
 
 namespace {
 
-const Json kParams = Json::parse(R"j({"n": 3, "s": "a b'$(x)", "b": true, "none": null, "l": [1, "x", {"k": 2}], "m": {"x": {"y": 0.5}}})j");
+const Json kParams = Json::parse(
+    R"j({"n": 3, "s": "a b'$(x)", "b": true, "none": null, "l": [1, "x", {"k": 2}], "m": {"x": {"y": 0.5}}})j");
 const Json kVars = Json::parse(R"({"item": {"a": 1}, "key": "k", "matrix": {"lr": 0.1}})");
 
 void require(bool holds) {
@@ -48,7 +49,8 @@ void references(std::string_view text, const params::StepNames& names) {
 void condition(std::string_view text, const params::StepNames& names) {
   std::vector<params::ConditionProblem> problems;
   const params::Condition parsed = params::parse_condition(text, {&kParams, &kVars, &names}, problems);
-  for (const params::ConditionProblem& p : problems) require(p.column >= 1 && p.column <= static_cast<int>(text.size()) + 1);
+  for (const params::ConditionProblem& p : problems)
+    require(p.column >= 1 && p.column <= static_cast<int>(text.size()) + 1);
   if (!problems.empty()) return;
   try {
     const params::Verdict verdict = params::explain(parsed, [](const params::ConditionName& name) {
@@ -75,7 +77,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(refused ? changed == kParams && !refused->message.empty() : changed.is_object());
   changed.dump();  // what was taken can be handed on as JSON
 
-  if (const auto duration = util::parse_duration(text)) require(duration->count() >= 0 && !util::format_duration(*duration).empty());
+  if (const auto duration = util::parse_duration(text))
+    require(duration->count() >= 0 && !util::format_duration(*duration).empty());
   if (const auto bytes = util::parse_size(text)) require(!util::format_size(*bytes).empty());
   if (const auto time = util::parse_utc(text)) require(util::parse_utc(util::format_utc(*time)) == time);
   require(util::is_utf8(util::to_utf8(text)));

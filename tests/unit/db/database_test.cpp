@@ -1,14 +1,14 @@
 #include "db/database.hpp"
 
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "catch.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
 #include "temp_dir.hpp"
 #include "util/time.hpp"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace mlops;
 using namespace mlops::db;
@@ -99,7 +99,8 @@ TEST_CASE("a database of a newer mlops is refused in words") {
 TEST_CASE("a run is found by the beginning and the end of its id") {
   TempDir dir;
   Database database = Database::open(dir / "mlops.db");
-  for (const char* id : {"01abcdefghjkmn01", "01abcdefghjkmn02", "01zzzzzzzzzzzz99"}) insert(database, sample(id));
+  for (const char* id : {"01abcdefghjkmn01", "01abcdefghjkmn02", "01zzzzzzzzzzzz99"})
+    insert(database, sample(id));
   REQUIRE(match_ids(database.connection(), "01z", 5).size() == 1);
   REQUIRE(match_ids(database.connection(), "01a", 5).size() == 2);
   REQUIRE(match_ids(database.connection(), "mn02", 5) == std::vector<std::string>{"01abcdefghjkmn02"});
@@ -114,7 +115,8 @@ TEST_CASE("metrics keep their points, and the last one for lists") {
   insert(database, sample("01a"));
   {
     Transaction transaction(database);
-    put_metrics(database.connection(), "01a", 0, {{"loss", 1, 0.5, {}}, {"loss", 2, 0.25, {}}, {"acc", 0, {}, {}}});
+    put_metrics(database.connection(), "01a", 0,
+                {{"loss", 1, 0.5, {}}, {"loss", 2, 0.25, {}}, {"acc", 0, {}, {}}});
     transaction.commit();
   }
   const auto metrics = metrics_of(database.connection(), "01a");
@@ -146,8 +148,9 @@ TEST_CASE("SQL of users reads and does nothing else") {
   Connection& connection = database.connection();
   connection.allow_only_reading();
   REQUIRE(connection.prepare("select pipeline from v_runs").step());
-  for (const char* sql : {"delete from runs", "drop table runs", "attach 'x' as y", "pragma journal_mode=delete",
-                          "update runs set state='x'", "vacuum", "create table t(a)"}) {
+  for (const char* sql :
+       {"delete from runs", "drop table runs", "attach 'x' as y", "pragma journal_mode=delete",
+        "update runs set state='x'", "vacuum", "create table t(a)"}) {
     INFO(sql);
     REQUIRE_THROWS_AS(connection.prepare(sql).step(), SqliteError);
   }
@@ -163,7 +166,8 @@ TEST_CASE("many processes write at once and none is told that the database is lo
     if (pid == 0) {
       try {
         Database database = Database::open(dir / "mlops.db");
-        for (int i = 0; i < each; ++i) insert(database, sample("p" + std::to_string(p) + "-" + std::to_string(i)));
+        for (int i = 0; i < each; ++i)
+          insert(database, sample("p" + std::to_string(p) + "-" + std::to_string(i)));
         ::_exit(0);
       } catch (...) {
         ::_exit(1);

@@ -1,11 +1,11 @@
 #include "engine/machine.hpp"
 
+#include "catch.hpp"
+
 #include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <random>
-
-#include "catch.hpp"
 
 using namespace mlops;
 using namespace mlops::engine;
@@ -131,7 +131,8 @@ TEST_CASE("clean-up steps run however the steps they need ended, also after a ca
   SECTION("cancel") {
     m.cancel("cancelled by SIGINT");
     const auto actions = m.take_actions();
-    REQUIRE(std::any_of(actions.begin(), actions.end(), [](const Action& x) { return std::holds_alternative<StopAttempt>(x); }));
+    REQUIRE(std::any_of(actions.begin(), actions.end(),
+                        [](const Action& x) { return std::holds_alternative<StopAttempt>(x); }));
     m.attempt_ended(a, {Kind::stopped, 0, "was told to stop"}, 0);
     REQUIRE(starts(m) == std::vector<int>{clean});
     REQUIRE(m.state(a) == StepState::cancelled);
@@ -323,8 +324,9 @@ TEST_CASE("whatever happens, each step settles once, in order, within its limits
         std::advance(it, static_cast<long>(random() % running.size()));
         const int step = it->first;
         running.erase(it);
-        constexpr Kind kinds[] = {Kind::succeeded, Kind::succeeded, Kind::succeeded, Kind::exited, Kind::signalled,
-                                  Kind::timeout, Kind::lost, Kind::stopped, Kind::not_started};
+        constexpr Kind kinds[] = {Kind::succeeded, Kind::succeeded, Kind::succeeded,
+                                  Kind::exited,    Kind::signalled, Kind::timeout,
+                                  Kind::lost,      Kind::stopped,   Kind::not_started};
         m.attempt_ended(step, {kinds[random() % 9], 1, "words"}, now);
       } else if (m.next_tick_ms() != INT64_MAX) {
         now = std::max(now, m.next_tick_ms());

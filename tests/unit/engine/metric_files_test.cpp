@@ -5,7 +5,8 @@
 using namespace mlops::engine;
 
 TEST_CASE("metrics are read from JSON, YAML and CSV") {
-  auto json = parse_metrics_file("m.json", R"({"acc": 0.9, "per": {"a": 1, "label": "x"}, "list": [1, 2], "ok": true})");
+  auto json = parse_metrics_file(
+      "m.json", R"({"acc": 0.9, "per": {"a": 1, "label": "x"}, "list": [1, 2], "ok": true})");
   REQUIRE(json.problems.empty());
   REQUIRE(json.points.size() == 5);
   auto yaml = parse_metrics_file("m.yaml", "acc: 0.5\nnested:\n  f1: 0.25\n  name: hello\n");
@@ -27,7 +28,8 @@ TEST_CASE("NaN and infinity, as Python writes them, become points without a valu
 
 TEST_CASE("metric lines take one metric or several, and a torn last line is only noted") {
   auto parsed = parse_metric_lines(
-      "{\"name\": \"loss\", \"value\": 0.5, \"step\": 1, \"time\": \"2026-01-31T12:00:00Z\"}\n{\"acc\": 1, \"f1\": 2, \"step\": "
+      "{\"name\": \"loss\", \"value\": 0.5, \"step\": 1, \"time\": \"2026-01-31T12:00:00Z\"}\n{\"acc\": 1, "
+      "\"f1\": 2, \"step\": "
       "2}\n\n{\"name\": \"lo");
   REQUIRE(parsed.points.size() == 3);
   REQUIRE(parsed.points[0].time);

@@ -1,12 +1,12 @@
 #include "engine/outcome.hpp"
 
-#include <signal.h>
-
-#include <cerrno>
-
 #include "catch.hpp"
 #include "temp_dir.hpp"
 #include "util/files.hpp"
+
+#include <signal.h>
+
+#include <cerrno>
 
 using namespace mlops;
 using namespace mlops::engine;
@@ -24,7 +24,8 @@ Step step_of(const std::string& program) {
   return step;
 }
 
-AttemptOutcome outcome(const ExitRecord& record, const Step& step, const std::string& directory = "/", bool memory_kill = false) {
+AttemptOutcome outcome(const ExitRecord& record, const Step& step, const std::string& directory = "/",
+                       bool memory_kill = false) {
   return outcome_of(record, {&step, directory, "/usr/bin:/bin", memory_kill});
 }
 
@@ -60,7 +61,8 @@ TEST_CASE("a kill for lack of memory is told apart from one by a stranger") {
   r.cause = Cause::exited;
   r.signal = SIGKILL;
   r.max_rss_kb = 3 << 20;
-  REQUIRE_THAT(outcome(r, step, "/", true).words, ContainsSubstring("out of memory") && ContainsSubstring("3.0 GiB"));
+  REQUIRE_THAT(outcome(r, step, "/", true).words,
+               ContainsSubstring("out of memory") && ContainsSubstring("3.0 GiB"));
   REQUIRE_THAT(outcome(r, step, "/", false).words, ContainsSubstring("which mlops did not send"));
 }
 
@@ -72,10 +74,12 @@ TEST_CASE("what could not be started is told with the reason") {
     r.error = error;
     return outcome(r, step_of(program), directory).words;
   };
-  REQUIRE(words("train", ENOENT, dir.path()) == "could not start 'train': no such program on PATH (/usr/bin:/bin)");
+  REQUIRE(words("train", ENOENT, dir.path()) ==
+          "could not start 'train': no such program on PATH (/usr/bin:/bin)");
   REQUIRE(words("./train", ENOENT, dir.path()) == "could not start './train': no such file");
   util::write_file(dir / "train", "#!/no/such/shell\n");
-  REQUIRE_THAT(words("./train", ENOENT, dir.path()), ContainsSubstring("the interpreter named in its first line"));
+  REQUIRE_THAT(words("./train", ENOENT, dir.path()),
+               ContainsSubstring("the interpreter named in its first line"));
   REQUIRE_THAT(words("./train", EACCES, dir.path()), ContainsSubstring("chmod +x"));
   REQUIRE_THAT(words("./train", ENOEXEC, dir.path()), ContainsSubstring("#!/bin/sh"));
   REQUIRE_THAT(words("./train", E2BIG, dir.path()), ContainsSubstring("MLOPS_PARAMS"));

@@ -49,7 +49,10 @@ TEST_CASE("what can never be granted is told in words") {
   REQUIRE(impossible(wish(2, 1'000, 3, {{"db", 2}}), machine()).empty());
   REQUIRE_THAT(impossible(wish(2.5), machine()), ContainsSubstring("asks for 2.5 cpus, this machine has 2"));
   REQUIRE_THAT(impossible(wish(0, 5'000), machine()), ContainsSubstring("of memory"));
-  REQUIRE_THAT(impossible(wish(0, 0, 4), machine()), ContainsSubstring("asks for 4 gpus, this machine has 3"));
-  REQUIRE_THAT(impossible(wish(0, 0, 0, {{"db", 3}}), machine()), ContainsSubstring("pool 'db', which has 2"));
-  REQUIRE_THAT(impossible(wish(0, 0, 0, {{"tape", 1}}), machine()), ContainsSubstring("pool 'tape', which has 0"));
+  REQUIRE_THAT(impossible(wish(0, 0, 4), machine()),
+               ContainsSubstring("asks for 4 gpus, this machine has 3"));
+  REQUIRE_THAT(impossible(wish(0, 0, 0, {{"db", 3}}), machine()),
+               ContainsSubstring("pool 'db', which has 2"));
+  REQUIRE_THAT(impossible(wish(0, 0, 0, {{"tape", 1}}), machine()),
+               ContainsSubstring("pool 'tape', which has 0"));
 }

@@ -1,9 +1,9 @@
 #include "params/condition.hpp"
 
+#include <mlops/error.hpp>
+
 #include "catch.hpp"
 #include "params/names.hpp"
-
-#include <mlops/error.hpp>
 
 #include <cmath>
 #include <cstdlib>
@@ -14,7 +14,8 @@ using Root = ConditionName::Root;
 
 namespace {
 
-const Json kParams = Json::parse(R"({"n": 3, "lr": 0.1, "yes": true, "no": false, "none": null, "text": "abc", "digits": "10",
+const Json kParams =
+    Json::parse(R"({"n": 3, "lr": 0.1, "yes": true, "no": false, "none": null, "text": "abc", "digits": "10",
   "list": [1, "b", 0.5], "a-b": 1, "nested": {"x": 2}})");
 const Json kVars = Json::parse(R"({"matrix": {"lr": 0.5, "m": "rf"}})");
 
@@ -34,8 +35,13 @@ ConditionScope scope() { return {&kParams, &kVars, &steps()}; }
 Json lookup(const ConditionName& name) {
   if (name.root == Root::state) return "succeeded";
   if (name.root == Root::exit_code) return 0;
-  if (name.root == Root::metric) return name.path == "nan" ? Json(NAN) : name.path == "acc" ? Json(0.87) : Json();
-  if (name.root == Root::output) return name.path == "rows" ? Json(" 100\n") : name.path == "ok" ? Json("true") : name.path == "text" ? Json("abc") : Json();
+  if (name.root == Root::metric)
+    return name.path == "nan" ? Json(NAN) : name.path == "acc" ? Json(0.87) : Json();
+  if (name.root == Root::output)
+    return name.path == "rows"   ? Json(" 100\n")
+           : name.path == "ok"   ? Json("true")
+           : name.path == "text" ? Json("abc")
+                                 : Json();
   return static_value(name, kParams, kVars);
 }
 
@@ -71,13 +77,19 @@ std::string failure(std::string_view text) {
 }  // namespace
 
 TEST_CASE("comparisons of numbers, texts and truth values") {
-  for (const char* text : {"params.n == 3", "params.n == 3.0", "params.n != 4", "params.n < 4", "params.n <= 3", "params.n > -1", "params.n >= +3", "params.n==3",
-                           "params.lr == .1", "params.lr == 1e-1", "params.text == 'abc'", "params.text == \"abc\"", "params.text < 'abd'", "params.yes == true",
-                           "params.yes", "not params.no", "!params.no", "true", "not false", "params.nested.x == 2", "params.a-b == 1", "params.list.1 == 'b'"}) {
+  for (const char* text : {"params.n == 3",       "params.n == 3.0",      "params.n != 4",
+                           "params.n < 4",        "params.n <= 3",        "params.n > -1",
+                           "params.n >= +3",      "params.n==3",          "params.lr == .1",
+                           "params.lr == 1e-1",   "params.text == 'abc'", "params.text == \"abc\"",
+                           "params.text < 'abd'", "params.yes == true",   "params.yes",
+                           "not params.no",       "!params.no",           "true",
+                           "not false",           "params.nested.x == 2", "params.a-b == 1",
+                           "params.list.1 == 'b'"}) {
     INFO(text);
     REQUIRE(holds(text));
   }
-  for (const char* text : {"params.n == 4", "params.n > 3", "params.n < 3", "params.text == 'ABC'", "params.no", "false", "params.text > 'b'", "'a' == 1"}) {
+  for (const char* text : {"params.n == 4", "params.n > 3", "params.n < 3", "params.text == 'ABC'",
+                           "params.no", "false", "params.text > 'b'", "'a' == 1"}) {
     INFO(text);
     REQUIRE_FALSE(holds(text));
   }
@@ -118,7 +130,8 @@ TEST_CASE("what is not there is null, false, and equal to null alone") {
   REQUIRE_FALSE(holds("params.none == 0"));
   REQUIRE_FALSE(holds("params.none == ''"));
   REQUIRE(holds("steps.train.outputs.nope == null"));
-  REQUIRE_THAT(failure("steps.train.metrics.nope > 0.9"), ContainsSubstring("steps.train.metrics.nope > 0.9: no value and 0.9 have no order"));
+  REQUIRE_THAT(failure("steps.train.metrics.nope > 0.9"),
+               ContainsSubstring("steps.train.metrics.nope > 0.9: no value and 0.9 have no order"));
 }
 
 TEST_CASE("texts that steps wrote compare as the numbers and truth values they spell") {
@@ -129,17 +142,20 @@ TEST_CASE("texts that steps wrote compare as the numbers and truth values they s
   REQUIRE_FALSE(holds("steps.ingest.outputs.text == 1"));
   REQUIRE(holds("params.digits < '9'"));  // both are texts
   REQUIRE(holds("params.digits > 9"));
-  REQUIRE_THAT(failure("steps.ingest.outputs.text"), ContainsSubstring("steps.ingest.outputs.text is \"abc\", which is neither true nor false"));
+  REQUIRE_THAT(failure("steps.ingest.outputs.text"),
+               ContainsSubstring("steps.ingest.outputs.text is \"abc\", which is neither true nor false"));
   REQUIRE_THAT(failure("params.n"), ContainsSubstring("params.n is 3, which is neither"));
   REQUIRE_THAT(failure("params.text < 5"), ContainsSubstring("have no order"));
   REQUIRE_THAT(failure("params.list == 1 or params.list < 2"), ContainsSubstring("have no order"));
-  for (const char* op : {"<", "<=", ">", ">=", "=="}) REQUIRE_FALSE(holds("steps.train.metrics.nan " + std::string(op) + " 1"));
+  for (const char* op : {"<", "<=", ">", ">=", "=="})
+    REQUIRE_FALSE(holds("steps.train.metrics.nan " + std::string(op) + " 1"));
 }
 
 TEST_CASE("names are resolved against steps, longest name first") {
   std::vector<ConditionProblem> problems;
   const Condition c = parse_condition(
-      "steps.train.state == 'succeeded' and steps.train.v2.exit_code == 0 and steps.fit@lr=0.1.metrics.acc.val>=0.1 and env.HOME != '' "
+      "steps.train.state == 'succeeded' and steps.train.v2.exit_code == 0 and "
+      "steps.fit@lr=0.1.metrics.acc.val>=0.1 and env.HOME != '' "
       "and steps.train.outputs.a.b == 1",
       scope(), problems);
   REQUIRE(problems.empty());
@@ -163,33 +179,48 @@ TEST_CASE("environment variables in conditions are read when they are evaluated"
 
 TEST_CASE("mistakes are reported at their column, with a way out") {
   REQUIRE_THAT(problem(""), ContainsSubstring("1 expected a value or a name, but the condition ends here"));
-  REQUIRE_THAT(problem("params.n ="), ContainsSubstring("10 expected 'and', 'or' or the end, got '=' | equality is written =="));
+  REQUIRE_THAT(problem("params.n ="),
+               ContainsSubstring("10 expected 'and', 'or' or the end, got '=' | equality is written =="));
   REQUIRE_THAT(problem("params.n = 3"), ContainsSubstring("equality is written =="));
-  REQUIRE_THAT(problem("${params.n} == 3"), ContainsSubstring("1 expected a value or a name, got '${' | in a condition names stand alone"));
-  REQUIRE_THAT(problem("params.yes & params.no"), ContainsSubstring("12 expected 'and', 'or' or the end, got '&' | write 'and'"));
+  REQUIRE_THAT(
+      problem("${params.n} == 3"),
+      ContainsSubstring("1 expected a value or a name, got '${' | in a condition names stand alone"));
+  REQUIRE_THAT(problem("params.yes & params.no"),
+               ContainsSubstring("12 expected 'and', 'or' or the end, got '&' | write 'and'"));
   REQUIRE_THAT(problem("params.yes | params.no"), ContainsSubstring("write 'or'"));
-  REQUIRE_THAT(problem("params.yes params.no"), ContainsSubstring("12 expected 'and', 'or' or the end, got 'params'"));
-  REQUIRE_THAT(problem("1 < params.n < 5"), ContainsSubstring("14 a comparison cannot be compared again | join two comparisons with 'and'"));
+  REQUIRE_THAT(problem("params.yes params.no"),
+               ContainsSubstring("12 expected 'and', 'or' or the end, got 'params'"));
+  REQUIRE_THAT(
+      problem("1 < params.n < 5"),
+      ContainsSubstring("14 a comparison cannot be compared again | join two comparisons with 'and'"));
   REQUIRE_THAT(problem("(params.yes"), ContainsSubstring("12 expected ')', but the condition ends here"));
-  REQUIRE_THAT(problem("params.n in 3"), ContainsSubstring("13 expected a list such as [a, b] after 'in', got '3'"));
+  REQUIRE_THAT(problem("params.n in 3"),
+               ContainsSubstring("13 expected a list such as [a, b] after 'in', got '3'"));
   REQUIRE_THAT(problem("params.n in [1, 2"), ContainsSubstring("18 expected ',' or ']'"));
-  REQUIRE_THAT(problem("params.text == 'abc"), ContainsSubstring("16 the text that begins with ' does not end"));
+  REQUIRE_THAT(problem("params.text == 'abc"),
+               ContainsSubstring("16 the text that begins with ' does not end"));
   REQUIRE_THAT(problem("params.n == 3x"), ContainsSubstring("13 not a number | put text in quotes"));
   REQUIRE_THAT(problem("params.n == 1.2.3"), ContainsSubstring("13 not a number"));
-  for (const char* number : {"-", "+", "+-1", "-inf", "1e999", "0x10", "."}) REQUIRE_THAT(problem("params.n == " + std::string(number)), ContainsSubstring("13 not a number"));
+  for (const char* number : {"-", "+", "+-1", "-inf", "1e999", "0x10", "."})
+    REQUIRE_THAT(problem("params.n == " + std::string(number)), ContainsSubstring("13 not a number"));
   REQUIRE_THAT(problem("and true"), ContainsSubstring("1 expected a value or a name, got 'and'"));
   REQUIRE_THAT(problem("true and"), ContainsSubstring("9 expected a value or a name"));
   REQUIRE_THAT(problem("not"), ContainsSubstring("4 expected a value or a name"));
 }
 
 TEST_CASE("unknown names are reported with the nearest that is known") {
-  REQUIRE_THAT(problem("params.lrr > 0"), ContainsSubstring("1 'params.lrr' is not set | did you mean 'params.lr'?"));
-  REQUIRE_THAT(problem("true and lr > 0"), ContainsSubstring("10 unknown name 'lr' | did you mean 'params.lr'?"));
+  REQUIRE_THAT(problem("params.lrr > 0"),
+               ContainsSubstring("1 'params.lrr' is not set | did you mean 'params.lr'?"));
+  REQUIRE_THAT(problem("true and lr > 0"),
+               ContainsSubstring("10 unknown name 'lr' | did you mean 'params.lr'?"));
   REQUIRE_THAT(problem("parms.lr > 0"), ContainsSubstring("did you mean 'params'?"));
-  REQUIRE_THAT(problem("params.text == abc"), ContainsSubstring("16 unknown name 'abc' | put text in quotes: 'abc'"));
+  REQUIRE_THAT(problem("params.text == abc"),
+               ContainsSubstring("16 unknown name 'abc' | put text in quotes: 'abc'"));
   REQUIRE_THAT(problem("params == 1"), ContainsSubstring("unknown name 'params' | write params.NAME"));
-  REQUIRE_THAT(problem("steps.ingets.state == 'failed'"), ContainsSubstring("no step 'ingets' | did you mean 'ingest'?"));
-  REQUIRE_THAT(problem("steps.train.stat == 'x'"), ContainsSubstring("names no value of a step | did you mean 'state'?"));
+  REQUIRE_THAT(problem("steps.ingets.state == 'failed'"),
+               ContainsSubstring("no step 'ingets' | did you mean 'ingest'?"));
+  REQUIRE_THAT(problem("steps.train.stat == 'x'"),
+               ContainsSubstring("names no value of a step | did you mean 'state'?"));
   REQUIRE_THAT(problem("steps.train.outputs. == 'x'"), ContainsSubstring("names no value of a step"));
   REQUIRE_THAT(problem("steps.fit.state == 'x'"), ContainsSubstring("'fit' stands for 2 steps"));
   REQUIRE_THAT(problem("item == 1"), ContainsSubstring("'item' has a value only in a step with 'foreach'"));
@@ -198,11 +229,13 @@ TEST_CASE("unknown names are reported with the nearest that is known") {
 }
 
 TEST_CASE("conditions beyond the limits are refused") {
-  REQUIRE_THAT(problem(std::string(70, '(') + "true" + std::string(70, ')')), ContainsSubstring("nested deeper than 64 levels"));
+  REQUIRE_THAT(problem(std::string(70, '(') + "true" + std::string(70, ')')),
+               ContainsSubstring("nested deeper than 64 levels"));
   std::string nots;
   for (int i = 0; i < 100; ++i) nots += "not ";
   REQUIRE_THAT(problem(nots + "true"), ContainsSubstring("nested deeper than 64 levels"));
-  REQUIRE_THAT(problem("params.text == '" + std::string(5000, 'x') + "'"), ContainsSubstring("longer than 4096"));
+  REQUIRE_THAT(problem("params.text == '" + std::string(5000, 'x') + "'"),
+               ContainsSubstring("longer than 4096"));
   std::string chain = "true";
   for (int i = 0; i < 400; ++i) chain += " and true";
   REQUIRE(holds(chain));

@@ -9,7 +9,8 @@ using namespace mlops::params;
 
 namespace {
 
-const Json kParams = Json::parse(R"({"lr": 0.1, "name": "a b", "n": 3, "flag": true, "none": null, "empty": "",
+const Json kParams =
+    Json::parse(R"({"lr": 0.1, "name": "a b", "n": 3, "flag": true, "none": null, "empty": "",
   "train": {"epochs": 5, "layers": [64, 32]}, "models": ["m1", {"k": 1}], "evil": "${params.n}$(reboot)'"})");
 
 StepNames some_steps() {
@@ -83,30 +84,44 @@ TEST_CASE("environment variables may have a default") {
   REQUIRE(text("${env.MLOPS_TEST_SET} ${env.MLOPS_TEST_SET:-x}") == "here here");
   REQUIRE(text("[${env.MLOPS_TEST_EMPTY}] ${env.MLOPS_TEST_EMPTY:-x}") == "[] x");
   REQUIRE(text("${env.MLOPS_TEST_NONE:-a b} ${env.MLOPS_TEST_NONE:-}.") == "a b .");
-  REQUIRE_THAT(problem("${env.MLOPS_TEST_NONE}"), ContainsSubstring("MLOPS_TEST_NONE is not set | set it, or give a default: ${env.MLOPS_TEST_NONE:-default}"));
+  REQUIRE_THAT(
+      problem("${env.MLOPS_TEST_NONE}"),
+      ContainsSubstring(
+          "MLOPS_TEST_NONE is not set | set it, or give a default: ${env.MLOPS_TEST_NONE:-default}"));
   REQUIRE_THAT(problem("${env.MLOPS_TEST_BAD}"), ContainsSubstring("not UTF-8"));
   REQUIRE_THAT(problem("${env.a-b}"), ContainsSubstring("is not the name of an environment variable"));
 }
 
 TEST_CASE("what a step makes stays open") {
-  const auto result = fill("x ${steps.ingest.outputs.rows} ${params.n} ${steps.train.v2.outputs.best.id}", Target::text);
+  const auto result =
+      fill("x ${steps.ingest.outputs.rows} ${params.n} ${steps.train.v2.outputs.best.id}", Target::text);
   REQUIRE(result.problems.empty());
-  REQUIRE(result.pieces == std::vector<Piece>{{"x ", "", ""}, {"", "ingest", "rows"}, {" 3 ", "", ""}, {"", "train.v2", "best.id"}});
+  REQUIRE(result.pieces ==
+          std::vector<Piece>{
+              {"x ", "", ""}, {"", "ingest", "rows"}, {" 3 ", "", ""}, {"", "train.v2", "best.id"}});
   REQUIRE(fill("${steps.fit@a.outputs.k}", Target::shell).pieces == std::vector<Piece>{{"", "fit@a", "k"}});
-  REQUIRE_THAT(problem("${steps.ingets.outputs.rows}"), ContainsSubstring("no step 'ingets' | did you mean 'ingest'?"));
-  REQUIRE_THAT(problem("${steps.ingest.rows}"), ContainsSubstring("expected steps.ingest.outputs.KEY | KEY is a name that the step writes to the file $MLOPS_OUTPUT"));
+  REQUIRE_THAT(problem("${steps.ingets.outputs.rows}"),
+               ContainsSubstring("no step 'ingets' | did you mean 'ingest'?"));
+  REQUIRE_THAT(problem("${steps.ingest.rows}"),
+               ContainsSubstring("expected steps.ingest.outputs.KEY | KEY is a name that the step writes to "
+                                 "the file $MLOPS_OUTPUT"));
   REQUIRE_THAT(problem("${steps.fit.outputs.k}"), ContainsSubstring("'fit' stands for 2 steps"));
-  REQUIRE_THAT(problem("${steps.ingest.outputs.a b}"), ContainsSubstring("'a b' is not the name of an output"));
+  REQUIRE_THAT(problem("${steps.ingest.outputs.a b}"),
+               ContainsSubstring("'a b' is not the name of an output"));
   const Scope closed{&kParams, nullptr, "churn", nullptr};
-  REQUIRE_THAT(interpolate("${steps.ingest.outputs.x}", closed, Target::text).problems.at(0).message, ContainsSubstring("not known when the file is loaded"));
+  REQUIRE_THAT(interpolate("${steps.ingest.outputs.x}", closed, Target::text).problems.at(0).message,
+               ContainsSubstring("not known when the file is loaded"));
 }
 
 TEST_CASE("a reference that does not work is explained") {
-  REQUIRE_THAT(problem("${params.lrr}"), ContainsSubstring("'params.lrr' is not set | did you mean 'params.lr'?"));
-  REQUIRE_THAT(problem("${params.train.layers.7}"), ContainsSubstring("'params.train.layers.7' is not set | params.train.layers is a list of 2"));
+  REQUIRE_THAT(problem("${params.lrr}"),
+               ContainsSubstring("'params.lrr' is not set | did you mean 'params.lr'?"));
+  REQUIRE_THAT(problem("${params.train.layers.7}"),
+               ContainsSubstring("'params.train.layers.7' is not set | params.train.layers is a list of 2"));
   REQUIRE_THAT(problem("${params.none}"), ContainsSubstring("'params.none' is null"));
   REQUIRE_THAT(problem("${params.}"), ContainsSubstring("is not set"));
-  REQUIRE_THAT(problem("${lr}"), ContainsSubstring("unknown reference '${lr}' | did you mean '${params.lr}'?"));
+  REQUIRE_THAT(problem("${lr}"),
+               ContainsSubstring("unknown reference '${lr}' | did you mean '${params.lr}'?"));
   REQUIRE_THAT(problem("${parms.lr}"), ContainsSubstring("did you mean '${params.lr}'?"));
   REQUIRE_THAT(problem("${params}"), ContainsSubstring("unknown reference '${params}' | known: params.…"));
   REQUIRE_THAT(problem("${}"), ContainsSubstring("unknown reference '${}' | known: params.…"));
@@ -114,7 +129,8 @@ TEST_CASE("a reference that does not work is explained") {
   REQUIRE_THAT(problem("${matrix.lr}"), ContainsSubstring("only in a step with 'matrix'"));
   REQUIRE_THAT(problem("${item}"), ContainsSubstring("only in a step with 'foreach'"));
   REQUIRE_THAT(problem("${key}", Target::text, {{"item", 1}}), ContainsSubstring("'foreach' is a map"));
-  REQUIRE_THAT(problem("a ${params.lr"), ContainsSubstring("'${' without its '}' | write $${ for the text itself"));
+  REQUIRE_THAT(problem("a ${params.lr"),
+               ContainsSubstring("'${' without its '}' | write $${ for the text itself"));
   const auto twice = fill("${params.x} ${params.n} ${params.x}", Target::text);
   REQUIRE(twice.problems.size() == 2);
   REQUIRE(twice.problems[1].occurrence == 1);
@@ -128,30 +144,39 @@ TEST_CASE("in a script a value becomes one word") {
   REQUIRE(shell("echo ${params.n}>f ${params.n}<g ${params.n}${params.n}") == "echo 3''>f 3''<g 33");
   REQUIRE(shell("${params.n}2>f") == "3''2>f");
   REQUIRE(shell("x $(cat ${params.name})") == "x $(cat 'a b')");
-  for (const char* word : {"if", "done", "A=b", "time"}) REQUIRE(shell("${item}", {{"item", word}}) == "'" + std::string(word) + "'");
+  for (const char* word : {"if", "done", "A=b", "time"})
+    REQUIRE(shell("${item}", {{"item", word}}) == "'" + std::string(word) + "'");
 }
 
 TEST_CASE("the shell's own expansions are left to it") {
-  for (const char* script : {"echo ${HOME} ${x:-y} ${#x} ${x%.*} \"${x}\" ${1} ${key} ${item} ${params} $$ ${x:-${y}}",
-                             "echo \\${params.n}", "echo ${HOME", "# ${HOME}", "awk '{print ${a.b}}'"}) {
+  for (const char* script :
+       {"echo ${HOME} ${x:-y} ${#x} ${x%.*} \"${x}\" ${1} ${key} ${item} ${params} $$ ${x:-${y}}",
+        "echo \\${params.n}", "echo ${HOME", "# ${HOME}", "awk '{print ${a.b}}'"}) {
     REQUIRE(shell(script) == script);
   }
   REQUIRE(shell("echo ${key}=${item} ${HOME}", {{"item", 1}, {"key", "k"}}) == "echo k=1 ${HOME}");
   REQUIRE_THAT(problem("echo ${prams.lr}", Target::shell), ContainsSubstring("did you mean '${params.lr}'?"));
-  REQUIRE_THAT(problem("echo \"${prams.lr}\"", Target::shell), ContainsSubstring("did you mean '${params.lr}'?"));
+  REQUIRE_THAT(problem("echo \"${prams.lr}\"", Target::shell),
+               ContainsSubstring("did you mean '${params.lr}'?"));
 }
 
 TEST_CASE("a place where no word can stand is refused, and the way out is shown") {
   REQUIRE_THAT(problem("x \"lr ${params.lr}\"", Target::shell),
-               ContainsSubstring("${params.lr} stands inside quotes") && ContainsSubstring("env: {LR: \"${params.lr}\"}") && ContainsSubstring("\"$LR\""));
+               ContainsSubstring("${params.lr} stands inside quotes") &&
+                   ContainsSubstring("env: {LR: \"${params.lr}\"}") && ContainsSubstring("\"$LR\""));
   REQUIRE_THAT(problem("x '${params.lr}'", Target::shell), ContainsSubstring("'text '${params.lr}' text'"));
   REQUIRE_THAT(problem("x # ${params.lr}", Target::shell), ContainsSubstring("stands in a comment"));
   REQUIRE_THAT(problem("cat <<E\n${params.lr}\nE", Target::shell), ContainsSubstring("here-document"));
-  REQUIRE_THAT(problem("cat <<'E'\n${params.lr}\nE", Target::shell), ContainsSubstring("with an unquoted end word"));
-  REQUIRE_THAT(problem("x `cat ${params.lr}`", Target::shell), ContainsSubstring("stands in backticks | write $(…)"));
-  REQUIRE_THAT(problem("x $((1 + ${params.n}))", Target::shell), ContainsSubstring("inside an expansion of the shell"));
-  REQUIRE_THAT(problem("x ${y:-${params.n}}", Target::shell), ContainsSubstring("inside an expansion of the shell"));
-  REQUIRE_THAT(problem("x $(case a in a) echo ${params.n};; esac)", Target::shell), ContainsSubstring("cannot tell how the shell quotes"));
+  REQUIRE_THAT(problem("cat <<'E'\n${params.lr}\nE", Target::shell),
+               ContainsSubstring("with an unquoted end word"));
+  REQUIRE_THAT(problem("x `cat ${params.lr}`", Target::shell),
+               ContainsSubstring("stands in backticks | write $(…)"));
+  REQUIRE_THAT(problem("x $((1 + ${params.n}))", Target::shell),
+               ContainsSubstring("inside an expansion of the shell"));
+  REQUIRE_THAT(problem("x ${y:-${params.n}}", Target::shell),
+               ContainsSubstring("inside an expansion of the shell"));
+  REQUIRE_THAT(problem("x $(case a in a) echo ${params.n};; esac)", Target::shell),
+               ContainsSubstring("cannot tell how the shell quotes"));
   REQUIRE_THAT(problem("x \"${params.train.layers.0}\"", Target::shell), ContainsSubstring("env: {X0: "));
 }
 
@@ -161,6 +186,7 @@ TEST_CASE("a text that is one reference has the value itself") {
   REQUIRE(referenced_value("${params.models}", scope) == kParams["models"]);
   REQUIRE(referenced_value(" ${params.lr} ", scope) == Json(0.1));
   REQUIRE(referenced_value("${item}", scope) == Json({1, 2}));
-  for (const char* text : {"${params.lr}x", "x${params.lr}", "${params.lr}${params.n}", "params.lr", "${params.no}", "$${params.lr}", ""})
+  for (const char* text : {"${params.lr}x", "x${params.lr}", "${params.lr}${params.n}", "params.lr",
+                           "${params.no}", "$${params.lr}", ""})
     REQUIRE_FALSE(referenced_value(text, scope));
 }

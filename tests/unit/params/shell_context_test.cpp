@@ -37,9 +37,11 @@ std::string output_of(const std::string& script, const std::string& directory) {
 }
 
 std::string random_value(std::mt19937& random) {
-  static const std::vector<std::string> atoms = {"'",  "\"", "`",  "$",  "\\", "\n", " ",  "\t", "$(", ")",  "${", "}", "(",   ";",  "&",    "|",
-                                                 "<",  ">",  "<<", "#",  "!",  "*",  "?",  "[",  "]",  "{",  "~",  "=", "%",   "-",  "--",   "\r",
-                                                 "a",  "0",  "é",  "Á", "€", "\x01", "\x7f", "\\n", "$'", "$x", "E",  "fi", "do", ",", "%s", ";;", "esac", "\\\n"};
+  static const std::vector<std::string> atoms = {
+      "'",   "\"", "`",  "$", "\\", "\n", " ", "\t", "$(", ")",    "${",  "}",    "(",
+      ";",   "&",  "|",  "<", ">",  "<<", "#", "!",  "*",  "?",    "[",   "]",    "{",
+      "~",   "=",  "%",  "-", "--", "\r", "a", "0",  "é",  "Á",    "€",   "\x01", "\x7f",
+      "\\n", "$'", "$x", "E", "fi", "do", ",", "%s", ";;", "esac", "\\\n"};
   std::string value;
   for (unsigned n = random() % 12; n > 0; --n) value += atoms[random() % atoms.size()];
   return value;
@@ -48,9 +50,38 @@ std::string random_value(std::mt19937& random) {
 }  // namespace
 
 TEST_CASE("words of a script are told from quotes and comments") {
-  for (const char* script : {"echo @", "@", "a;@", "a && @", "a\\\n@", "x=@", "'a'@", "\"a\"@", "a#@", "a'#'@", "# c\n@", "$(@)", "$(a; (b); @)",
-                             "\"$(@)\"", "\"$(echo \"a\" @)\"", "(@)", "${x}@", "${x:-'}'}@", "$((1+1))@", "`a`@", "\\'@", "\\#@", "a <<E\nb\nE\n@",
-                             "a <<-E\nb\n\tE\n@", "a <<E @", "a <<'E'; @", "a <<<b @", "case x in a) @;; esac", "a <<A <<B\nA\nB\n@", "$$@", "$?@", "$(a # ')\n@)"}) {
+  for (const char* script : {"echo @",
+                             "@",
+                             "a;@",
+                             "a && @",
+                             "a\\\n@",
+                             "x=@",
+                             "'a'@",
+                             "\"a\"@",
+                             "a#@",
+                             "a'#'@",
+                             "# c\n@",
+                             "$(@)",
+                             "$(a; (b); @)",
+                             "\"$(@)\"",
+                             "\"$(echo \"a\" @)\"",
+                             "(@)",
+                             "${x}@",
+                             "${x:-'}'}@",
+                             "$((1+1))@",
+                             "`a`@",
+                             "\\'@",
+                             "\\#@",
+                             "a <<E\nb\nE\n@",
+                             "a <<-E\nb\n\tE\n@",
+                             "a <<E @",
+                             "a <<'E'; @",
+                             "a <<<b @",
+                             "case x in a) @;; esac",
+                             "a <<A <<B\nA\nB\n@",
+                             "$$@",
+                             "$?@",
+                             "$(a # ')\n@)"}) {
     INFO(script);
     REQUIRE(at(script) == Context::word);
   }
@@ -84,9 +115,10 @@ TEST_CASE("expansions and here-documents are recognised") {
 }
 
 TEST_CASE("where shells differ the place is unclear") {
-  for (const char* script : {"$(case x in a) @;; esac)", "$(a;case x in a) @", "$'@'", "$[@]", "$(cat <<E\n@\nE\n)", "a <<$x\n@", "a <<E\n$(b\nE\n@",
-                             "a <<E\nb\\\nE\n@", "\"${x:-'@'}\"", "$((a) @)", "a <<E $(\n@", "a <\\\n<E\n@", "$\\\n((@))", "$(\\\n(@))", "$(ca\\\nse x in a) @",
-                             "a <<E\\\nF\n@", "a <<'E\n@"}) {
+  for (const char* script :
+       {"$(case x in a) @;; esac)", "$(a;case x in a) @", "$'@'", "$[@]", "$(cat <<E\n@\nE\n)", "a <<$x\n@",
+        "a <<E\n$(b\nE\n@", "a <<E\nb\\\nE\n@", "\"${x:-'@'}\"", "$((a) @)", "a <<E $(\n@", "a <\\\n<E\n@",
+        "$\\\n((@))", "$(\\\n(@))", "$(ca\\\nse x in a) @", "a <<E\\\nF\n@", "a <<'E\n@"}) {
     INFO(script);
     REQUIRE(at(script) == Context::unclear);
   }
@@ -99,7 +131,8 @@ TEST_CASE("the scanner looks ahead no further than asked and never past the end"
   REQUIRE(scanner.at(3) == Context::single_quotes);
   REQUIRE(scanner.at(7) == Context::double_quotes);
   REQUIRE(scanner.at(script.size()) == Context::comment);
-  for (const char* cut : {"\\", "$", "<<", "<<-", "'", "\"\\", "$(", "$((", "${", "a <<E\n", "a <<E\nE", "a <<\\"}) {
+  for (const char* cut :
+       {"\\", "$", "<<", "<<-", "'", "\"\\", "$(", "$((", "${", "a <<E\n", "a <<E\nE", "a <<\\"}) {
     ShellScanner(cut).at(std::string_view(cut).size());
   }
 }
@@ -122,12 +155,15 @@ TEST_CASE("any value arrives byte for byte, wherever it may be put") {
   std::mt19937 random(20'260'131);
   std::size_t tried = 0;
   for (const std::string& one : templates) {
-    std::vector<std::string> values = {"", "-n", "$(touch pwned)", "`touch pwned`", "';touch pwned;'", "a\ntouch pwned\n", "if", "A=b", "\\"};
+    std::vector<std::string> values = {
+        "",    "-n", "$(touch pwned)", "`touch pwned`", "';touch pwned;'", "a\ntouch pwned\n", "if",
+        "A=b", "\\"};
     while (values.size() < 50) values.push_back(random_value(random));
     std::string script;
     for (std::size_t i = 0; i < values.size(); ++i) {
       std::string part = one;
-      for (std::size_t p = part.find('V'); p != part.npos; p = part.find('V', p)) part.replace(p, 1, "${params.v" + std::to_string(i) + "}");
+      for (std::size_t p = part.find('V'); p != part.npos; p = part.find('V', p))
+        part.replace(p, 1, "${params.v" + std::to_string(i) + "}");
       script += part + "\n";
     }
     const auto ready = filled(script, values);
@@ -153,10 +189,55 @@ TEST_CASE("any value arrives byte for byte, wherever it may be put") {
 
 TEST_CASE("whatever the script, a value in it is never run") {
   const TempDir dir;
-  const std::vector<std::string> tokens = {
-      "echo ", "a", " ", "'", "\"", "'", "\"", "#", "\n", "$(", ")", "$((", "))", "${x:-", "}", "{ ", "; }", "`", "\\", "\\\n", "<<E\n", "<<'E'\n", "<<-E\n",
-      "E\n", "\nE\n", "<<E", "cat ", "; ", "&& ", "| ", "$$", "$", "$${a ", "$${params.v0}", "(", "case a in ", "a) ", ";; ", "esac", "<", "<<<a", "$'", "ca\\\nse a in ",
-      "x=", "if :; then ", "; fi", "${params.v0}", "${params.v0}", "${params.v0}"};
+  const std::vector<std::string> tokens = {"echo ",
+                                           "a",
+                                           " ",
+                                           "'",
+                                           "\"",
+                                           "'",
+                                           "\"",
+                                           "#",
+                                           "\n",
+                                           "$(",
+                                           ")",
+                                           "$((",
+                                           "))",
+                                           "${x:-",
+                                           "}",
+                                           "{ ",
+                                           "; }",
+                                           "`",
+                                           "\\",
+                                           "\\\n",
+                                           "<<E\n",
+                                           "<<'E'\n",
+                                           "<<-E\n",
+                                           "E\n",
+                                           "\nE\n",
+                                           "<<E",
+                                           "cat ",
+                                           "; ",
+                                           "&& ",
+                                           "| ",
+                                           "$$",
+                                           "$",
+                                           "$${a ",
+                                           "$${params.v0}",
+                                           "(",
+                                           "case a in ",
+                                           "a) ",
+                                           ";; ",
+                                           "esac",
+                                           "<",
+                                           "<<<a",
+                                           "$'",
+                                           "ca\\\nse a in ",
+                                           "x=",
+                                           "if :; then ",
+                                           "; fi",
+                                           "${params.v0}",
+                                           "${params.v0}",
+                                           "${params.v0}"};
   const std::vector<std::string> values = {
       "a$(touch pwned)`touch pwned`;touch pwned\n touch pwned\n;touch pwned;",
       "'\"$(touch pwned)`touch pwned`;touch pwned\n touch pwned\n;touch pwned;\"'$(touch pwned)",
@@ -195,7 +276,8 @@ TEST_CASE("whatever the script, a value in it is never run") {
 TEST_CASE("words with a meaning of their own are quoted") {
   REQUIRE(shell_word("plain") == "plain");
   REQUIRE(shell_word("") == "''");
-  for (const char* word : {"if", "then", "fi", "do", "done", "case", "esac", "for", "while", "in", "time", "function", "A=b", "=", "PATH=/x"})
+  for (const char* word : {"if", "then", "fi", "do", "done", "case", "esac", "for", "while", "in", "time",
+                           "function", "A=b", "=", "PATH=/x"})
     REQUIRE(shell_word(word) == "'" + std::string(word) + "'");
   REQUIRE(shell_word("a b") == "'a b'");
 }

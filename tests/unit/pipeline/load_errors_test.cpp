@@ -17,13 +17,13 @@ steps:
     when: params.lr = 1
 )");
   REQUIRE(list == std::vector<std::string>{
-      "1:1 unknown key 'nam' in the file | did you mean 'name'?",
-      "5:15 'params.lrr' is not set | did you mean 'params.lr'?",
-      "6:14 timeout: expected a duration such as 90s or 1h30m, got 'soon' | ",
-      "7:5 unknown key 'ouputs' in step 'a' | did you mean 'outputs'?",
-      "9:16 needs: no step 'c' | known: a, b",
-      "11:21 when: expected 'and', 'or' or the end, got '=' | equality is written ==",
-  });
+                      "1:1 unknown key 'nam' in the file | did you mean 'name'?",
+                      "5:15 'params.lrr' is not set | did you mean 'params.lr'?",
+                      "6:14 timeout: expected a duration such as 90s or 1h30m, got 'soon' | ",
+                      "7:5 unknown key 'ouputs' in step 'a' | did you mean 'outputs'?",
+                      "9:16 needs: no step 'c' | known: a, b",
+                      "11:21 when: expected 'and', 'or' or the end, got '=' | equality is written ==",
+                  });
   try {
     parse_pipeline("steps: {a: {}}", "dir/p.yaml");
     FAIL();
@@ -79,7 +79,8 @@ TEST_CASE("bad values of step keys are refused at their place") {
       {"when: [a]", "when: expected a condition"},
       {"when: \"params.x\"", "4:12 when: 'params.x' is not set"},
       {"when: steps.s.state == 'x'", "when: step 's' asks about itself"},
-      {"on_failure: contine", "on_failure: expected stop, continue, got 'contine' | did you mean 'continue'?"},
+      {"on_failure: contine",
+       "on_failure: expected stop, continue, got 'contine' | did you mean 'continue'?"},
       {"always: yes", "always: expected true or false, got 'yes'"},
       {"leave_running: 1", "leave_running: expected true or false, got '1'"},
       {"workdir: [a]", "workdir: expected text, got a list"},
@@ -101,12 +102,15 @@ TEST_CASE("bad values of step keys are refused at their place") {
 TEST_CASE("bad commands are refused") {
   REQUIRE_THAT(problem("steps: {s: {run: ''}}"), ContainsSubstring("1:18 run: is empty"));
   REQUIRE_THAT(problem("steps: {s: {run: []}}"), ContainsSubstring("run: the list is empty"));
-  REQUIRE_THAT(problem("steps: {s: {run: ['', a]}}"), ContainsSubstring("1:19 run: the program is an empty text"));
-  REQUIRE_THAT(problem("steps: {s: {run: {a: b}}}"), ContainsSubstring("run: expected a text (a shell script) or a list"));
+  REQUIRE_THAT(problem("steps: {s: {run: ['', a]}}"),
+               ContainsSubstring("1:19 run: the program is an empty text"));
+  REQUIRE_THAT(problem("steps: {s: {run: {a: b}}}"),
+               ContainsSubstring("run: expected a text (a shell script) or a list"));
   REQUIRE_THAT(problem("steps: {s: {run: [[a]]}}"), ContainsSubstring("run: expected text, got a list"));
   REQUIRE_THAT(problem("steps: {s: x}"), ContainsSubstring("1:12 step 's': expected a map, got 'x'"));
   REQUIRE_THAT(problem("steps: {s: {kind: train}}"), ContainsSubstring("1:9 step 's' has no 'run'"));
-  REQUIRE_THAT(problem("params: {lr: 1}\nsteps:\n  s:\n    run: |\n      x\n      y \"${params.lr}\"\n"), ContainsSubstring("6:10 ${params.lr} stands inside quotes"));
+  REQUIRE_THAT(problem("params: {lr: 1}\nsteps:\n  s:\n    run: |\n      x\n      y \"${params.lr}\"\n"),
+               ContainsSubstring("6:10 ${params.lr} stands inside quotes"));
 }
 
 TEST_CASE("bad values at the head of the file are refused") {
@@ -152,7 +156,9 @@ TEST_CASE("bad values at the head of the file are refused") {
   REQUIRE_THAT(problem("[1]"), ContainsSubstring("1:1 the file: expected a map, got a list"));
   REQUIRE_THAT(problem("name: x"), ContainsSubstring("1:1 the file has no steps"));
   REQUIRE_THAT(problem("steps: {}"), ContainsSubstring("1:8 the file has no steps"));
-  REQUIRE_THAT(problem("steps: [a]"), ContainsSubstring("1:8 steps: expected a map of names to steps, got a list"));
+  REQUIRE_THAT(problem("steps: [a]"),
+               ContainsSubstring("1:8 steps: expected a map of names to steps, got a list"));
   REQUIRE_THAT(problem("steps: {'a b': {run: x}}"), ContainsSubstring("1:9 'a b' is not a name of a step"));
-  REQUIRE_THAT(problem("steps: {" + std::string(101, 'a') + ": {run: x}}"), ContainsSubstring("is not a name of a step"));
+  REQUIRE_THAT(problem("steps: {" + std::string(101, 'a') + ": {run: x}}"),
+               ContainsSubstring("is not a name of a step"));
 }

@@ -1,5 +1,4 @@
 #include "pipeline/loading.hpp"
-
 #include "temp_dir.hpp"
 #include "util/files.hpp"
 
@@ -49,7 +48,8 @@ steps:
     always: true
     leave_running: true
     workdir: sub
-)", {"train.lr=0.2"});
+)",
+                          {"train.lr=0.2"});
   REQUIRE(p.name == "churn-model");
   REQUIRE(p.directory == "/p");
   REQUIRE(p.params == Json::parse(R"({"seed":1,"train":{"lr":0.2},"text":"${x} 010","old":"010"})"));
@@ -87,7 +87,10 @@ steps:
 }
 
 TEST_CASE("a list is an argument vector, each reference a part of one argument") {
-  const Step s = load("params: {a: 'x y', n: 1}\nsteps:\n  s: {run: [echo, \"-${params.a}-\", '\"${params.a}\"', 010, \"\"]}\n").steps[0];
+  const Step s = load(
+                     "params: {a: 'x y', n: 1}\nsteps:\n  s: {run: [echo, \"-${params.a}-\", "
+                     "'\"${params.a}\"', 010, \"\"]}\n")
+                     .steps[0];
   REQUIRE_FALSE(s.command.shell);
   std::vector<std::string> words;
   for (const Text& t : s.command.argv) words.push_back(t.literal());
@@ -122,30 +125,42 @@ steps:
   REQUIRE_FALSE(p.steps[1].continue_on_failure);
   REQUIRE(p.steps[2].env.empty());
   REQUIRE(p.steps[2].resources.cpus == 0);
-  REQUIRE_THAT(problem("defaults: {timeout: soon}\nsteps: {a: {run: x}, b: {run: x}}\n"), ContainsSubstring("1:21 timeout: expected a duration"));
+  REQUIRE_THAT(problem("defaults: {timeout: soon}\nsteps: {a: {run: x}, b: {run: x}}\n"),
+               ContainsSubstring("1:21 timeout: expected a duration"));
 }
 
 TEST_CASE("foreach and matrix name their steps by their values") {
-  const auto expanded = [](const std::string& keys) { return names(load("params: {m: [rf, gb], g: {lr: [1, 2]}}\nsteps: {fit: {run: 'x', " + keys + "}, z: {run: x, needs: fit}}")); };
+  const auto expanded = [](const std::string& keys) {
+    return names(load("params: {m: [rf, gb], g: {lr: [1, 2]}}\nsteps: {fit: {run: 'x', " + keys +
+                      "}, z: {run: x, needs: fit}}"));
+  };
   REQUIRE(expanded("foreach: [a, 0.1, true]") == Names{"fit@a", "fit@0.1", "fit@true", "z"});
   REQUIRE(expanded("foreach: \"${params.m}\"") == Names{"fit@rf", "fit@gb", "z"});
   REQUIRE(expanded("foreach: {b: 1, a: 2}") == Names{"fit@b", "fit@a", "z"});
   REQUIRE(expanded("foreach: ['a/b', 'a b']") == Names{"fit@0", "fit@1", "z"});  // both would be a_b
   REQUIRE(expanded("foreach: [{k: 1}, x]") == Names{"fit@0", "fit@1", "z"});
   REQUIRE(expanded("foreach: [" + std::string(81, 'a') + "]") == Names{"fit@0", "z"});
-  REQUIRE(expanded("matrix: {lr: [0.1, 0.01], m: [rf, gb]}") == Names{"fit@0.1-rf", "fit@0.1-gb", "fit@0.01-rf", "fit@0.01-gb", "z"});
+  REQUIRE(expanded("matrix: {lr: [0.1, 0.01], m: [rf, gb]}") ==
+          Names{"fit@0.1-rf", "fit@0.1-gb", "fit@0.01-rf", "fit@0.01-gb", "z"});
   REQUIRE(expanded("matrix: \"${params.g}\"") == Names{"fit@1", "fit@2", "z"});
-  const Pipeline p = load("steps:\n  fit: {run: 'x ${item} ${key}', foreach: {b: {d: 1}, a: 2}, outputs: ['${key}.bin']}\n  z: {run: x, needs: [fit, fit@a]}\n");
+  const Pipeline p = load(
+      "steps:\n  fit: {run: 'x ${item} ${key}', foreach: {b: {d: 1}, a: 2}, outputs: ['${key}.bin']}\n  z: "
+      "{run: x, needs: [fit, fit@a]}\n");
   REQUIRE(p.steps[0].command.argv[0].literal() == "x '{\"d\":1}' b");
   REQUIRE(p.steps[1].outputs[0].path == "a.bin");
   REQUIRE(p.steps[1].base == "fit");
   REQUIRE(p.steps[1].vars == Json({{"item", 2}, {"key", "a"}}));
   REQUIRE(p.steps[2].needs == Names{"fit@b", "fit@a"});
-  REQUIRE_THAT(problem("steps: {s: {run: x, matrix: {a: &l [1,2,3,4,5,6,7,8,9,10], b: *l, c: *l, d: *l, e: *l, f: *l}}}"), ContainsSubstring("matrix: more than 100000 combinations"));
+  REQUIRE_THAT(
+      problem(
+          "steps: {s: {run: x, matrix: {a: &l [1,2,3,4,5,6,7,8,9,10], b: *l, c: *l, d: *l, e: *l, f: *l}}}"),
+      ContainsSubstring("matrix: more than 100000 combinations"));
 }
 
 TEST_CASE("secrets come from a variable, a file or a command") {
-  const Pipeline p = load("secrets: {A: ~, B: {env: OTHER}, C: {file: /run/c}, D: {command: [pass, show, d]}}\nsteps: {s: {run: x, secrets: [A, D]}}");
+  const Pipeline p = load(
+      "secrets: {A: ~, B: {env: OTHER}, C: {file: /run/c}, D: {command: [pass, show, d]}}\nsteps: {s: {run: "
+      "x, secrets: [A, D]}}");
   REQUIRE(p.secrets.size() == 4);
   REQUIRE(p.secrets[0].from == Names{"A"});
   REQUIRE(p.secrets[1].from == Names{"OTHER"});
@@ -156,20 +171,27 @@ TEST_CASE("secrets come from a variable, a file or a command") {
 
 TEST_CASE("shares of pools are checked against their size") {
   const std::string head = "pools: {db: 2, io: 1}\n";
-  REQUIRE(one("resources: {pools: [db, io]}", head).resources.pools == std::map<std::string, int>{{"db", 1}, {"io", 1}});
-  REQUIRE_THAT(problem(step("resources: {pools: {db: 3}}", head)), ContainsSubstring("5:25 pools: asks for 3 of 'db', which has 2 | the step could never start"));
+  REQUIRE(one("resources: {pools: [db, io]}", head).resources.pools ==
+          std::map<std::string, int>{{"db", 1}, {"io", 1}});
+  REQUIRE_THAT(problem(step("resources: {pools: {db: 3}}", head)),
+               ContainsSubstring("5:25 pools: asks for 3 of 'db', which has 2 | the step could never start"));
   REQUIRE_THAT(problem(step("resources: {pools: {dbs: 1}}", head)), ContainsSubstring("did you mean 'db'?"));
 }
 
 TEST_CASE("numbers, durations and words may come from params") {
-  const std::string head = "params: {n: 3, t: 5m, w: continue, b: true, m: 2GiB, p: 2}\npools: {db: '${params.p}'}\n";
-  const Step s = one("retry: ${params.n}\ntimeout: ${params.t}\non_failure: ${params.w}\nalways: ${params.b}\nresources: {memory: '${params.m}', cpus: '${params.n}', pools: {db: '${params.p}'}}", head);
+  const std::string head =
+      "params: {n: 3, t: 5m, w: continue, b: true, m: 2GiB, p: 2}\npools: {db: '${params.p}'}\n";
+  const Step s =
+      one("retry: ${params.n}\ntimeout: ${params.t}\non_failure: ${params.w}\nalways: "
+          "${params.b}\nresources: {memory: '${params.m}', cpus: '${params.n}', pools: {db: '${params.p}'}}",
+          head);
   REQUIRE(s.retry.times == 3);
   REQUIRE(s.timeout == Milliseconds(300'000));
   REQUIRE((s.continue_on_failure && s.always));
   REQUIRE(s.resources.memory == 2ull << 30);
   REQUIRE(s.resources.cpus == 3);
-  REQUIRE_THAT(problem(step("retry: ${params.t}", head)), ContainsSubstring("retry: expected a whole number"));
+  REQUIRE_THAT(problem(step("retry: ${params.t}", head)),
+               ContainsSubstring("retry: expected a whole number"));
 }
 
 TEST_CASE("a file is loaded from disk, and what is no file is refused") {

@@ -24,7 +24,8 @@ inline std::vector<std::string> problems(const std::string& text, std::vector<st
     mlops::parse_pipeline(text, "/p/churn.yaml", {std::move(overrides), false});
   } catch (const mlops::BadFile& e) {
     for (const mlops::Diagnostic& d : e.problems())
-      list.push_back(std::to_string(d.at.line) + ":" + std::to_string(d.at.column) + " " + d.message + " | " + d.hint);
+      list.push_back(std::to_string(d.at.line) + ":" + std::to_string(d.at.column) + " " + d.message + " | " +
+                     d.hint);
   }
   return list;
 }

@@ -30,7 +30,8 @@ TEST_CASE("the tree shows every step with its level and what it waits for") {
 }
 
 TEST_CASE("many edges into one step are cut short in the tree") {
-  std::string text = "steps:\n  a: {run: x, foreach: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}\n  b: {run: x, needs: a}\n";
+  std::string text =
+      "steps:\n  a: {run: x, foreach: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}\n  b: {run: x, needs: a}\n";
   const Pipeline p = load(text);
   REQUIRE_THAT(pipeline::render_tree(p, make_graph(p)), ContainsSubstring("a@7, and 2 more\n"));
 }
@@ -54,16 +55,23 @@ TEST_CASE("Mermaid gets numbered nodes with their names as labels") {
   const Pipeline p = load(kChurn);
   REQUIRE(pipeline::render_mermaid(p, make_graph(p)) ==
           "flowchart LR\n"
-          "  s0[\"ingest<br/>ingest\"]\n  s1[\"fit@rf<br/>train\"]\n  s2[\"fit@gb<br/>train\"]\n  s3[\"gate\"]\n  s4[\"clean\"]\n"
+          "  s0[\"ingest<br/>ingest\"]\n  s1[\"fit@rf<br/>train\"]\n  s2[\"fit@gb<br/>train\"]\n  "
+          "s3[\"gate\"]\n  s4[\"clean\"]\n"
           "  s0 -->|\"raw.csv, outputs.rows\"| s1\n  s0 -->|\"raw.csv, outputs.rows\"| s2\n"
           "  s0 -->|\"when\"| s3\n  s1 --> s3\n  s2 --> s3\n  s3 --> s4\n");
 }
 
 TEST_CASE("what has a meaning of its own in Graphviz or Mermaid is escaped") {
-  const Pipeline p = load("steps:\n  end: {run: x, outputs: ['a\"b\\c', '<b>#1|`x`&', \"two\\nlines\"]}\n  b: {run: x, inputs: ['a\"b\\c', '<b>#1|`x`&', \"two\\nlines\"]}\n");
-  REQUIRE_THAT(pipeline::render_dot(p, make_graph(p)), ContainsSubstring(R"([label="<b>#1|`x`&, a\"b\\c, two lines"])") || ContainsSubstring(R"([label="a\"b\\c, <b>#1|`x`&, two lines"])"));
+  const Pipeline p = load(
+      "steps:\n  end: {run: x, outputs: ['a\"b\\c', '<b>#1|`x`&', \"two\\nlines\"]}\n  b: {run: x, inputs: "
+      "['a\"b\\c', '<b>#1|`x`&', \"two\\nlines\"]}\n");
+  REQUIRE_THAT(pipeline::render_dot(p, make_graph(p)),
+               ContainsSubstring(R"([label="<b>#1|`x`&, a\"b\\c, two lines"])") ||
+                   ContainsSubstring(R"([label="a\"b\\c, <b>#1|`x`&, two lines"])"));
   const std::string mermaid = pipeline::render_mermaid(p, make_graph(p));
-  REQUIRE_THAT(mermaid, ContainsSubstring("a#quot;b#92;c") && ContainsSubstring("#lt;b#gt;#35;1|#96;x#96;#amp;") && ContainsSubstring("two lines"));
+  REQUIRE_THAT(mermaid, ContainsSubstring("a#quot;b#92;c") &&
+                            ContainsSubstring("#lt;b#gt;#35;1|#96;x#96;#amp;") &&
+                            ContainsSubstring("two lines"));
   REQUIRE(std::count(mermaid.begin(), mermaid.end(), '\n') == 4);
   REQUIRE_THAT(mermaid, ContainsSubstring("s0[\"end\"]"));
 }
@@ -73,8 +81,12 @@ TEST_CASE("as JSON the graph has every reason of its own") {
   const Json g = pipeline::graph_json(p, make_graph(p));
   REQUIRE(g.at("pipeline") == "churn");
   REQUIRE(g.at("steps").size() == 5);
-  REQUIRE(g.at("steps")[3] == Json::parse(R"({"name":"gate","base":"gate","kind":"","description":"","level":2,"needs":["ingest","fit@rf","fit@gb"],"outputs":[]})"));
+  REQUIRE(
+      g.at("steps")[3] ==
+      Json::parse(
+          R"({"name":"gate","base":"gate","kind":"","description":"","level":2,"needs":["ingest","fit@rf","fit@gb"],"outputs":[]})"));
   REQUIRE(g.at("edges").size() == 8);
-  REQUIRE(g.at("edges")[0] == Json::parse(R"({"from":"ingest","to":"fit@rf","via":"data","what":"raw.csv"})"));
+  REQUIRE(g.at("edges")[0] ==
+          Json::parse(R"({"from":"ingest","to":"fit@rf","via":"data","what":"raw.csv"})"));
   REQUIRE(g.at("edges")[1] == Json::parse(R"({"from":"ingest","to":"fit@rf","via":"output","what":"rows"})"));
 }

@@ -1,17 +1,17 @@
 #include "process/keeper.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-
-#include <chrono>
-
 #include "catch.hpp"
 #include "executors/local.hpp"
 #include "process/process_tree.hpp"
 #include "temp_dir.hpp"
 #include "util/files.hpp"
 #include "util/time.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+
+#include <chrono>
 
 using namespace mlops;
 using namespace mlops::process;
@@ -79,14 +79,17 @@ TEST_CASE("the keeper reports exit codes, signals and what cannot be started") {
   StartRequest nowhere = bench.request("true");
   nowhere.directory = bench.dir / "nowhere";
   REQUIRE(bench.run(nowhere).cause == Cause::not_started);
-  REQUIRE(parse_journal(util::read_file(bench.dir / "attempts")).size() == 1);  // one key, used again and again
+  REQUIRE(parse_journal(util::read_file(bench.dir / "attempts")).size() ==
+          1);  // one key, used again and again
 }
 
 TEST_CASE("output is kept byte for byte with its streams told apart") {
   Bench bench;
   const ExitRecord r = bench.run(bench.request("printf 'a\\000\\377b'; sleep 0.05; printf err >&2"));
   REQUIRE(r.log_bytes == 7);
-  REQUIRE(util::read_file(bench.dir / "logs/s0.1.log") == std::string("a\0\xff" "berr", 7));
+  REQUIRE(util::read_file(bench.dir / "logs/s0.1.log") == std::string("a\0\xff"
+                                                                      "berr",
+                                                                      7));
   const std::string index = util::read_file(bench.dir / "output.idx");
   REQUIRE_THAT(index, ContainsSubstring("0.1 0 o "));
   REQUIRE_THAT(index, ContainsSubstring("0.1 4 e "));
@@ -94,7 +97,8 @@ TEST_CASE("output is kept byte for byte with its streams told apart") {
 
 TEST_CASE("a time-out ends the whole tree: TERM, grace, KILL") {
   Bench bench;
-  StartRequest r = bench.request("trap '' TERM; (trap '' TERM; exec sleep 1000) & setsid sleep 1000 & echo $!; sleep 1000; sleep 1000");
+  StartRequest r = bench.request(
+      "trap '' TERM; (trap '' TERM; exec sleep 1000) & setsid sleep 1000 & echo $!; sleep 1000; sleep 1000");
   r.timeout_ms = 200;
   const std::int64_t start = util::monotonic_ms();
   const ExitRecord record = bench.run(r);
@@ -124,7 +128,8 @@ TEST_CASE("what a step leaves behind is ended, unless it may stay") {
     REQUIRE(util::monotonic_ms() - start < 4'000);
   }
   SECTION("a daemon in a session of its own with its output elsewhere") {
-    const ExitRecord record = bench.run(bench.request("setsid sleep 1000 >/dev/null 2>&1 </dev/null & sleep 0.1"));
+    const ExitRecord record =
+        bench.run(bench.request("setsid sleep 1000 >/dev/null 2>&1 </dev/null & sleep 0.1"));
     REQUIRE(record.succeeded());
     REQUIRE(record.left_over >= 1);
     REQUIRE(kill_by_environment({"MLOPS_RUN_ID=run1"}) == 0);
@@ -142,7 +147,8 @@ TEST_CASE("what a step leaves behind is ended, unless it may stay") {
 TEST_CASE("steps get no descriptors, signals or terminal of ours") {
   Bench bench;
   const ExitRecord r = bench.run(bench.request(
-      "ls /proc/self/fd | wc -l; grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o sid=,pgid= -p $$ 2>/dev/null | "
+      "ls /proc/self/fd | wc -l; grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o sid=,pgid= -p $$ "
+      "2>/dev/null | "
       "awk '{print ($1==$2) ? \"own\" : \"shared\"}'; [ -t 0 ] || echo no-tty; readlink /proc/self/fd/0"));
   REQUIRE(r.succeeded());
   const std::string text = util::read_file(bench.dir / "logs/s0.1.log");

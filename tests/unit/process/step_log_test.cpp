@@ -1,10 +1,10 @@
 #include "process/step_log.hpp"
 
-#include <fcntl.h>
-
 #include "catch.hpp"
 #include "temp_dir.hpp"
 #include "util/files.hpp"
+
+#include <fcntl.h>
 
 using namespace mlops;
 using namespace mlops::process;
@@ -38,7 +38,8 @@ TEST_CASE("of a flood the head and the tail are kept exactly, and what lies betw
     TempDir dir;
     const util::Fd index = util::open_file(dir / "idx", O_RDWR | O_CREAT | O_APPEND);
     StepLog log(dir / "a.log", {0, 1}, index.get(), 500, 200);
-    for (std::size_t at = 0; at < all.size(); at += piece) log.append(Stream::out, std::string_view(all).substr(at, piece), 0);
+    for (std::size_t at = 0; at < all.size(); at += piece)
+      log.append(Stream::out, std::string_view(all).substr(at, piece), 0);
     REQUIRE(log.written() == all.size());
     REQUIRE(log.dropped() == all.size() - 700);
     REQUIRE(util::read_file(dir / "a.log") == all.substr(0, 500));

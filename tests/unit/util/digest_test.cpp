@@ -1,10 +1,10 @@
 #include "util/digest.hpp"
 
+#include <mlops/error.hpp>
+
 #include "catch.hpp"
 #include "temp_dir.hpp"
 #include "util/files.hpp"
-
-#include <mlops/error.hpp>
 
 #include <sys/stat.h>
 

@@ -1,9 +1,9 @@
 #include "util/files.hpp"
 
+#include <mlops/error.hpp>
+
 #include "catch.hpp"
 #include "temp_dir.hpp"
-
-#include <mlops/error.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -39,9 +39,11 @@ TEST_CASE("a file is read whole, up to a limit") {
   write_file(dir / "f", bytes);
   REQUIRE(read_file(dir / "f") == bytes);
   REQUIRE(read_file(dir / "f", bytes.size()) == bytes);
-  REQUIRE_THAT(failure([&] { read_file(dir / "f", bytes.size() - 1); }), ContainsSubstring("2 cannot read '" + (dir / "f") + "': it is larger than"));
+  REQUIRE_THAT(failure([&] { read_file(dir / "f", bytes.size() - 1); }),
+               ContainsSubstring("2 cannot read '" + (dir / "f") + "': it is larger than"));
   REQUIRE_THAT(failure([&] { read_file("/dev/zero", 1000); }), ContainsSubstring("larger than 1000 bytes"));
-  REQUIRE_THAT(failure([&] { read_file(dir / "none"); }), ContainsSubstring("74 cannot open '" + (dir / "none")));
+  REQUIRE_THAT(failure([&] { read_file(dir / "none"); }),
+               ContainsSubstring("74 cannot open '" + (dir / "none")));
   REQUIRE_THAT(failure([&] { read_file(dir.path()); }), ContainsSubstring("74 cannot read '" + dir.path()));
   REQUIRE_FALSE(read_file_if_exists(dir / "none"));
   REQUIRE_FALSE(read_file_if_exists(dir / "f/below"));
@@ -60,9 +62,11 @@ TEST_CASE("a file is replaced at once, or not at all") {
   REQUIRE(::read(before.get(), text, sizeof text) == 3);  // who reads the old file goes on reading it
   REQUIRE(std::string(text) == "two");
 
-  REQUIRE_THAT(failure([&] { write_file_atomically(dir / "none/f", "x"); }), ContainsSubstring("74 cannot create '"));
+  REQUIRE_THAT(failure([&] { write_file_atomically(dir / "none/f", "x"); }),
+               ContainsSubstring("74 cannot create '"));
   make_directories(dir / "d/full");
-  REQUIRE_THAT(failure([&] { write_file_atomically(dir / "d", "x"); }), ContainsSubstring("74 cannot replace '" + (dir / "d")));
+  REQUIRE_THAT(failure([&] { write_file_atomically(dir / "d", "x"); }),
+               ContainsSubstring("74 cannot replace '" + (dir / "d")));
   REQUIRE(entries_in(dir.path()) == 2);  // no temporary file is left
 }
 
@@ -103,7 +107,8 @@ TEST_CASE("directories are made with all that lead to them") {
   REQUIRE(exists(dir / "a/b/c"));
   make_directories(dir / "a/b/c");
   write_file(dir / "f", "x");
-  REQUIRE_THAT(failure([&] { make_directories(dir / "f/g"); }), ContainsSubstring("74 cannot create directory"));
+  REQUIRE_THAT(failure([&] { make_directories(dir / "f/g"); }),
+               ContainsSubstring("74 cannot create directory"));
   REQUIRE_FALSE(exists(dir / "none"));
 }
 

@@ -50,20 +50,28 @@ TEST_CASE("UTF-8 is checked strictly and repaired byte by byte") {
     REQUIRE(is_utf8(good));
     REQUIRE(to_utf8(good) == good);
   }
-  const std::vector<std::string> bad = {
-      "\x80",              // a continuation alone
-      "\xC3",              // cut off
-      "\xC0\xAF",          // '/' in two bytes
-      "\xE0\x80\xAF",      // '/' in three
-      "\xED\xA0\x80",      // a surrogate
-      "\xF4\x90\x80\x80",  // beyond U+10FFFF
-      "\xF8\x88\x80\x80\x80", "\xFF", "a\xE2\x82" "b"};
+  const std::vector<std::string> bad = {"\x80",              // a continuation alone
+                                        "\xC3",              // cut off
+                                        "\xC0\xAF",          // '/' in two bytes
+                                        "\xE0\x80\xAF",      // '/' in three
+                                        "\xED\xA0\x80",      // a surrogate
+                                        "\xF4\x90\x80\x80",  // beyond U+10FFFF
+                                        "\xF8\x88\x80\x80\x80",
+                                        "\xFF",
+                                        "a\xE2\x82"
+                                        "b"};
   for (const std::string& text : bad) {
     REQUIRE_FALSE(is_utf8(text));
     REQUIRE(is_utf8(to_utf8(text)));
   }
-  REQUIRE(to_utf8("a\xFF" "b") == "a\xEF\xBF\xBD" "b");
-  REQUIRE(to_utf8("a\xE2\x82" "b") == "a\xEF\xBF\xBD\xEF\xBF\xBD" "b");
+  REQUIRE(to_utf8("a\xFF"
+                  "b") ==
+          "a\xEF\xBF\xBD"
+          "b");
+  REQUIRE(to_utf8("a\xE2\x82"
+                  "b") ==
+          "a\xEF\xBF\xBD\xEF\xBF\xBD"
+          "b");
 }
 
 TEST_CASE("wide characters take two columns, accents none") {

@@ -18,7 +18,8 @@ TEST_CASE("instants are written in UTC and read back") {
   REQUIRE(format_utc(at(0)) == "1970-01-01 00:00:00.000");
   REQUIRE(format_utc(at(-1)) == "1969-12-31 23:59:59.999");
   REQUIRE(format_utc(at(1'709'210'096'789)) == "2024-02-29 12:34:56.789");
-  for (const long long ms : {0ll, -1ll, 1'709'210'096'789ll, 4'102'444'800'000ll, -62'135'596'800'000ll, 253'402'300'799'999ll}) {
+  for (const long long ms :
+       {0ll, -1ll, 1'709'210'096'789ll, 4'102'444'800'000ll, -62'135'596'800'000ll, 253'402'300'799'999ll}) {
     REQUIRE(parse_utc(format_utc(at(ms))) == at(ms));
   }
 }
@@ -29,10 +30,12 @@ TEST_CASE("the forms of other programs are read too, nonsense is not") {
   REQUIRE(parse_utc("2026-01-31T12:00:00Z") == noon);
   REQUIRE(parse_utc("2026-01-31T12:00:00.000Z") == noon);
   REQUIRE(parse_utc("2026-01-31 12:00:00.123") == noon + milliseconds(123));
-  for (const char* text : {"", "2026-01-31", "2026-02-29 00:00:00", "2026-13-01 00:00:00", "2026-00-01 00:00:00", "2026-01-00 00:00:00",
-                           "2026-01-31 24:00:00", "2026-01-31 12:60:00", "2026-01-31 12:00:61", "2026-01-31 12:00:00.12",
-                           "2026-01-31 12:00:00.1234", "2026-01-31 12:00:00+01:00", "2026-01-31x12:00:00", "-026-01-31 12:00:00",
-                           "2026-1-31 12:00:000", "2026-01-31 12:00:00 ", "2026-01-31 12:00:00.-12"}) {
+  for (const char* text :
+       {"", "2026-01-31", "2026-02-29 00:00:00", "2026-13-01 00:00:00", "2026-00-01 00:00:00",
+        "2026-01-00 00:00:00", "2026-01-31 24:00:00", "2026-01-31 12:60:00", "2026-01-31 12:00:61",
+        "2026-01-31 12:00:00.12", "2026-01-31 12:00:00.1234", "2026-01-31 12:00:00+01:00",
+        "2026-01-31x12:00:00", "-026-01-31 12:00:00", "2026-1-31 12:00:000", "2026-01-31 12:00:00 ",
+        "2026-01-31 12:00:00.-12"}) {
     INFO(text);
     REQUIRE_FALSE(parse_utc(text));
   }
@@ -58,7 +61,8 @@ TEST_CASE("how long ago is said in the unit that fits") {
   REQUIRE(format_ago(now - milliseconds(60'000), now) == "1m ago");
   REQUIRE(format_ago(now - milliseconds(3'600'000), now) == "1h ago");
   REQUIRE(format_ago(now - milliseconds(86'399'000), now) == "23h ago");
-  REQUIRE(format_ago(now + milliseconds(5'000), now) == format_local(now + milliseconds(5'000)));  // clocks differ
+  REQUIRE(format_ago(now + milliseconds(5'000), now) ==
+          format_local(now + milliseconds(5'000)));  // clocks differ
 }
 
 TEST_CASE("the monotonic clock moves on") {

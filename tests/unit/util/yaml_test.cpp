@@ -49,9 +49,11 @@ std::string repeated(std::string_view text, int times) {
 }  // namespace
 
 TEST_CASE("scalars mean what the core schema of YAML 1.2 says") {
-  for (const char* text : {"yes", "no", "on", "off", "y", "n", "Yes", "NO", "010", "-010", "00", "12:30", "1:20:30",
-                           "1_000", "0b11", "0o", "0x", "0xZZ", "-0x1F", "+0o17", "1.2.3", "1e", "e5", ".", "+",
-                           "inf", "nan", ".iNf", "1.5.", "1,5", "2026-01-31", "nUll", "tRUE", ".e5", "--1", "+-1", "1e999"}) {
+  for (const char* text :
+       {"yes",        "no",    "on",      "off",   "y",    "n",   "Yes",  "NO",   "010",   "-010",
+        "00",         "12:30", "1:20:30", "1_000", "0b11", "0o",  "0x",   "0xZZ", "-0x1F", "+0o17",
+        "1.2.3",      "1e",    "e5",      ".",     "+",    "inf", "nan",  ".iNf", "1.5.",  "1,5",
+        "2026-01-31", "nUll",  "tRUE",    ".e5",   "--1",  "+-1", "1e999"}) {
     REQUIRE(value(text) == Json(text));
   }
   for (const char* text : {"true", "True", "TRUE"}) REQUIRE(value(text) == Json(true));
@@ -75,7 +77,8 @@ TEST_CASE("scalars mean what the core schema of YAML 1.2 says") {
 }
 
 TEST_CASE("quotes, block scalars and !!str make text of anything") {
-  for (const char* text : {"'1'", "\"1\"", "!!str 1", "! 1", "|-\n  1", ">-\n  1"}) REQUIRE(value(text) == Json("1"));
+  for (const char* text : {"'1'", "\"1\"", "!!str 1", "! 1", "|-\n  1", ">-\n  1"})
+    REQUIRE(value(text) == Json("1"));
   REQUIRE(value("'null'") == Json("null"));
   REQUIRE(value("!!str null") == Json("null"));
   REQUIRE(value("''") == Json(""));
@@ -96,7 +99,9 @@ TEST_CASE("nodes remember their place") {
 }
 
 TEST_CASE("a byte order mark is passed over, as are CRLF line ends") {
-  const Read result = read("\xEF\xBB\xBF" "a: 1\r\nb: x\r\n");
+  const Read result = read(
+      "\xEF\xBB\xBF"
+      "a: 1\r\nb: x\r\n");
   REQUIRE(result.problems.empty());
   REQUIRE(result.json() == Json({{"a", 1}, {"b", "x"}}));
 }
@@ -107,7 +112,8 @@ TEST_CASE("keys are found in small and large maps, in the order of the file") {
   const Read result = read(text);
   REQUIRE(result.problems.empty());
   REQUIRE(result.root.entries.front().key == "k999");
-  for (int i = 0; i < 1000; ++i) REQUIRE(result.root.find("k" + std::to_string(i))->text == std::to_string(i));
+  for (int i = 0; i < 1000; ++i)
+    REQUIRE(result.root.find("k" + std::to_string(i))->text == std::to_string(i));
   REQUIRE(result.root.find("k1000") == nullptr);
 }
 
@@ -128,15 +134,18 @@ TEST_CASE("aliases repeat what they name, and merge keys fill in what a map lack
 TEST_CASE("a key that appears twice is refused with both lines") {
   const Read result = read("a: 1\nb: {c: 1,\n  c: 2}\na: 2\n");
   REQUIRE(result.problems.size() == 2);
-  REQUIRE(to_string(result.problems[0]) ==
-          "f.yaml:3:3: the key 'c' appears twice in one map; first on line 2\n    remove or rename one of them");
-  REQUIRE_THAT(to_string(result.problems[1]), ContainsSubstring("f.yaml:4:1: the key 'a' appears twice in one map; first on line 1"));
+  REQUIRE(
+      to_string(result.problems[0]) ==
+      "f.yaml:3:3: the key 'c' appears twice in one map; first on line 2\n    remove or rename one of them");
+  REQUIRE_THAT(to_string(result.problems[1]),
+               ContainsSubstring("f.yaml:4:1: the key 'a' appears twice in one map; first on line 1"));
   REQUIRE(result.json() == Json::parse(R"({"a":1,"b":{"c":1}})"));
   REQUIRE_THAT(problem("'1': a\n1: b\n"), ContainsSubstring("2:1 the key '1' appears twice"));
 }
 
 TEST_CASE("tags outside the core schema are refused, and those inside must fit") {
-  REQUIRE_THAT(problem("a: !!python/object/apply:os.system [x]\n"), ContainsSubstring("1:4 unknown tag '!!python/object/apply"));
+  REQUIRE_THAT(problem("a: !!python/object/apply:os.system [x]\n"),
+               ContainsSubstring("1:4 unknown tag '!!python/object/apply"));
   REQUIRE_THAT(problem("a:\n  b: !secret x\n"), ContainsSubstring("2:6 unknown tag '!secret'"));
   REQUIRE_THAT(problem("a: !!int x\n"), ContainsSubstring("!!int: expected an integer, got 'x'"));
   REQUIRE_THAT(problem("a: !!bool yes\n"), ContainsSubstring("!!bool: expected true or false"));
@@ -151,8 +160,10 @@ TEST_CASE("what is no text is refused before it is parsed, at its place") {
   REQUIRE_THAT(problem("a: \x7f\n"), ContainsSubstring("1:4 a control character"));
   REQUIRE_THAT(problem("a: é\nb: \xff\n"), ContainsSubstring("2:4 not UTF-8"));
   REQUIRE_THAT(problem("a: \xc3\xa9\xc3"), ContainsSubstring("1:6 not UTF-8"));
-  REQUIRE_THAT(problem("a: \xed\xa0\x80\n"), ContainsSubstring("1:4 not UTF-8"));      // a surrogate
-  REQUIRE_THAT(problem("\xff\xfe" "a\0:\0"s), ContainsSubstring("1:4 a NUL byte"));     // UTF-16
+  REQUIRE_THAT(problem("a: \xed\xa0\x80\n"), ContainsSubstring("1:4 not UTF-8"));  // a surrogate
+  REQUIRE_THAT(problem("\xff\xfe"
+                       "a\0:\0"s),
+               ContainsSubstring("1:4 a NUL byte"));  // UTF-16
   REQUIRE_THAT(problem("a: \"\\0\"\n"), ContainsSubstring("1:4 a text contains the NUL character"));
 }
 
@@ -185,11 +196,13 @@ TEST_CASE("files beyond the limits are refused") {
   REQUIRE_THAT(problem(most + "#"), ContainsSubstring("at most 1 MiB is read"));
 
   REQUIRE(read(repeated("[", 64) + repeated("]", 64)).problems.empty());
-  REQUIRE_THAT(problem(repeated("[", 65) + repeated("]", 65)), ContainsSubstring("1:65 nested deeper than 64 levels"));
+  REQUIRE_THAT(problem(repeated("[", 65) + repeated("]", 65)),
+               ContainsSubstring("1:65 nested deeper than 64 levels"));
   REQUIRE_THAT(problem(repeated("[", 64) + "x" + repeated("]", 64)), ContainsSubstring("1:65 nested deeper"));
 
   REQUIRE(read("[" + repeated("1,", util::kYamlMaxNodes - 1) + "]").problems.empty());
-  REQUIRE_THAT(problem("[" + repeated("1,", util::kYamlMaxNodes) + "]"), ContainsSubstring("more than 100000 values"));
+  REQUIRE_THAT(problem("[" + repeated("1,", util::kYamlMaxNodes) + "]"),
+               ContainsSubstring("more than 100000 values"));
 }
 
 TEST_CASE("aliases cannot outgrow the limits") {
@@ -198,10 +211,12 @@ TEST_CASE("aliases cannot outgrow the limits") {
     const std::string n = std::to_string(i), before = "*a" + std::to_string(i - 1);
     laughs += "a" + n + ": &a" + n + " [" + before + repeated(", " + before, 8) + "]\n";
   }
-  REQUIRE_THAT(problem(laughs), ContainsSubstring("more than 100000 values, counting those that aliases repeat"));
+  REQUIRE_THAT(problem(laughs),
+               ContainsSubstring("more than 100000 values, counting those that aliases repeat"));
   REQUIRE_THAT(problem("&a [*a, *a]"), ContainsSubstring("1:5 this alias stands inside the very value"));
   REQUIRE_THAT(problem("a: &a {b: *a}"), ContainsSubstring("inside the very value"));
-  REQUIRE_THAT(problem("a: &a " + repeated("[", 60) + repeated("]", 60) + "\nb: " + repeated("[", 10) + "*a" + repeated("]", 10)),
+  REQUIRE_THAT(problem("a: &a " + repeated("[", 60) + repeated("]", 60) + "\nb: " + repeated("[", 10) + "*a" +
+                       repeated("]", 10)),
                ContainsSubstring("nested deeper"));
   REQUIRE_THAT(problem("a: &a " + std::string(10'000, 'x') + "\nb: [" + repeated("*a, ", 500) + "]"),
                ContainsSubstring("aliases repeat more than 4 MiB"));

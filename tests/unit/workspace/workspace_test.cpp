@@ -1,15 +1,14 @@
+#include <mlops/error.hpp>
 #include <mlops/workspace.hpp>
+
+#include "catch.hpp"
+#include "temp_dir.hpp"
+#include "util/files.hpp"
 
 #include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
-
-#include <mlops/error.hpp>
-
-#include "catch.hpp"
-#include "temp_dir.hpp"
-#include "util/files.hpp"
 
 using namespace mlops;
 
