@@ -32,6 +32,7 @@ class Workspace {
   std::string state_directory() const { return root_ + "/.mlops"; }
   std::string database_path() const;
   std::string run_directory(const std::string& run_id) const;
+  std::string store_directory() const { return state_directory() + "/store"; }
 
   /// `path` relative to the root if it lies inside, else absolute.
   std::string relative(const std::string& path) const;

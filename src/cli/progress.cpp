@@ -156,6 +156,9 @@ void Progress::step_ended(const StepRecord& record) {
   const std::string step_name = util::to_utf8(name(record.step));
   switch (record.state) {
     case StepState::succeeded: say(style_.good("✔ ") + step_name + took); break;
+    case StepState::cached:
+      if (mode_ == OutputMode::live) say(style_.dim("= " + step_name + " cached"));
+      break;
     case StepState::failed:
     case StepState::lost:
       if (mode_ == OutputMode::failed && it != running_.end()) {

@@ -30,7 +30,7 @@ void status(bool json, Context& context) {
     std::vector<const StepRecord*> running;
     for (const StepRecord& step : steps) {
       if (step.state == StepState::running || step.state == StepState::retrying) running.push_back(&step);
-      if (step.state == StepState::succeeded || step.state == StepState::failed ||
+      if (step.state == StepState::succeeded || step.state == StepState::cached || step.state == StepState::failed ||
           step.state == StepState::skipped)
         ++done;
     }

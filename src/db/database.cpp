@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <iterator>
+#include <span>
 #include <string_view>
 
 namespace mlops::db {
@@ -21,9 +22,18 @@ namespace {
 
 // In order; an entry is never changed once it was released. To add one: a new file NNNN_what.sql in
 // migrations/, its name here, and a line in docs/workspace.md.
-constexpr std::string_view migrations[] = {
+constexpr std::string_view workspace_migrations[] = {
     embedded::_0001_initial_sql,
+    embedded::_0002_cache_sql,
 };
+constexpr std::string_view index_migrations[] = {
+    embedded::index_0001_sql,
+};
+
+std::span<const std::string_view> migrations_of(Schema schema) {
+  if (schema == Schema::store_index) return index_migrations;
+  return workspace_migrations;
+}
 
 constexpr int lock_limit_ms = 60'000;
 constexpr int checkpoint_pages = 1'000;
@@ -36,19 +46,21 @@ int stored_version(Connection& connection) {
   return static_cast<int>(statement.integer(0));
 }
 
-void refuse_newer(int version, const std::string& path) {
-  if (version <= schema_version()) return;
+void refuse_newer(int version, int known, const std::string& path) {
+  if (version <= known) return;
   throw Error(ExitCode::io,
               "cannot use '" + path + "': its schema is version " + std::to_string(version) +
-                  ", this mlops knows up to version " + std::to_string(schema_version()),
+                  ", this mlops knows up to version " + std::to_string(known),
               "update mlops to the version that wrote it, or a later one");
 }
 
 }  // namespace
 
-int schema_version() { return static_cast<int>(std::size(migrations)); }
+int schema_version() { return static_cast<int>(std::size(workspace_migrations)); }
 
-Database Database::open(const std::string& path) {
+Database Database::open(const std::string& path, Schema schema) {
+  const auto migrations = migrations_of(schema);
+  const int newest = static_cast<int>(migrations.size());
   // SQLite would create it readable for all.
   if (!util::exists(path)) util::open_file(path, O_RDWR | O_CREAT, 0600);
   util::Fd lock;
@@ -57,8 +69,8 @@ Database Database::open(const std::string& path) {
   Connection& connection = database.connection_;
   connection.execute("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY");
   const int version = stored_version(connection);
-  refuse_newer(version, path);
-  if (version < schema_version()) {
+  refuse_newer(version, newest, path);
+  if (version < newest) {
     {
       // The journal mode cannot change within a transaction, but two processes may be creating the database.
       if (database.lock_ && !util::lock_fd(database.lock_.get(), lock_limit_ms)) {
@@ -71,8 +83,8 @@ Database Database::open(const std::string& path) {
       if (database.lock_) util::unlock_fd(database.lock_.get());
     }
     Transaction transaction(database, Durability::full);
-    for (int i = stored_version(connection); i < schema_version(); ++i) {
-      connection.execute(std::string(migrations[i]));
+    for (int i = stored_version(connection); i < newest; ++i) {
+      connection.execute(std::string(migrations[static_cast<std::size_t>(i)]));
       connection.execute("PRAGMA user_version = " + std::to_string(i + 1));
     }
     transaction.commit();
@@ -101,7 +113,7 @@ Database Database::open_to_read(const std::string& path) {
   for (const auto mode : {Connection::Mode::read_only, Connection::Mode::immutable}) {
     try {
       Connection connection(path, mode);
-      refuse_newer(stored_version(connection), path);
+      refuse_newer(stored_version(connection), schema_version(), path);
       connection.prepare("SELECT count(*) FROM sqlite_schema").step();
       struct stat wal {};
       const bool stale = mode == Connection::Mode::immutable && ::stat((path + "-wal").c_str(), &wal) == 0 &&

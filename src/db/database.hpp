@@ -12,12 +12,15 @@ namespace mlops::db {
 /// How much a commit must survive: `normal` the end of the process, `full` the loss of power.
 enum class Durability { normal, full };
 
+/// Which tables a database has.
+enum class Schema { workspace, store_index };
+
 /// One write connection. Not thread-safe, not to be carried across fork().
 class Database {
  public:
   /// Opens `path`, creates and migrates it as needed. Throws SqliteError, or Error(io) when the database is
   /// of a newer version of mlops.
-  static Database open(const std::string& path);
+  static Database open(const std::string& path, Schema schema = Schema::workspace);
 
   /// For commands that only look. Works in a directory that cannot be written to; then what other processes
   /// wrote last may be missing, and `stale()` says so. Migrates nothing.

@@ -9,7 +9,7 @@ namespace {
 
 // These words are in databases and must not be changed.
 constexpr const char* run_states[] = {"running", "succeeded", "failed", "cancelled", "interrupted"};
-constexpr const char* step_states[] = {"pending", "running",     "retrying", "succeeded", "failed",
+constexpr const char* step_states[] = {"pending", "running",     "retrying", "succeeded", "cached",   "failed",
                                        "lost",    "interrupted", "skipped",  "not_run",   "cancelled"};
 
 template <typename State, std::size_t n>

@@ -1,5 +1,7 @@
 #include "db/runs.hpp"
 
+#include "db/cache.hpp"
+
 #include "util/time.hpp"
 
 #include <algorithm>
@@ -93,6 +95,7 @@ void finish_run(Connection& db, const std::string& id, RunState state, const std
 }
 
 void delete_run(Connection& db, const std::string& id) {
+  hand_over_results(db, id);
   db.cached("DELETE FROM runs WHERE id = ?").bind(id).run();
   db.cached("DELETE FROM definitions WHERE sha256 NOT IN (SELECT definition FROM runs)").bind().run();
 }

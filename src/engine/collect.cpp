@@ -2,11 +2,13 @@
 
 #include "engine/metric_files.hpp"
 #include "util/files.hpp"
+#include "util/log.hpp"
 
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
@@ -20,26 +22,6 @@ std::string step_path(const std::string& directory, const std::string& path) {
   std::string text = (std::filesystem::path(directory) / path).lexically_normal().string();
   while (text.size() > 1 && text.back() == '/') text.pop_back();
   return text;
-}
-
-std::optional<util::Content> DigestMemo::hash(const std::string& path) {
-  struct stat st {};
-  const bool file = ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
-  const Key key{st.st_dev, st.st_ino, st.st_size, st.st_mtim.tv_sec * 1'000'000'000LL + st.st_mtim.tv_nsec,
-                st.st_ctim.tv_sec * 1'000'000'000LL + st.st_ctim.tv_nsec};
-  if (file) {
-    const std::lock_guard lock(mutex_);
-    if (const auto it = known_.find(key); it != known_.end()) return it->second;
-  }
-  auto content = util::hash_path(path);
-  struct stat after {};
-  // Remembered only if it did not change while it was read.
-  if (file && content && ::stat(path.c_str(), &after) == 0 && after.st_mtim.tv_nsec == st.st_mtim.tv_nsec &&
-      after.st_mtim.tv_sec == st.st_mtim.tv_sec && after.st_size == st.st_size) {
-    const std::lock_guard lock(mutex_);
-    known_[key] = *content;
-  }
-  return content;
 }
 
 namespace {
@@ -58,23 +40,62 @@ void collect_small_files(const CollectJob& job, Collection& result) {
   }
 }
 
-void collect_artifact(Collection& result, const std::string& path, const std::string& as_written, bool output,
-                      const std::string& kind, const Workspace& workspace, DigestMemo& memo) {
-  const auto content = memo.hash(path);
-  if (!content) {
-    if (output && result.problem.empty())
-      result.problem = "ended well but did not make its output '" + as_written + "'";
-    return;
+// Digests outputs and, if `publisher` is given, hands them to the store.
+class OutputTaker {
+ public:
+  OutputTaker(Collection& result, const Workspace& workspace, store::Snapshots& snapshots, store::Publisher* publisher)
+      : result_(result), workspace_(workspace), snapshots_(snapshots), publisher_(publisher) {}
+
+  void take(const std::string& path, const std::string& as_written, const std::string& kind) {
+    const auto content = publisher_ ? snapshots_.keep(path, *publisher_) : snapshots_.look(path);
+    if (!content) {
+      if (result_.problem.empty()) result_.problem = "ended well but did not make its output '" + as_written + "'";
+      return;
+    }
+    ArtifactRecord a;
+    a.step = result_.step;
+    a.path = workspace_.relative(path);
+    a.kind = kind;
+    a.form = form_of(*content);
+    a.sha256 = content->digest.hex();
+    a.size = content->size;
+    a.files = content->files;
+    result_.artifacts.push_back(std::move(a));
   }
-  ArtifactRecord a;
-  a.step = result.step;
-  a.output = output;
-  a.path = workspace.relative(path);
-  a.kind = kind;
-  a.sha256 = content->sha256;
-  a.size = content->size;
-  a.files = content->files;
-  result.artifacts.push_back(std::move(a));
+
+ private:
+  Collection& result_;
+  const Workspace& workspace_;
+  store::Snapshots& snapshots_;
+  store::Publisher* publisher_;
+};
+
+void take_outputs(const CollectJob& job, const Step& step, OutputTaker taker) {
+  for (const Output& output : step.outputs) taker.take(step_path(job.directory, output.path), output.path, output.kind);
+  for (const std::string& file : step.metrics) {
+    const std::string path = step_path(job.directory, file);
+    const bool declared = std::ranges::any_of(
+        step.outputs, [&](const Output& output) { return step_path(job.directory, output.path) == path; });
+    if (!declared && util::exists(path)) taker.take(path, file, "metrics");
+  }
+}
+
+// Publishes the outputs if they are to be kept. A store that cannot be written to does not undo what the step did: its
+// outputs are there, and are made again next time.
+void collect_outputs(const CollectJob& job, const Step& step, const Workspace& workspace, Depot& depot, Collection& result) {
+  if (job.keep) {
+    try {
+      store::Publisher publisher(depot.objects);
+      take_outputs(job, step, {result, workspace, depot.snapshots, &publisher});
+      publisher.commit();
+      if (result.problem.empty()) result.key = job.key;
+      return;
+    } catch (const Error& error) {
+      result.notes.push_back(std::string("its outputs are not kept for later runs: ") + error.what());
+      result.artifacts.clear();
+    }
+  }
+  take_outputs(job, step, {result, workspace, depot.snapshots, nullptr});
 }
 
 void collect_metric_file(Collection& result, const std::string& path, const std::string& as_written) {
@@ -91,37 +112,26 @@ void collect_metric_file(Collection& result, const std::string& path, const std:
 
 }  // namespace
 
-Collection collect(const CollectJob& job, const Step& step, const Workspace& workspace, DigestMemo& memo) {
+Collection collect(const CollectJob& job, const Step& step, const Workspace& workspace, Depot* depot) {
   Collection result;
   result.step = job.step;
   result.attempt = job.attempt;
   try {
     collect_small_files(job, result);
     if (!job.succeeded) return result;
-    for (const std::string& input : step.inputs) {
-      collect_artifact(result, step_path(job.directory, input), input, false, "", workspace, memo);
-    }
-    for (const Output& output : step.outputs) {
-      collect_artifact(result, step_path(job.directory, output.path), output.path, true, output.kind,
-                       workspace, memo);
-    }
-    for (const std::string& file : step.metrics) {
-      const std::string path = step_path(job.directory, file);
-      collect_metric_file(result, path, file);
-      bool declared = false;
-      for (const Output& output : step.outputs)
-        declared = declared || step_path(job.directory, output.path) == path;
-      if (!declared && util::exists(path))
-        collect_artifact(result, path, file, true, "metrics", workspace, memo);
-    }
+    for (const std::string& file : step.metrics) collect_metric_file(result, step_path(job.directory, file), file);
+    if (depot && !(step.outputs.empty() && step.metrics.empty())) collect_outputs(job, step, workspace, *depot, result);
   } catch (const std::exception& error) {
     if (result.problem.empty()) result.problem = error.what();
   }
   return result;
 }
 
-Collector::Collector(const Pipeline& pipeline, const Workspace& workspace)
-    : pipeline_(pipeline), workspace_(workspace), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Collector::Collector(const Pipeline& pipeline, const Workspace& workspace, CacheSettings settings)
+    : pipeline_(pipeline),
+      workspace_(workspace),
+      settings_(std::move(settings)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!wake_) throw_errno("cannot make an eventfd", errno);
 }
 
@@ -136,7 +146,7 @@ Collector::~Collector() {
   thread_.join();
 }
 
-void Collector::submit(CollectJob job) {
+void Collector::submit(Job job) {
   if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
   {
     const std::lock_guard lock(mutex_);
@@ -145,26 +155,61 @@ void Collector::submit(CollectJob job) {
   changed_.notify_one();
 }
 
-std::vector<Collection> Collector::take() {
+std::vector<Collector::Result> Collector::take() {
   std::uint64_t count = 0;
   (void)!::read(wake_.get(), &count, sizeof count);
   const std::lock_guard lock(mutex_);
   return std::exchange(done_, {});
 }
 
+Collector::Result Collector::do_job(Job job) {
+  if (!depot_) depot_ = std::make_unique<Depot>(workspace_);
+  if (const auto* collection = std::get_if<CollectJob>(&job)) {
+    return collect(*collection, pipeline_.steps[static_cast<std::size_t>(collection->step)], workspace_, depot_.get());
+  }
+  if (!cache_) {
+    cache_ = std::make_unique<Cache>(pipeline_, workspace_, depot_->objects, depot_->snapshots, settings_);
+  }
+  return cache_->check(std::move(std::get<OpenFacts>(job)), true);
+}
+
 void Collector::work() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return closing_ || !jobs_.empty(); });
-    if (closing_) return;
-    const CollectJob job = std::move(jobs_.front());
+    if (closing_) break;
+    Job job = std::move(jobs_.front());
     jobs_.pop_front();
     lock.unlock();
-    Collection result = collect(job, pipeline_.steps[static_cast<std::size_t>(job.step)], workspace_, memo_);
+    const OpenFacts* open = std::get_if<OpenFacts>(&job);
+    const int step = open ? open->step : std::get<CollectJob>(job).step;
+    Result result;
+    try {
+      result = do_job(std::move(job));
+    } catch (const std::exception& error) {
+      // A step that cannot be checked runs; one that cannot be collected has failed.
+      if (open) {
+        CheckResult check;
+        check.step = step;
+        check.note = error.what();
+        result = std::move(check);
+      } else {
+        Collection collection;
+        collection.step = step;
+        collection.problem = error.what();
+        result = std::move(collection);
+      }
+    }
     lock.lock();
     done_.push_back(std::move(result));
     const std::uint64_t one = 1;
     (void)!::write(wake_.get(), &one, sizeof one);
+  }
+  lock.unlock();
+  try {
+    if (depot_) depot_->snapshots.save();
+  } catch (const std::exception& error) {
+    util::log_debug(std::string("what was learnt of files is lost: ") + error.what());
   }
 }
 

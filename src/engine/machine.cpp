@@ -92,7 +92,7 @@ void Machine::begin() {
 
 bool Machine::satisfies(int step) const {
   const Node& n = nodes_[static_cast<std::size_t>(step)];
-  if (n.state == StepState::succeeded) return true;
+  if (n.state == StepState::succeeded || n.state == StepState::cached) return true;
   if (entries_[static_cast<std::size_t>(step)].kind == Entry::Kind::leave_out) return true;
   return n.state == StepState::failed && step_of(step).continue_on_failure;
 }
@@ -121,8 +121,32 @@ void Machine::needs_are_met(int step) {
     actions_.push_back(Evaluate{step});
     return;
   }
+  make_ready(step);
+}
+
+void Machine::make_ready(int step) {
+  Node& n = node(step);
+  if (!options_.checks.empty() && options_.checks[static_cast<std::size_t>(step)] && n.phase != Phase::checking) {
+    n.phase = Phase::checking;
+    actions_.push_back(Check{step});
+    return;
+  }
   n.phase = Phase::ready;
   ready_[static_cast<std::size_t>(n.resource_class)].insert(step);
+}
+
+void Machine::checked(int step, bool hit, const std::string& words) {
+  if (node(step).phase != Phase::checking) return;
+  if (hit) {
+    settle(step, StepState::cached, words);
+    propagate();
+  } else if (stopping_ && !step_of(step).always) {
+    settle(step, cancelled_ ? StepState::cancelled : StepState::not_run, stop_reason_);
+    propagate();
+  } else {
+    make_ready(step);
+  }
+  start_what_fits();
 }
 
 void Machine::condition_known(int step, bool holds, const std::string& words) {
@@ -135,8 +159,7 @@ void Machine::condition_known(int step, bool holds, const std::string& words) {
     settle(step, cancelled_ ? StepState::cancelled : StepState::not_run, stop_reason_);
     propagate();
   } else {
-    n.phase = Phase::ready;
-    ready_[static_cast<std::size_t>(n.resource_class)].insert(step);
+    make_ready(step);
   }
   start_what_fits();
 }
@@ -275,7 +298,8 @@ void Machine::give_up_waiting(StepState state, const std::string& reason) {
       retries_.erase({n.retry_at, i});
       if (first_failure_ < 0 && !step_of(i).continue_on_failure) first_failure_ = i;
       settle(i, StepState::failed, n.outcome.words + "; not tried again: " + reason);
-    } else if (n.phase == Phase::waiting || n.phase == Phase::ready || n.phase == Phase::evaluating) {
+    } else if (n.phase == Phase::waiting || n.phase == Phase::ready || n.phase == Phase::evaluating ||
+               n.phase == Phase::checking) {
       // Its needs will settle and tell it a better reason.
       if (n.phase == Phase::waiting && n.open_needs > 0 && !cancelled_) continue;
       settle(i, n.tries > 0 ? StepState::failed : state, reason);

@@ -25,6 +25,9 @@ struct AttemptOutcome {
 };
 
 // Actions: what the loop is to do.
+struct Check {
+  int step;
+};  ///< whether its results are there already; answer with checked()
 struct Evaluate {
   int step;
 };  ///< the step's condition; answer with condition_known()
@@ -53,7 +56,7 @@ struct Settle {
   StepState state;
   std::string reason;
 };  ///< final
-using Action = std::variant<Evaluate, StartAttempt, StopAttempt, Collect, WaitForRetry, Settle>;
+using Action = std::variant<Check, Evaluate, StartAttempt, StopAttempt, Collect, WaitForRetry, Settle>;
 
 /// How a step enters the run.
 struct Entry {
@@ -72,6 +75,7 @@ struct MachineOptions {
   Capacity capacity;
   bool keep_going = false;
   std::uint64_t seed = 0;  ///< of the stable jitter of retries
+  std::vector<char> checks;  ///< by step: ask before it starts whether it has to; empty: none
 };
 
 /// Not thread-safe. `pipeline` and `graph` must outlive it. Times are monotonic milliseconds of the caller.
@@ -84,6 +88,8 @@ class Machine {
   void begin();
   void condition_known(int step, bool holds, const std::string& words);
   void condition_failed(int step, const std::string& why);
+  /// A hit needs not run: its results are in place.
+  void checked(int step, bool hit, const std::string& words);
   void attempt_ended(int step, const AttemptOutcome& outcome, std::int64_t now_ms);
   /// `problem` is empty when all declared outputs are there.
   void collected(int step, const std::string& problem);
@@ -107,7 +113,7 @@ class Machine {
   }
 
  private:
-  enum class Phase : std::uint8_t { waiting, evaluating, ready, running, retry_wait, collecting, settled };
+  enum class Phase : std::uint8_t { waiting, evaluating, checking, ready, running, retry_wait, collecting, settled };
   struct Node {
     Phase phase = Phase::waiting;
     StepState state = StepState::pending;
@@ -124,6 +130,7 @@ class Machine {
   Node& node(int step) { return nodes_[static_cast<std::size_t>(step)]; }
   const Step& step_of(int step) const { return pipeline_.steps[static_cast<std::size_t>(step)]; }
   void needs_are_met(int step);
+  void make_ready(int step);
   void start_what_fits();
   void release(int step);
   void settle(int step, StepState state, const std::string& reason);

@@ -2,6 +2,7 @@
 
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/aside.hpp"
 #include "engine/collect.hpp"
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
@@ -17,6 +18,7 @@
 #include <poll.h>
 
 #include <map>
+#include <memory>
 
 namespace mlops::engine {
 
@@ -48,6 +50,9 @@ FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
   frozen.settings.selection.skip = selection.value("skip", std::vector<std::string>());
   frozen.settings.jobs = settings.value("jobs", 1);
   frozen.settings.keep_going = settings.value("keep_going", false);
+  frozen.settings.use_cache = settings.value("use_cache", true);
+  frozen.settings.force_all = settings.value("force_all", false);
+  frozen.settings.forced = settings.value("forced", std::vector<std::string>());
   return frozen;
 }
 
@@ -78,13 +83,28 @@ struct StepFate {
   const process::JournalEntry* last = nullptr;
 };
 
+// Old outputs that waited for a step which did not succeed come back.
+void settle_asides(const Workspace& workspace, const FrozenRun& frozen, const std::string& directory,
+                   const std::vector<StepRecord>& steps) {
+  for (const StepRecord& record : steps) {
+    const std::string aside = aside_directory(directory, record.name);
+    if (!util::exists(aside)) continue;
+    if (record.state == StepState::succeeded) {
+      drop_aside(aside);
+    } else {
+      const Step& step = frozen.pipeline.steps[static_cast<std::size_t>(record.step)];
+      bring_back(aside, paths_to_set_aside(frozen.pipeline, step, workspace.state_directory()));
+    }
+  }
+}
+
 void apply_journal(const Workspace& workspace, const RunRecord& run, const FrozenRun& frozen,
                    std::vector<StepRecord>& steps, Recorder& recorder) {
   const std::string directory = workspace.run_directory(run.id);
   const auto journal =
       process::parse_journal(util::read_file_if_exists(layout::in(directory, layout::attempts)).value_or(""));
   std::map<int, StepFate> fates;
-  DigestMemo memo;
+  std::unique_ptr<Depot> depot;
   for (const process::JournalEntry& entry : journal) {
     if (entry.key.step >= static_cast<int>(steps.size())) continue;
     fates[entry.key.step].last = &entry;
@@ -101,7 +121,9 @@ void apply_journal(const Workspace& workspace, const RunRecord& run, const Froze
     }
   }
   for (StepRecord& record : steps) {
-    if (record.state == StepState::succeeded || record.state == StepState::skipped) continue;
+    if (record.state == StepState::succeeded || record.state == StepState::cached ||
+        record.state == StepState::skipped)
+      continue;
     const auto fate = fates.find(record.step);
     if (fate == fates.end()) {
       // Never started: the line in the journal comes before the process.
@@ -130,13 +152,17 @@ void apply_journal(const Workspace& workspace, const RunRecord& run, const Froze
                    good,
                    step_directory(frozen.pipeline, step),
                    layout::metrics_file(directory, step.name, entry.key.attempt),
-                   layout::output_file(directory, step.name, entry.key.attempt)};
-    Collection collection = collect(job, step, workspace, memo);
+                   layout::output_file(directory, step.name, entry.key.attempt),
+                   step.cache != false,
+                   record.cache_key.value_or("")};
+    if (good && !depot && !(step.outputs.empty() && step.metrics.empty())) depot = std::make_unique<Depot>(workspace);
+    Collection collection = collect(job, step, workspace, depot.get());
     record.state = good && collection.problem.empty() ? StepState::succeeded : StepState::failed;
     record.reason = !good ? outcome.words : collection.problem;
     recorder.put(std::move(collection));
   }
   for (const StepRecord& record : steps) recorder.put(record);
+  settle_asides(workspace, frozen, directory, steps);
 }
 
 }  // namespace
@@ -165,6 +191,7 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   for (const StepRecord& step : steps) {
     switch (step.state) {
       case StepState::succeeded:
+      case StepState::cached:
       case StepState::skipped: ++good; break;
       case StepState::failed: ++(tolerated[static_cast<std::size_t>(step.step)] ? good : failed); break;
       case StepState::pending:

@@ -46,7 +46,10 @@ Json settings_json(const Pipeline& pipeline, const RunSettings& settings, int jo
             {"until", settings.selection.until},
             {"skip", settings.selection.skip}}},
           {"jobs", jobs},
-          {"keep_going", settings.keep_going}};
+          {"keep_going", settings.keep_going},
+          {"use_cache", settings.use_cache},
+          {"force_all", settings.force_all},
+          {"forced", settings.forced}};
 }
 
 // What the selected steps ask of this machine must be possible before any of them runs.
@@ -151,7 +154,7 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
                          .usual_ms = {},
                          .jobs = jobs,
                          .keep_going = settings.keep_going,
-                         .resumed = false};
+                         .resumed = false, .cache = engine::cache_settings(settings)};
   parts.entries.resize(pipeline.steps.size());
   parts.records.resize(pipeline.steps.size());
   for (const PlannedStep& planned : plan.steps) {
@@ -221,7 +224,7 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
                          .usual_ms = {},
                          .jobs = jobs,
                          .keep_going = frozen.settings.keep_going,
-                         .resumed = true};
+                         .resumed = true, .cache = engine::cache_settings(frozen.settings)};
   parts.records = db::steps_of(database.connection(), id);
   parts.entries.resize(frozen.pipeline.steps.size());
   if (parts.records.size() != parts.entries.size()) {
@@ -234,7 +237,7 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
     Entry& entry = parts.entries[i];
     entry.attempts = record.attempts;
     const Step& step = frozen.pipeline.steps[i];
-    const bool done = record.state == StepState::succeeded ||
+    const bool done = record.state == StepState::succeeded || record.state == StepState::cached ||
                       (record.state == StepState::failed && step.continue_on_failure);
     // Clean-up belongs to each part of a run: it runs again.
     if (done && !step.always) {

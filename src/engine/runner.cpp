@@ -1,6 +1,7 @@
 #include "engine/runner.hpp"
 
 #include "db/runs.hpp"
+#include "engine/aside.hpp"
 #include "engine/outcome.hpp"
 #include "process/process_tree.hpp"
 #include "process/step_log.hpp"
@@ -46,6 +47,15 @@ Capacity capacity_for(const Pipeline& pipeline, int jobs) {
   return capacity;
 }
 
+// Those that read or make files; of the others there is nothing to know.
+std::vector<char> steps_to_check(const Pipeline& pipeline) {
+  std::vector<char> checks;
+  for (const Step& step : pipeline.steps) {
+    checks.push_back(!(step.inputs.empty() && step.code.empty() && step.outputs.empty() && step.metrics.empty()));
+  }
+  return checks;
+}
+
 constexpr int handled_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 
 }  // namespace
@@ -55,9 +65,10 @@ Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObs
       observers_(std::move(observers)),
       jobs_{parts_.id, parts_.run_directory, parts_.workspace.root(), parts_.secrets},
       machine_(parts_.pipeline, parts_.graph, parts_.entries,
-               {capacity_for(parts_.pipeline, parts_.jobs), parts_.keep_going, seed_of(parts_.id)}),
+               {capacity_for(parts_.pipeline, parts_.jobs), parts_.keep_going, seed_of(parts_.id),
+                steps_to_check(parts_.pipeline)}),
       recorder_(parts_.database, parts_.id),
-      collector_(parts_.pipeline, parts_.workspace) {
+      collector_(parts_.pipeline, parts_.workspace, parts_.cache) {
   for (std::size_t i = 0; i < parts_.pipeline.steps.size(); ++i) {
     const Step& s = parts_.pipeline.steps[i];
     names_.add(s.name, s.base);
@@ -174,12 +185,18 @@ Json Runner::value_of(const Step& asking, const params::ConditionName& name) con
     case Root::item:
     case Root::key:
     case Root::env: return params::static_value(name, parts_.pipeline.params, asking.vars);
-    case Root::state: return index < 0 ? Json(nullptr) : Json(to_string(machine_.state(index)));
+    case Root::state: {
+      if (index < 0) return nullptr;
+      // Whoever asks for success does not care which run it was in.
+      const StepState state = machine_.state(index);
+      return to_string(state == StepState::cached ? StepState::succeeded : state);
+    }
     case Root::exit_code: {
       if (index < 0) return nullptr;
       const AttemptOutcome& outcome = machine_.last_outcome(index);
-      const bool exited =
-          outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::succeeded;
+      const bool exited = outcome.kind == AttemptOutcome::Kind::exited ||
+                          outcome.kind == AttemptOutcome::Kind::succeeded ||
+                          machine_.state(index) == StepState::cached;
       return exited ? Json(outcome.code) : Json(nullptr);
     }
     case Root::output: {
@@ -216,6 +233,66 @@ void Runner::perform(const Evaluate& action) {
   }
 }
 
+void Runner::perform(const Check& action) {
+  try {
+    collector_.submit(open_facts(parts_.pipeline, action.step, parts_.outputs));
+  } catch (const Error&) {
+    machine_.checked(action.step, false, "");  // its start will tell what is missing
+  }
+}
+
+void Runner::finish_check(CheckResult result) {
+  const int index = result.step;
+  const Step& s = step(index);
+  StepRecord& r = record(index);
+  if (!result.note.empty()) note(s.name + ": cannot tell whether it has to run: " + result.note);
+  r.because = causes_json(result.causes).dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (!result.key.empty()) r.cache_key = result.key;
+  if (result.hit) {
+    r.source_run = result.source_run;
+    r.source_step = result.source_step;
+    auto& values = parts_.outputs[s.name];
+    for (auto& [name, value] : result.outputs) values[name] = std::move(value);
+    metrics_[index] = std::move(result.metrics);
+    return machine_.checked(index, true, words(result.causes[0]));
+  }
+  std::vector<ArtifactRecord> inputs;
+  for (const FileFact& file : result.facts.inputs) {
+    if (file.form.empty()) continue;
+    ArtifactRecord input;
+    input.step = index;
+    input.output = false;
+    input.path = file.path;
+    input.form = file.form;
+    input.sha256 = file.sha256;
+    input.size = file.size;
+    input.files = file.files;
+    inputs.push_back(std::move(input));
+  }
+  recorder_.put_facts(index, facts_json(result.facts).dump(-1, ' ', false, Json::error_handler_t::replace), std::move(inputs));
+  keys_[index] = result.key;
+  machine_.checked(index, false, "");
+}
+
+void Runner::set_old_outputs_aside(int index) {
+  const Step& s = step(index);
+  if (s.outputs.empty() && s.metrics.empty()) return;
+  set_aside(aside_directory(parts_.run_directory, s.name),
+            paths_to_set_aside(parts_.pipeline, s, parts_.workspace.state_directory()));
+}
+
+void Runner::settle_old_outputs(int index, StepState state) {
+  const Step& s = step(index);
+  if (s.outputs.empty() && s.metrics.empty()) return;
+  const std::string directory = aside_directory(parts_.run_directory, s.name);
+  try {
+    if (state == StepState::succeeded) return drop_aside(directory);
+    bring_back(directory, paths_to_set_aside(parts_.pipeline, s, parts_.workspace.state_directory()));
+  } catch (const Error& error) {
+    note(s.name + ": " + error.what());
+  }
+}
+
 void Runner::perform(const StartAttempt& action) {
   const Step& s = step(action.step);
   StepRecord& r = record(action.step);
@@ -242,6 +319,7 @@ void Runner::perform(const StartAttempt& action) {
     }
     request = make_request(parts_.pipeline, action.step, action.attempt, action.gpus, jobs_, parts_.outputs);
     attempt.path = path_of(parts_.pipeline, request);
+    if (problem.empty()) set_old_outputs_aside(action.step);
   } catch (const Error& error) {
     problem = error.what();
   }
@@ -267,19 +345,22 @@ void Runner::perform(const StopAttempt& action) {
 
 CollectJob Runner::collect_job(int index, int attempt, bool succeeded) const {
   const Step& s = step(index);
+  const auto key = keys_.find(index);
   return {index,
           attempt,
           succeeded,
           step_directory(parts_.pipeline, s),
           layout::metrics_file(parts_.run_directory, s.name, attempt),
-          layout::output_file(parts_.run_directory, s.name, attempt)};
+          layout::output_file(parts_.run_directory, s.name, attempt),
+          parts_.cache.keep && s.cache != false,
+          key == keys_.end() ? "" : key->second};
 }
 
 void Runner::perform(const Collect& action) {
   const Step& s = step(action.step);
   CollectJob job = collect_job(action.step, action.attempt, true);
-  if (s.inputs.empty() && s.outputs.empty() && s.metrics.empty()) {
-    finish_collection(collect(job, s, parts_.workspace, collector_.memo()));
+  if (s.outputs.empty() && s.metrics.empty()) {
+    finish_collection(collect(job, s, parts_.workspace, nullptr));
   } else {
     collector_.submit(std::move(job));
   }
@@ -310,6 +391,7 @@ void Runner::perform(const Settle& action) {
   r.state = action.state;
   r.reason = action.reason;
   if (r.started_at) r.ended_at = util::now();
+  if (r.started_at) settle_old_outputs(action.step, action.state);
   recorder_.put(r);
   for (RunObserver* observer : observers_) observer->step_ended(r);
 }
@@ -363,7 +445,7 @@ void Runner::attempt_ended(const process::ExitRecord& exit) {
   if (outcome.kind != AttemptOutcome::Kind::succeeded) {
     // How far a failed training came is worth keeping.
     Collection collection =
-        collect(collect_job(exit.key.step, exit.key.attempt, false), s, parts_.workspace, collector_.memo());
+        collect(collect_job(exit.key.step, exit.key.attempt, false), s, parts_.workspace, nullptr);
     collection.problem.clear();
     recorder_.put(std::move(collection));
   }
@@ -433,8 +515,12 @@ void Runner::take_signals() {
 }
 
 void Runner::take_collections() {
-  for (Collection& collection : collector_.take()) {
-    finish_collection(std::move(collection));
+  for (Collector::Result& result : collector_.take()) {
+    if (auto* check = std::get_if<CheckResult>(&result)) {
+      finish_check(std::move(*check));
+    } else {
+      finish_collection(std::move(std::get<Collection>(result)));
+    }
     perform_actions();
   }
 }

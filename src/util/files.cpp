@@ -112,11 +112,11 @@ void write_file(const std::string& path, std::string_view bytes) {
   if (const int error = write_all(fd.get(), bytes)) throw_errno("cannot write '" + path + "'", error);
 }
 
-void make_directories(const std::string& path) {
+void make_directories(const std::string& path, unsigned mode) {
   for (std::size_t i = 1; i <= path.size(); ++i) {
     if (i < path.size() && path[i] != '/') continue;
     const std::string part = path.substr(0, i);
-    if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && !(errno == EROFS && exists(part))) {
+    if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST && !(errno == EROFS && exists(part))) {
       throw_errno("cannot create directory '" + part + "'", errno);
     }
   }

@@ -29,8 +29,8 @@ void write_file_atomically(const std::string& path, std::string_view bytes);
 /// Creates or truncates; not durable. Throws Error(io).
 void write_file(const std::string& path, std::string_view bytes);
 
-/// mkdir -p with mode 0700 for what it creates. Throws Error(io).
-void make_directories(const std::string& path);
+/// mkdir -p with `mode` for what it creates. Throws Error(io).
+void make_directories(const std::string& path, unsigned mode = 0700);
 
 bool exists(const std::string& path);
 
