@@ -39,6 +39,7 @@ struct RunRecord {
   std::string reason;
   std::optional<int> exit_code;
   Instant created_at{};
+  Instant part_started_at{};  ///< when a runner last took it up
   std::optional<Instant> ended_at;
   std::optional<std::int64_t> duration_ms;
   int steps = 0;

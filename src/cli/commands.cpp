@@ -6,7 +6,9 @@
 #include "util/log.hpp"
 #include "util/strings.hpp"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <tuple>
 
 namespace mlops::cli {
@@ -64,10 +66,10 @@ void add_common_options(CLI::App& app, Context& context) {
       "--no-color", [](std::int64_t) { force_plain(); }, "no colours (as NO_COLOR=1)");
 }
 
-int report(const Error& error) {
+int report(const Error& error, const std::string& command) {
   std::fflush(stdout);
   if (const auto* bad = dynamic_cast<const BadFile*>(&error)) {
-    print_diagnostics(bad->problems(), "; nothing was run");
+    print_diagnostics(bad->problems(), command == "run" ? "; nothing was run" : "");
   } else {
     const Style style = style_of(stderr);
     std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), util::to_utf8(error.what()).c_str());
@@ -104,9 +106,7 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::s
   return static_cast<int>(ExitCode::usage);
 }
 
-}  // namespace
-
-int run_command_line(int argc, char** argv) {
+int execute(int argc, char** argv) {
   // A completion script asks about a line that may hold anything: nothing of it is parsed as ours.
   if (argc > 2 && argv[1] == std::string_view("complete")) return complete({argv + 3, argv + argc});
   Context context;
@@ -151,7 +151,6 @@ int run_command_line(int argc, char** argv) {
     }
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) std::fputs(app.help().c_str(), stdout);
-    if (std::fflush(stdout) != 0 && context.exit_code == 0) return static_cast<int>(ExitCode::io);
     return context.exit_code;
   } catch (const CLI::CallForHelp&) {
     const bool whole = app.get_subcommands().empty();
@@ -163,7 +162,7 @@ int run_command_line(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return report_usage(app, error, wanted);
   } catch (const Error& error) {
-    return report(error);
+    return report(error, wanted);
   } catch (const std::bad_alloc&) {
     std::fputs("mlops: out of memory\n", stderr);
   } catch (const std::exception& error) {
@@ -172,6 +171,20 @@ int run_command_line(int argc, char** argv) {
         "mlops: unexpected: %s\n  this is a defect of mlops; please report it with the command you typed\n",
         error.what());
   }
+  return static_cast<int>(ExitCode::io);
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  const int code = execute(argc, argv);
+  // What was printed may be the whole purpose of the command: an answer that nobody got is no success.
+  const bool flushed = std::fflush(stdout) == 0;
+  const int error = errno;
+  if (flushed && std::ferror(stdout) == 0) return code;
+  if (code != 0) return code;
+  std::fprintf(stderr, "mlops: cannot write to the standard output%s%s\n", flushed ? "" : ": ",
+               flushed ? "" : std::strerror(error));
   return static_cast<int>(ExitCode::io);
 }
 

@@ -3,6 +3,7 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "cli/plan.hpp"
+#include "engine/resources.hpp"
 #include "cli/progress.hpp"
 #include "db/steps.hpp"
 #include "process/keeper.hpp"
@@ -51,7 +52,16 @@ OutputMode output_mode(const Options& options) {
   return options.quiet || options.output == "failed" ? OutputMode::failed : OutputMode::live;
 }
 
-int run(Options& options, const Context& context) {
+// A run goes on as it was started: what would change it has no place beside --resume.
+void refuse_with_resume(const CLI::App& app) {
+  for (const char* name : {"--set", "--only", "--from", "--until", "--skip", "--keep-going", "--force", "--no-cache", "--dry-run"}) {
+    if (app.count(name) == 0) continue;
+    throw Error(ExitCode::usage, std::string(name) + " has no place beside --resume: a run goes on with the params and the selection "
+                "that it was started with", "start a new run for other ones: mlops run FILE " + std::string(name) + " …");
+  }
+}
+
+int run(Options& options, const Context& context, const CLI::App& app) {
   util::set_up_log(context.verbose);
   if (options.file.empty() == options.resume.empty()) {
     throw Error(ExitCode::usage,
@@ -59,6 +69,7 @@ int run(Options& options, const Context& context) {
                                      : "--resume continues a run as it was started; it takes no file",
                 "mlops run FILE, or mlops run --resume RUN");
   }
+  if (!options.resume.empty()) refuse_with_resume(app);
   // First of all, while this process is small and has neither threads nor a database.
   process::KeeperProcess keeper;
   if (!options.dry_run) keeper = process::fork_keeper();
@@ -77,7 +88,7 @@ int run(Options& options, const Context& context) {
   if (!options.resume.empty()) {
     std::string id;
     {
-      OpenWorkspace open = open_to_read(context);
+      OpenWorkspace open = open_to_write(context);
       id = find_run_id(open, options.resume);
       workspace = std::make_unique<Workspace>(open.workspace);
     }
@@ -89,9 +100,11 @@ int run(Options& options, const Context& context) {
     const Pipeline pipeline = load_pipeline(options.file, {.overrides = options.overrides});
     const Graph graph = make_graph(pipeline);
     const Plan plan = make_plan(pipeline, graph, options.settings.selection);
+    engine::require_possible(pipeline, plan);
     if (options.dry_run) {
-      const auto plan_seen = engine::foresee(pipeline, graph, plan, Workspace::find(pipeline.directory, context.workspace),
-                                             engine::cache_settings(options.settings));
+      const auto plan_seen =
+          engine::foresee(pipeline, graph, plan, Workspace::find(pipeline.directory, context.workspace),
+                          engine::cache_settings(options.settings));
       if (options.json) {
         print_json(plan_json(pipeline, graph, plan_seen));
       } else {
@@ -188,7 +201,7 @@ void set_up_run(CLI::App& app, Context& context) {
       "  mlops run --resume latest\n"
       "Crontab line:\n"
       "  0 3 * * *  cd /srv/churn && mlops run pipeline.yaml --quiet");
-  app.callback([options, &context] { context.exit_code = run(*options, context); });
+  app.callback([options, &context, &app] { context.exit_code = run(*options, context, app); });
 }
 
 }  // namespace mlops::cli

@@ -12,8 +12,28 @@ std::optional<CacheEntry> find_cached(Connection& db, const std::string& key) {
   return entry;
 }
 
+std::vector<std::pair<std::string, std::string>> values_set_by(Connection& db, const CacheEntry& maker) {
+  Statement& row = db.cached("SELECT name, value FROM step_outputs WHERE run_id = ? AND step = ?")
+                       .bind(maker.run, maker.step);
+  std::vector<std::pair<std::string, std::string>> values;
+  while (row.step()) values.emplace_back(row.text(0), row.text(1));
+  row.reset();
+  return values;
+}
+
+std::vector<MetricPoint> metrics_of(Connection& db, const CacheEntry& maker) {
+  Statement& row = db.cached("SELECT name, value FROM metric_latest WHERE run_id = ? AND step = ?")
+                       .bind(maker.run, maker.step);
+  std::vector<MetricPoint> points;
+  while (row.step()) points.push_back({row.text(0), 0, row.maybe_real(1), std::nullopt});
+  row.reset();
+  return points;
+}
+
 void put_cached(Connection& db, const std::string& key, const std::string& run_id, int step, Instant now) {
-  db.cached("INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?)").bind(key, run_id, step, util::format_utc(now)).run();
+  db.cached("INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?)")
+      .bind(key, run_id, step, util::format_utc(now))
+      .run();
 }
 
 void put_facts(Connection& db, const std::string& run_id, int step, const std::string& facts) {
@@ -21,10 +41,13 @@ void put_facts(Connection& db, const std::string& run_id, int step, const std::s
 }
 
 std::optional<std::string> last_facts(Connection& db, const std::string& pipeline, const std::string& step) {
-  Statement& row = db.cached(
-      "SELECT f.facts FROM steps s JOIN runs r ON r.id = s.run_id "
-      "JOIN step_facts f ON f.run_id = s.run_id AND f.step = s.step "
-      "WHERE s.name = ?2 AND r.pipeline = ?1 AND s.state = 'succeeded' ORDER BY s.run_id DESC LIMIT 1");
+  Statement& row = db.cached(R"sql(
+    SELECT f.facts
+    FROM steps s JOIN runs r ON r.id = s.run_id
+    JOIN step_facts f ON f.run_id = s.run_id AND f.step = s.step
+    WHERE s.name = ?2 AND r.pipeline = ?1 AND s.state = 'succeeded'
+    ORDER BY s.run_id DESC LIMIT 1
+  )sql");
   row.bind(pipeline, step);
   std::optional<std::string> facts;
   if (row.step()) facts = row.text(0);
@@ -39,12 +62,18 @@ std::optional<std::string> facts_of(Connection& db, const std::string& run_id, i
 }
 
 std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant> since, int newest) {
-  Statement row = db.prepare(
-      "WITH ranked AS (SELECT id, state, created_at, row_number() OVER (PARTITION BY pipeline ORDER BY id DESC) AS place "
-      "FROM runs), kept AS (SELECT id FROM ranked WHERE state = 'running' OR ((?1 IS NULL OR created_at >= ?1) AND "
-      "(?2 < 0 OR place <= ?2))) "
-      "SELECT DISTINCT a.sha256, a.form FROM kept JOIN steps s ON s.run_id = kept.id JOIN artifacts a ON "
-      "a.run_id = coalesce(s.source_run, s.run_id) AND a.step = coalesce(s.source_step, s.step) WHERE a.direction = 'out'");
+  Statement row = db.prepare(R"sql(
+    WITH ranked AS (
+      SELECT id, state, created_at, row_number() OVER (PARTITION BY pipeline ORDER BY id DESC) AS place FROM runs
+    ), kept AS (
+      SELECT id FROM ranked
+      WHERE state = 'running' OR ((?1 IS NULL OR created_at >= ?1) AND (?2 < 0 OR place <= ?2))
+    )
+    SELECT DISTINCT a.sha256, a.form
+    FROM kept JOIN steps s ON s.run_id = kept.id
+    JOIN artifacts a ON a.run_id = coalesce(s.source_run, s.run_id) AND a.step = coalesce(s.source_step, s.step)
+    WHERE a.direction = 'out'
+  )sql");
   row.bind(since ? std::optional(util::format_utc(*since)) : std::nullopt, newest);
   std::vector<KeptContent> contents;
   while (row.step()) contents.push_back({row.text(0), row.text(1)});
@@ -62,11 +91,13 @@ void hand_over_results(Connection& db, const std::string& run_id) {
     Statement row = db.prepare(
         "SELECT source_step, min(run_id), step FROM steps WHERE source_run = ? GROUP BY source_step");
     row.bind(run_id);
-    while (row.step()) heirs.push_back({static_cast<int>(row.integer(0)), row.text(1), static_cast<int>(row.integer(2))});
+    while (row.step())
+      heirs.push_back({static_cast<int>(row.integer(0)), row.text(1), static_cast<int>(row.integer(2))});
   }
   for (const Heir& heir : heirs) {
     for (const char* table : {"artifacts", "metrics", "metric_latest", "step_outputs", "step_facts"}) {
-      db.prepare(std::string("UPDATE OR REPLACE ") + table + " SET run_id = ?1, step = ?2 WHERE run_id = ?3 AND step = ?4")
+      db.prepare(std::string("UPDATE OR REPLACE ") + table +
+                 " SET run_id = ?1, step = ?2 WHERE run_id = ?3 AND step = ?4")
           .bind(heir.run, heir.run_step, run_id, heir.step)
           .run();
     }
@@ -76,7 +107,8 @@ void hand_over_results(Connection& db, const std::string& run_id) {
     db.prepare("UPDATE steps SET source_run = NULL, source_step = NULL WHERE run_id = ?1 AND step = ?2")
         .bind(heir.run, heir.run_step)
         .run();
-    db.prepare("UPDATE steps SET source_run = ?1, source_step = ?2 WHERE source_run = ?3 AND source_step = ?4")
+    db.prepare(
+          "UPDATE steps SET source_run = ?1, source_step = ?2 WHERE source_run = ?3 AND source_step = ?4")
         .bind(heir.run, heir.run_step, run_id, heir.step)
         .run();
   }

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace mlops::db {
@@ -16,6 +17,11 @@ struct CacheEntry {
   int step = 0;
 };
 std::optional<CacheEntry> find_cached(Connection& db, const std::string& key);
+
+/// What a step itself set and measured (not what a cached one refers to): the values of MLOPS_OUTPUT, and the
+/// last point of each metric.
+std::vector<std::pair<std::string, std::string>> values_set_by(Connection& db, const CacheEntry& maker);
+std::vector<MetricPoint> metrics_of(Connection& db, const CacheEntry& maker);
 
 /// Within a Transaction of the caller. The newest maker of a key replaces the one before.
 void put_cached(Connection& db, const std::string& key, const std::string& run_id, int step, Instant now);
@@ -29,11 +35,12 @@ struct KeptContent {
   std::string sha256;
   std::string form;  ///< as ArtifactRecord::form
 };
-/// The outputs of all recorded runs; with `since`, only of runs started then or later, with `newest` >= 0 only of that
-/// many of each pipeline; those of runs that are running in any case.
+/// The outputs of all recorded runs; with `since`, only of runs started then or later, with `newest` >= 0
+/// only of that many of each pipeline; those of runs that are running in any case.
 std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant> since, int newest);
 
-/// Hands what other runs refer to in `run_id` to the oldest of them, before `run_id` is deleted. Within a Transaction.
+/// Hands what other runs refer to in `run_id` to the oldest of them, before `run_id` is deleted. Within a
+/// Transaction.
 void hand_over_results(Connection& db, const std::string& run_id);
 
 }  // namespace mlops::db

@@ -4,7 +4,6 @@
 #include <mlops/error.hpp>
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>

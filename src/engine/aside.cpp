@@ -1,11 +1,11 @@
 #include "engine/aside.hpp"
 
+#include <mlops/error.hpp>
+
 #include "engine/collect.hpp"
 #include "pipeline/paths.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
-
-#include <mlops/error.hpp>
 
 #include <sys/stat.h>
 
@@ -35,16 +35,20 @@ void remove(const std::string& path) {
   if (error) throw Error(ExitCode::io, "cannot remove '" + path + "': " + error.message());
 }
 
-std::string place_of(const std::string& directory, std::size_t index) { return directory + "/" + std::to_string(index); }
+std::string place_of(const std::string& directory, std::size_t index) {
+  return directory + "/" + std::to_string(index);
+}
 
 }  // namespace
 
-std::vector<std::string> paths_to_set_aside(const Pipeline& pipeline, const Step& step, const std::string& state_directory) {
+std::vector<std::string> paths_to_set_aside(const Pipeline& pipeline, const Step& step,
+                                            const std::string& state_directory) {
   const std::string directory = step_directory(pipeline, step);
   std::vector<std::string> paths;
   const auto add = [&](const std::string& written) {
     const std::string path = step_path(directory, written);
-    bool whole = !holds(path, directory) && !holds(path, state_directory) && !holds(path, util::absolute_path(pipeline.file));
+    bool whole = !holds(path, directory) && !holds(path, state_directory) &&
+                 !holds(path, util::absolute_path(pipeline.file));
     for (const std::string& input : step.inputs) whole = whole && !holds(path, step_path(directory, input));
     for (const std::string& file : step.code) whole = whole && !holds(path, step_path(directory, file));
     if (whole && std::ranges::find(paths, path) == paths.end()) paths.push_back(path);
@@ -85,7 +89,8 @@ void bring_back(const std::string& directory, const std::vector<std::string>& pa
     const std::string old = place_of(directory, i);
     if (!is_there(old)) continue;
     remove(paths[i]);
-    if (::rename(old.c_str(), paths[i].c_str()) != 0) throw_errno("cannot bring back '" + paths[i] + "'", errno);
+    if (::rename(old.c_str(), paths[i].c_str()) != 0)
+      throw_errno("cannot bring back '" + paths[i] + "'", errno);
   }
   remove(directory);
 }

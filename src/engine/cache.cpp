@@ -1,13 +1,13 @@
 #include "engine/cache.hpp"
 
+#include <mlops/error.hpp>
+
 #include "db/cache.hpp"
 #include "db/steps.hpp"
 #include "engine/collect.hpp"
 #include "params/overrides.hpp"
 #include "store/restore.hpp"
 #include "util/files.hpp"
-
-#include <mlops/error.hpp>
 
 namespace mlops::engine {
 
@@ -66,12 +66,17 @@ OpenFacts open_facts(const Pipeline& pipeline, int index, const OutputValues& va
   return open;
 }
 
-Cache::Cache(const Pipeline& pipeline, const Workspace& workspace, store::Objects& objects, store::Snapshots& snapshots,
-             CacheSettings settings)
-    : pipeline_(pipeline), workspace_(workspace), objects_(objects), snapshots_(snapshots), settings_(std::move(settings)) {}
+Cache::Cache(const Pipeline& pipeline, const Workspace& workspace, store::Objects& objects,
+             store::Snapshots& snapshots, CacheSettings settings)
+    : pipeline_(pipeline),
+      workspace_(workspace),
+      objects_(objects),
+      snapshots_(snapshots),
+      settings_(std::move(settings)) {}
 
 db::Connection& Cache::connection() {
-  if (!database_) database_ = std::make_unique<db::Database>(db::Database::open_to_read(workspace_.database_path()));
+  if (!database_)
+    database_ = std::make_unique<db::Database>(db::Database::open_to_read(workspace_.database_path()));
   return database_->connection();
 }
 
@@ -105,20 +110,11 @@ std::string Cache::place_outputs(const Source& source, bool put_back) {
     if (here && here->digest.hex() == output.sha256 && form_of(*here) == output.form) continue;
     const auto digest = util::Digest::from_hex(output.sha256);
     if (!digest || output.form == "listing") return output.path;
-    const store::Content wanted{*digest, output.size, output.files, output.form == "tree", output.form == "executable"};
+    const store::Content wanted{*digest, output.size, output.files, output.form == "tree",
+                                output.form == "executable"};
     if (put_back ? !store::restore(objects_, wanted, full) : !objects_.has(*digest)) return output.path;
   }
   return {};
-}
-
-// What later steps and conditions may ask of a step that was not run.
-void Cache::take_values(CheckResult& result) {
-  for (const db::StepOutput& output : db::step_outputs_of(connection(), result.source_run)) {
-    if (output.step == result.source_step) result.outputs.emplace_back(output.name, output.value);
-  }
-  for (const MetricRecord& metric : db::metrics_of(connection(), result.source_run)) {
-    if (metric.step == result.source_step) result.metrics.push_back({metric.name, 0, metric.value, std::nullopt});
-  }
 }
 
 CheckResult Cache::check(OpenFacts open, bool put_back) {
@@ -153,7 +149,8 @@ CheckResult Cache::check(OpenFacts open, bool put_back) {
       result.source_run = source.run;
       result.source_step = source.step;
       result.causes = {{"cached", source.run, "", ""}};
-      take_values(result);
+      result.outputs = db::values_set_by(connection(), *entry);
+      result.metrics = db::metrics_of(connection(), *entry);
       return result;
     }
     result.causes = {{"missing", missing, "", ""}};

@@ -1,4 +1,5 @@
-// Whether a step's results are there already: its key looked up, its outputs found in place or put back from the store.
+// Whether a step's results are there already: its key looked up, its outputs found in place or put back from
+// the store.
 #pragma once
 
 #include <mlops/pipeline.hpp>
@@ -22,8 +23,8 @@ namespace mlops::engine {
 
 /// How a run uses earlier results.
 struct CacheSettings {
-  bool look_up = true;          ///< else every step runs
-  bool keep = true;             ///< outputs go into the store
+  bool look_up = true;  ///< else every step runs
+  bool keep = true;     ///< outputs go into the store
   bool force_all = false;
   std::set<std::string> forced;  ///< names of steps, or their bases
 };
@@ -45,23 +46,23 @@ struct CheckResult {
   int step = 0;
   bool hit = false;
   StepFacts facts;
-  std::string key;             ///< empty: the step's results are not reused
-  std::vector<Cause> causes;   ///< why it runs, or why not
-  std::string source_run;      ///< of a hit
+  std::string key;            ///< empty: the step's results are not reused
+  std::vector<Cause> causes;  ///< why it runs, or why not
+  std::string source_run;     ///< of a hit
   int source_step = -1;
   std::vector<std::pair<std::string, std::string>> outputs;  ///< of the source, for later steps
   std::vector<MetricPoint> metrics;                          ///< likewise, the last of each
-  std::string note;            ///< what went wrong on the way, if anything
+  std::string note;                                          ///< what went wrong on the way, if anything
 };
 
 /// For one thread. Reads the database by a connection of its own.
 class Cache {
  public:
-  Cache(const Pipeline& pipeline, const Workspace& workspace, store::Objects& objects, store::Snapshots& snapshots,
-        CacheSettings settings);
+  Cache(const Pipeline& pipeline, const Workspace& workspace, store::Objects& objects,
+        store::Snapshots& snapshots, CacheSettings settings);
 
-  /// Looks at the step's files and at earlier runs. With `put_back`, outputs that are not in place are restored, and
-  /// only then is it a hit; without, it is enough that they could be.
+  /// Looks at the step's files and at earlier runs. With `put_back`, outputs that are not in place are
+  /// restored, and only then is it a hit; without, it is enough that they could be.
   CheckResult check(OpenFacts open, bool put_back);
 
  private:
@@ -75,7 +76,6 @@ class Cache {
   std::vector<Cause> causes_of(const Step& step, const CheckResult& result);
   /// The first output that is neither in place nor can be had, or empty.
   std::string place_outputs(const Source& source, bool put_back);
-  void take_values(CheckResult& result);
   db::Connection& connection();
 
   const Pipeline& pipeline_;

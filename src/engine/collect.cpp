@@ -26,14 +26,17 @@ std::string step_path(const std::string& directory, const std::string& path) {
 
 namespace {
 
+constexpr std::size_t metrics_limit = 256u << 20;
+constexpr std::size_t outputs_limit = 16u << 20;
+
 void collect_small_files(const CollectJob& job, Collection& result) {
-  if (auto text = util::read_file_if_exists(job.metrics_path)) {
+  if (auto text = util::read_regular_file(job.metrics_path, metrics_limit)) {
     ParsedMetrics parsed = parse_metric_lines(*text);
     result.metrics = std::move(parsed.points);
     for (std::string& problem : parsed.problems) result.notes.push_back(std::move(problem));
   }
   if (!job.succeeded) return;
-  if (auto text = util::read_file_if_exists(job.output_path)) {
+  if (auto text = util::read_regular_file(job.output_path, outputs_limit)) {
     ParsedOutputs parsed = parse_outputs(*text);
     result.outputs = std::move(parsed.values);
     if (!parsed.problems.empty()) result.problem = parsed.problems[0];
@@ -43,13 +46,15 @@ void collect_small_files(const CollectJob& job, Collection& result) {
 // Digests outputs and, if `publisher` is given, hands them to the store.
 class OutputTaker {
  public:
-  OutputTaker(Collection& result, const Workspace& workspace, store::Snapshots& snapshots, store::Publisher* publisher)
+  OutputTaker(Collection& result, const Workspace& workspace, store::Snapshots& snapshots,
+              store::Publisher* publisher)
       : result_(result), workspace_(workspace), snapshots_(snapshots), publisher_(publisher) {}
 
   void take(const std::string& path, const std::string& as_written, const std::string& kind) {
     const auto content = publisher_ ? snapshots_.keep(path, *publisher_) : snapshots_.look(path);
     if (!content) {
-      if (result_.problem.empty()) result_.problem = "ended well but did not make its output '" + as_written + "'";
+      if (result_.problem.empty())
+        result_.problem = "ended well but did not make its output '" + as_written + "'";
       return;
     }
     ArtifactRecord a;
@@ -70,8 +75,16 @@ class OutputTaker {
   store::Publisher* publisher_;
 };
 
+void find_outputs(const CollectJob& job, const Step& step, Collection& result) {
+  for (const Output& output : step.outputs) {
+    if (!util::exists(step_path(job.directory, output.path)) && result.problem.empty())
+      result.problem = "ended well but did not make its output '" + output.path + "'";
+  }
+}
+
 void take_outputs(const CollectJob& job, const Step& step, OutputTaker taker) {
-  for (const Output& output : step.outputs) taker.take(step_path(job.directory, output.path), output.path, output.kind);
+  for (const Output& output : step.outputs)
+    taker.take(step_path(job.directory, output.path), output.path, output.kind);
   for (const std::string& file : step.metrics) {
     const std::string path = step_path(job.directory, file);
     const bool declared = std::ranges::any_of(
@@ -80,9 +93,10 @@ void take_outputs(const CollectJob& job, const Step& step, OutputTaker taker) {
   }
 }
 
-// Publishes the outputs if they are to be kept. A store that cannot be written to does not undo what the step did: its
-// outputs are there, and are made again next time.
-void collect_outputs(const CollectJob& job, const Step& step, const Workspace& workspace, Depot& depot, Collection& result) {
+// Publishes the outputs if they are to be kept. A store that cannot be written to does not undo what the step
+// did: its outputs are there, and are made again next time.
+void collect_outputs(const CollectJob& job, const Step& step, const Workspace& workspace, Depot& depot,
+                     Collection& result) {
   if (job.keep) {
     try {
       store::Publisher publisher(depot.objects);
@@ -99,13 +113,14 @@ void collect_outputs(const CollectJob& job, const Step& step, const Workspace& w
 }
 
 void collect_metric_file(Collection& result, const std::string& path, const std::string& as_written) {
-  constexpr std::size_t limit = 256u << 20;
-  if (!util::exists(path)) {
+  const auto text = util::read_regular_file(path, metrics_limit);
+  if (!text) {
     if (result.problem.empty())
       result.problem = "ended well but did not write its metrics '" + as_written + "'";
     return;
   }
-  ParsedMetrics parsed = parse_metrics_file(path, util::read_file(path, limit));
+  ParsedMetrics parsed = parse_metrics_file(path, *text);
+  if (parsed.broken && result.problem.empty()) result.problem = parsed.problems[0];
   result.metrics.insert(result.metrics.end(), parsed.points.begin(), parsed.points.end());
   for (std::string& problem : parsed.problems) result.notes.push_back(std::move(problem));
 }
@@ -116,11 +131,17 @@ Collection collect(const CollectJob& job, const Step& step, const Workspace& wor
   Collection result;
   result.step = job.step;
   result.attempt = job.attempt;
+  result.succeeded = job.succeeded;
   try {
     collect_small_files(job, result);
     if (!job.succeeded) return result;
-    for (const std::string& file : step.metrics) collect_metric_file(result, step_path(job.directory, file), file);
-    if (depot && !(step.outputs.empty() && step.metrics.empty())) collect_outputs(job, step, workspace, *depot, result);
+    for (const std::string& file : step.metrics)
+      collect_metric_file(result, step_path(job.directory, file), file);
+    if (depot) {
+      collect_outputs(job, step, workspace, *depot, result);
+    } else {
+      find_outputs(job, step, result);
+    }
   } catch (const std::exception& error) {
     if (result.problem.empty()) result.problem = error.what();
   }
@@ -148,6 +169,7 @@ Collector::~Collector() {
 
 void Collector::submit(Job job) {
   if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
+  ++open_;
   {
     const std::lock_guard lock(mutex_);
     jobs_.push_back(std::move(job));
@@ -155,17 +177,31 @@ void Collector::submit(Job job) {
   changed_.notify_one();
 }
 
+void Collector::abort() {
+  const std::lock_guard lock(mutex_);
+  open_ = 0;
+  closing_ = true;
+  jobs_.clear();
+  if (depot_) depot_->objects.stop_reading();
+}
+
 std::vector<Collector::Result> Collector::take() {
   std::uint64_t count = 0;
   (void)!::read(wake_.get(), &count, sizeof count);
   const std::lock_guard lock(mutex_);
+  open_ -= static_cast<int>(done_.size());
   return std::exchange(done_, {});
 }
 
 Collector::Result Collector::do_job(Job job) {
-  if (!depot_) depot_ = std::make_unique<Depot>(workspace_);
+  if (!depot_) {
+    auto depot = std::make_unique<Depot>(workspace_);
+    const std::lock_guard lock(mutex_);  // abort() may look at it
+    depot_ = std::move(depot);
+  }
   if (const auto* collection = std::get_if<CollectJob>(&job)) {
-    return collect(*collection, pipeline_.steps[static_cast<std::size_t>(collection->step)], workspace_, depot_.get());
+    return collect(*collection, pipeline_.steps[static_cast<std::size_t>(collection->step)], workspace_,
+                   depot_.get());
   }
   if (!cache_) {
     cache_ = std::make_unique<Cache>(pipeline_, workspace_, depot_->objects, depot_->snapshots, settings_);

@@ -35,6 +35,7 @@ struct CollectJob {
 struct Collection {
   int step = 0;
   int attempt = 0;
+  bool succeeded = true;
   std::vector<std::pair<std::string, std::string>> outputs;
   std::vector<MetricPoint> metrics;
   std::vector<ArtifactRecord> artifacts;
@@ -50,11 +51,12 @@ struct Depot {
   store::Snapshots snapshots;
 };
 
-/// Does one job now. Throws nothing: what goes wrong is in `problem`. `depot` may be null for a step without files.
+/// Does one job now. Throws nothing: what goes wrong is in `problem`. Without a `depot` outputs are only
+/// looked for, not read.
 Collection collect(const CollectJob& job, const Step& step, const Workspace& workspace, Depot* depot);
 
-/// One thread for all that may read much, so that a large file holds up no other step: what steps left is collected,
-/// and steps that are ready are checked against earlier runs.
+/// One thread for all that may read much, so that a large file holds up no other step: what steps left is
+/// collected, and steps that are ready are checked against earlier runs.
 class Collector {
  public:
   Collector(const Pipeline& pipeline, const Workspace& workspace, CacheSettings settings);
@@ -69,6 +71,10 @@ class Collector {
   int fd() const { return wake_.get(); }
   void submit(Job job);
   std::vector<Result> take();
+  /// Whether take() will still have something.
+  bool busy() const { return open_ > 0; }
+  /// Ends the reading of large files; what was asked for is not answered any more.
+  void abort();
 
  private:
   void work();
@@ -77,6 +83,7 @@ class Collector {
   const Pipeline& pipeline_;
   const Workspace& workspace_;
   CacheSettings settings_;
+  int open_ = 0;                  // jobs submitted and not taken
   std::unique_ptr<Depot> depot_;  // both of the thread
   std::unique_ptr<Cache> cache_;
   util::Fd wake_;

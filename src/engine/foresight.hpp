@@ -26,8 +26,8 @@ struct Foreseen {
 };
 const char* to_string(Foreseen::What what);
 
-/// One entry a step, in the order of the plan. Changes nothing but what the index remembers of files. Without a
-/// workspace every step runs.
+/// One entry a step, in the order of the plan. Changes nothing but what the index remembers of files. Without
+/// a workspace every step runs.
 std::vector<Foreseen> foresee(const Pipeline& pipeline, const Graph& graph, const Plan& plan,
                               const std::optional<Workspace>& workspace, const CacheSettings& settings);
 

@@ -62,19 +62,20 @@ using Action = std::variant<Check, Evaluate, StartAttempt, StopAttempt, Collect,
 struct Entry {
   enum class Kind {
     run,
-    leave_out,  ///< not selected: what it would make is taken to be there
+    leave_out,  ///< not selected: what it would make is taken to be there, and its place in the order is kept
     done,       ///< succeeded in an earlier part of this run, or failed where that is tolerated
   };
   Kind kind = Kind::run;
   int attempts = 0;                        ///< made in earlier parts of this run
   std::string reason;                      ///< for leave_out
   StepState state = StepState::succeeded;  ///< for done
+  AttemptOutcome outcome;                  ///< for done: how its last attempt ended
 };
 
 struct MachineOptions {
   Capacity capacity;
   bool keep_going = false;
-  std::uint64_t seed = 0;  ///< of the stable jitter of retries
+  std::uint64_t seed = 0;    ///< of the stable jitter of retries
   std::vector<char> checks;  ///< by step: ask before it starts whether it has to; empty: none
 };
 
@@ -106,6 +107,7 @@ class Machine {
   std::int64_t next_tick_ms() const;
   StepState state(int step) const { return nodes_[static_cast<std::size_t>(step)].state; }
   bool cancelled() const { return cancelled_; }
+  bool killed() const { return killed_; }
   /// The first step whose failure made the run fail; -1: none.
   int first_failure() const { return first_failure_; }
   const AttemptOutcome& last_outcome(int step) const {
@@ -113,13 +115,23 @@ class Machine {
   }
 
  private:
-  enum class Phase : std::uint8_t { waiting, evaluating, checking, ready, running, retry_wait, collecting, settled };
+  enum class Phase : std::uint8_t {
+    waiting,
+    evaluating,
+    checking,
+    ready,
+    running,
+    retry_wait,
+    collecting,
+    settled
+  };
   struct Node {
     Phase phase = Phase::waiting;
     StepState state = StepState::pending;
     bool stop_asked = false;
-    int attempt = 0;  // the one that runs or ran last
-    int tries = 0;    // in this part of the run
+    bool passes = true;  // left out: all that it needs is there
+    int attempt = 0;     // the one that runs or ran last
+    int tries = 0;       // in this part of the run
     int open_needs = 0;
     int resource_class = 0;
     std::int64_t retry_at = 0;

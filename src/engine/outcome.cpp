@@ -88,6 +88,19 @@ AttemptOutcome outcome_of(const ExitRecord& record, const OutcomeContext& contex
   return {Kind::lost, 0, "lost: the keeper process died, nobody knows how it ended"};
 }
 
+FailureVerdict verdict_of(const Step& step, const AttemptOutcome& outcome, const std::string& reason) {
+  using Kind = AttemptOutcome::Kind;
+  const bool asks = step.kind == "gate" || step.kind == "validate";
+  const bool no =
+      asks && outcome.kind == Kind::exited && outcome.code != 0 && outcome.code != 126 && outcome.code != 127;
+  if (no) {
+    const std::string who = step.kind == step.name ? step.name : step.kind + " " + step.name;
+    return {ExitCode::gate_refused, who + " said no: " + reason};
+  }
+  const bool late = outcome.kind == Kind::timeout || outcome.kind == Kind::no_output;
+  return {late ? ExitCode::timed_out : ExitCode::step_failed, "step " + step.name + " failed: " + reason};
+}
+
 AttemptRecord record_of(const ExitRecord& r) {
   const auto instant = [](std::int64_t ms) { return Instant(std::chrono::milliseconds(ms)); };
   AttemptRecord a;

@@ -25,7 +25,8 @@ void Recorder::put(const AttemptRecord& attempt) {
 
 void Recorder::put(Collection collection) {
   if (collection.outputs.empty() && collection.metrics.empty() && collection.artifacts.empty() &&
-      collection.key.empty()) return;
+      collection.key.empty())
+    return;
   collections_.push_back(std::move(collection));
   if (due_ms_ < 0) due_ms_ = util::monotonic_ms() + batch_ms;
 }

@@ -51,7 +51,8 @@ Capacity capacity_for(const Pipeline& pipeline, int jobs) {
 std::vector<char> steps_to_check(const Pipeline& pipeline) {
   std::vector<char> checks;
   for (const Step& step : pipeline.steps) {
-    checks.push_back(!(step.inputs.empty() && step.code.empty() && step.outputs.empty() && step.metrics.empty()));
+    checks.push_back(
+        !(step.inputs.empty() && step.code.empty() && step.outputs.empty() && step.metrics.empty()));
   }
   return checks;
 }
@@ -117,9 +118,10 @@ RunResult Runner::run() {
          ", where locks cannot be relied on: use it from one machine only, or keep it "
          "on a local disk (--workspace)");
   }
+  metrics_ = std::move(parts_.metrics);
   machine_.begin();
   perform_actions();
-  while (!machine_.finished()) {
+  while (!machine_.finished() || (collector_.busy() && !machine_.killed())) {
     wait();
     perform_actions();
     recorder_.flush_if_due();
@@ -269,7 +271,8 @@ void Runner::finish_check(CheckResult result) {
     input.files = file.files;
     inputs.push_back(std::move(input));
   }
-  recorder_.put_facts(index, facts_json(result.facts).dump(-1, ' ', false, Json::error_handler_t::replace), std::move(inputs));
+  recorder_.put_facts(index, facts_json(result.facts).dump(-1, ' ', false, Json::error_handler_t::replace),
+                      std::move(inputs));
   keys_[index] = result.key;
   machine_.checked(index, false, "");
 }
@@ -367,6 +370,10 @@ void Runner::perform(const Collect& action) {
 }
 
 void Runner::finish_collection(Collection collection) {
+  if (!collection.succeeded) {
+    collection.problem.clear();  // the attempt has failed already
+    return recorder_.put(std::move(collection));
+  }
   for (const std::string& text : collection.notes) note(step(collection.step).name + ": " + text);
   auto& values = parts_.outputs[step(collection.step).name];
   for (const auto& [name, value] : collection.outputs) values[name] = value;
@@ -444,10 +451,7 @@ void Runner::attempt_ended(const process::ExitRecord& exit) {
   running_.erase(it);
   if (outcome.kind != AttemptOutcome::Kind::succeeded) {
     // How far a failed training came is worth keeping.
-    Collection collection =
-        collect(collect_job(exit.key.step, exit.key.attempt, false), s, parts_.workspace, nullptr);
-    collection.problem.clear();
-    recorder_.put(std::move(collection));
+    collector_.submit(collect_job(exit.key.step, exit.key.attempt, false));
   }
   machine_.attempt_ended(exit.key.step, outcome, util::monotonic_ms());
 }
@@ -504,6 +508,7 @@ void Runner::take_signals() {
       if (stop_signal_ == 0) stop_signal_ = signal;
       note("ending all steps at once");
       machine_.cancel("cancelled by " + signal_name(stop_signal_));
+      collector_.abort();
       machine_.kill();
     } else {
       stop_signal_ = signal;
@@ -571,22 +576,23 @@ RunResult Runner::conclude() {
   } else if (failed >= 0) {
     const Step& s = step(failed);
     const AttemptOutcome& outcome = machine_.last_outcome(failed);
-    const bool gate = (s.kind == "gate" || s.kind == "validate") &&
-                      outcome.kind == AttemptOutcome::Kind::exited && outcome.code != 0;
+    FailureVerdict verdict = verdict_of(s, outcome, record(failed).reason);
     result.state = RunState::failed;
-    const std::string who = !gate ? "step " + s.name : s.kind == s.name ? s.name : s.kind + " " + s.name;
-    result.reason = who + (gate ? " said no: " : " failed: ") + record(failed).reason;
-    result.exit_code =
-        gate ? ExitCode::gate_refused
-        : outcome.kind == AttemptOutcome::Kind::timeout || outcome.kind == AttemptOutcome::Kind::no_output
-            ? ExitCode::timed_out
-            : ExitCode::step_failed;
+    result.reason = std::move(verdict.reason);
+    result.exit_code = verdict.exit_code;
     const bool has_code =
         outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::signalled;
     result.failed_step_code = has_code ? outcome.code : 0;
   } else {
     result.state = RunState::succeeded;
     result.exit_code = ExitCode::done;
+  }
+  if (!util::exists(parts_.workspace.database_path())) {
+    throw Error(ExitCode::io,
+                "the workspace in '" + parts_.workspace.root() +
+                    "' was deleted while the run was going on: "
+                    "nothing of it is recorded",
+                "does a step clean the work tree? Keep the workspace elsewhere with --workspace");
   }
   if (git_.joinable()) git_.join();
   result.duration_ms = util::monotonic_ms() - started_ms_;

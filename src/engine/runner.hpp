@@ -33,9 +33,10 @@ struct RunParts {
   const Plan& plan;
   std::string id;
   std::string run_directory;
-  std::vector<Entry> entries;       ///< by step
-  std::vector<StepRecord> records;  ///< by step
-  OutputValues outputs;             ///< known before the first step
+  std::vector<Entry> entries;                       ///< by step
+  std::vector<StepRecord> records;                  ///< by step
+  OutputValues outputs;                             ///< known before the first step
+  std::map<int, std::vector<MetricPoint>> metrics;  ///< likewise, of steps that are done
   std::map<std::string, std::string> secrets;
   std::map<std::string, std::int64_t> usual_ms;
   int jobs = 1;
@@ -100,7 +101,7 @@ class Runner {
   std::optional<executors::Local> executor_;
   util::Fd signals_, poll_;
   std::map<process::AttemptKey, Attempt> running_;
-  std::map<int, std::string> keys_;  // of steps that were checked and run
+  std::map<int, std::string> keys_;                  // of steps that were checked and run
   std::map<int, std::vector<MetricPoint>> metrics_;  // of ended steps, for conditions
   params::StepNames names_;
   std::unordered_map<std::string, int> index_of_;

@@ -13,13 +13,15 @@ constexpr int format = 1;  // of the key; a change makes every step run once mor
 
 Json files_json(const std::vector<FileFact>& files) {
   Json list = Json::array();
-  for (const FileFact& file : files) list.push_back({{"path", file.path}, {"form", file.form}, {"sha256", file.sha256}});
+  for (const FileFact& file : files)
+    list.push_back({{"path", file.path}, {"form", file.form}, {"sha256", file.sha256}});
   return list;
 }
 
 std::vector<FileFact> parse_files(const Json& list) {
   std::vector<FileFact> files;
-  for (const Json& file : list) files.push_back({file.value("path", ""), file.value("form", ""), file.value("sha256", ""), 0, 1});
+  for (const Json& file : list)
+    files.push_back({file.value("path", ""), file.value("form", ""), file.value("sha256", ""), 0, 1});
   return files;
 }
 
@@ -67,7 +69,9 @@ void cut_to_difference(std::string& a, std::string& b) {
   while (x.size() > same && y.size() > same && x.back() == y.back()) x.pop_back(), y.pop_back();
   const auto begin = static_cast<std::ptrdiff_t>(same > 0 ? same - 1 : 0);
   const auto cut = [&](const std::vector<std::string>& words) {
-    return util::join(std::vector<std::string>(words.begin() + std::min<std::ptrdiff_t>(begin, std::ssize(words)), words.end()), " ");
+    return util::join(std::vector<std::string>(
+                          words.begin() + std::min<std::ptrdiff_t>(begin, std::ssize(words)), words.end()),
+                      " ");
   };
   a = cut(x);
   b = cut(y);
@@ -75,7 +79,8 @@ void cut_to_difference(std::string& a, std::string& b) {
 
 // The first line in which two commands differ.
 Cause command_cause(const StepFacts& before, const StepFacts& now) {
-  if (before.shell != now.shell) return {"command", now.shell ? "now a shell script" : "now without a shell", "", ""};
+  if (before.shell != now.shell)
+    return {"command", now.shell ? "now a shell script" : "now without a shell", "", ""};
   const auto old_lines = util::split(before.command, '\n'), new_lines = util::split(now.command, '\n');
   for (std::size_t i = 0; i < std::max(old_lines.size(), new_lines.size()); ++i) {
     std::string a = i < old_lines.size() ? old_lines[i] : "", b = i < new_lines.size() ? new_lines[i] : "";
@@ -89,9 +94,8 @@ Cause command_cause(const StepFacts& before, const StepFacts& now) {
 }  // namespace
 
 Json facts_json(const StepFacts& facts) {
-  return {{"command", facts.command}, {"shell", facts.shell},
-          {"workdir", facts.workdir}, {"params", facts.params},
-          {"env", facts.env},         {"inputs", files_json(facts.inputs)},
+  return {{"command", facts.command},       {"shell", facts.shell},    {"workdir", facts.workdir},
+          {"params", facts.params},         {"env", facts.env},        {"inputs", files_json(facts.inputs)},
           {"code", files_json(facts.code)}, {"outputs", facts.outputs}};
 }
 
@@ -117,17 +121,20 @@ std::string cache_key(const StepFacts& facts) {
 
 std::vector<Cause> compare_facts(const StepFacts& before, const StepFacts& now) {
   std::vector<Cause> causes;
-  if (before.command != now.command || before.shell != now.shell) causes.push_back(command_cause(before, now));
+  if (before.command != now.command || before.shell != now.shell)
+    causes.push_back(command_cause(before, now));
   if (before.workdir != now.workdir) causes.push_back({"workdir", "", before.workdir, now.workdir});
   compare_maps("param", before.params, now.params, causes);
   compare_maps("env", before.env, now.env, causes);
   compare_files("input", before.inputs, now.inputs, causes);
   compare_files("code", before.code, now.code, causes);
   for (const std::string& path : now.outputs) {
-    if (std::ranges::find(before.outputs, path) == before.outputs.end()) causes.push_back({"output", path, "", "declared"});
+    if (std::ranges::find(before.outputs, path) == before.outputs.end())
+      causes.push_back({"output", path, "", "declared"});
   }
   for (const std::string& path : before.outputs) {
-    if (std::ranges::find(now.outputs, path) == now.outputs.end()) causes.push_back({"output", path, "declared", ""});
+    if (std::ranges::find(now.outputs, path) == now.outputs.end())
+      causes.push_back({"output", path, "declared", ""});
   }
   // The same things in another order are another key, as order may mean something to the command.
   if (causes.empty() && !(before == now)) causes.push_back({"order", "", "", ""});
@@ -154,7 +161,8 @@ std::vector<Cause> parse_causes(const std::string& text) {
   if (!list.is_array()) return causes;
   for (const Json& entry : list) {
     if (!entry.is_object()) continue;
-    causes.push_back({entry.value("kind", ""), entry.value("what", ""), entry.value("before", ""), entry.value("after", "")});
+    causes.push_back({entry.value("kind", ""), entry.value("what", ""), entry.value("before", ""),
+                      entry.value("after", "")});
   }
   return causes;
 }
@@ -176,7 +184,8 @@ std::string words(const Cause& c) {
   if (c.kind == "command") {
     if (c.before.empty() && c.after.empty()) return "command: " + c.what;
     const std::string where = "command" + (c.what.empty() ? "" : ", " + c.what);
-    return where + ": " + (c.before.empty() ? "nothing" : c.before) + " → " + (c.after.empty() ? "nothing" : c.after);
+    return where + ": " + (c.before.empty() ? "nothing" : c.before) + " → " +
+           (c.after.empty() ? "nothing" : c.after);
   }
   if (c.kind == "missing") return "its output " + c.what + " is neither there nor in the store";
   if (c.kind == "forced") return "forced by " + c.what;

@@ -12,8 +12,8 @@ namespace mlops::engine {
 
 /// A file or directory as a step found it.
 struct FileFact {
-  std::string path;    ///< relative to the workspace if inside it
-  std::string form;    ///< file, executable or tree; empty: it was not there
+  std::string path;  ///< relative to the workspace if inside it
+  std::string form;  ///< file, executable or tree; empty: it was not there
   std::string sha256;
   std::uint64_t size = 0, files = 1;  ///< told by the digest
   bool operator==(const FileFact& other) const {
@@ -29,12 +29,12 @@ struct StepFacts {
   std::map<std::string, std::string> env;     ///< declared by the step or the pipeline; never secrets
   std::vector<FileFact> inputs;               ///< in the order of the file
   std::vector<FileFact> code;
-  std::vector<std::string> outputs;           ///< paths of outputs and metrics
+  std::vector<std::string> outputs;  ///< paths of outputs and metrics
   bool operator==(const StepFacts&) const = default;
 };
 
-/// The key under which the step's results are kept: the SHA-256 of facts_json() without spaces, and of a version of
-/// the format. docs/cache.md tells it field by field.
+/// The key under which the step's results are kept: the SHA-256 of facts_json() without spaces, and of a
+/// version of the format. docs/cache.md tells it field by field.
 std::string cache_key(const StepFacts& facts);
 
 Json facts_json(const StepFacts& facts);
@@ -42,7 +42,8 @@ StepFacts parse_facts(const Json& json);
 
 /// One reason for which a step runs, or does not.
 struct Cause {
-  std::string kind;  ///< first_run, command, param, env, input, code, outputs, missing, forced, upstream, always, …
+  std::string
+      kind;  ///< first_run, command, param, env, input, code, outputs, missing, forced, upstream, always, …
   std::string what;  ///< the param, the path, the step; may be empty
   std::string before, after;
 };

@@ -22,10 +22,11 @@ constexpr std::size_t buffer_size = 1 << 18;
 constexpr int most_tries = 5;
 
 // Digests the rest of `from`, and writes it to `to` if that is a descriptor.
-util::Digest pump(int from, int to, const std::string& path) {
+util::Digest pump(int from, int to, const std::string& path, const Objects& objects) {
   thread_local std::vector<char> buffer(buffer_size);
   util::Sha256 hash;
   while (true) {
+    if (objects.stopped()) throw Error(ExitCode::interrupted, "stopped while reading '" + path + "'");
     const ssize_t n = ::read(from, buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw_errno("cannot read '" + path + "'", errno);
@@ -59,7 +60,7 @@ util::Digest store_large(const util::Fd& fd, const std::string& path, std::uint6
   try {
     const util::Fd to = util::open_file(temporary, O_RDWR | O_CREAT | O_EXCL, 0444);
     const bool cloned = ::ioctl(to.get(), FICLONE, fd.get()) == 0;
-    digest = cloned ? pump(to.get(), -1, path) : pump(fd.get(), to.get(), path);
+    digest = cloned ? pump(to.get(), -1, path, objects) : pump(fd.get(), to.get(), path, objects);
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
@@ -100,7 +101,7 @@ ReadFile read_file(const std::string& path, Objects& objects, Publisher* publish
       result.digest = store_large(fd, path, result.stamp.size, objects, *publisher);
     } else {
       ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
-      result.digest = pump(fd.get(), -1, path);
+      result.digest = pump(fd.get(), -1, path, objects);
     }
     if (::fstat(fd.get(), &after) != 0) throw_errno("cannot read '" + path + "'", errno);
     if (stamp_of(after) == result.stamp) return result;

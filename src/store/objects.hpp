@@ -12,6 +12,7 @@
 #include "util/digest.hpp"
 #include "util/fd.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -56,6 +57,10 @@ class Objects {
   bool verify(const Digest& digest);
   void quarantine(const Digest& digest);
 
+  /// Whoever reads a large file for this store gives up with an Error.
+  void stop_reading() { stopped_ = true; }
+  bool stopped() const { return stopped_; }
+
   std::string object_path(const Digest& digest) const;
   std::string pack_path(const std::string& name) const;
   std::string temporary_path() const;
@@ -73,6 +78,7 @@ class Objects {
 
  private:
   std::string directory_;
+  std::atomic<bool> stopped_ = false;
   std::mutex mutex_;  // of index_
   db::StoreIndex index_;
   std::unordered_set<std::string> refreshed_;  // packs, by this process

@@ -3,6 +3,8 @@
 -- file, executable, tree (a directory by store/tree.hpp), or listing (a directory as version 1 digested it)
 ALTER TABLE artifacts ADD COLUMN form TEXT NOT NULL DEFAULT 'file';
 
+ALTER TABLE runs ADD COLUMN part_started_at TEXT;    -- when a runner last took it up; null: created_at
+
 ALTER TABLE steps ADD COLUMN cache_key TEXT;         -- SHA-256 of what the step depends on; null: its results are not kept
 ALTER TABLE steps ADD COLUMN because TEXT NOT NULL DEFAULT '[]';  -- JSON: why it ran, or did not
 ALTER TABLE steps ADD COLUMN source_run TEXT;        -- of a cached step: the run and step that made its results

@@ -107,7 +107,7 @@ TEST_CASE("every flipped bit is found on use, and the object counts as absent") 
     damaged[static_cast<std::size_t>(i * 97) % damaged.size()] ^= static_cast<char>(1 << (i % 8));
     fs::permissions(path, fs::perms::owner_all);
     util::write_file(path, damaged);
-    REQUIRE_FALSE(i % 2 ? objects.read(digest).has_value() : objects.verify(digest));
+    REQUIRE_FALSE((i % 2 != 0 ? objects.read(digest).has_value() : objects.verify(digest)));
     REQUIRE_FALSE(objects.has(digest));
     REQUIRE(publish(objects, bytes) == digest);
     REQUIRE(objects.read(digest) == bytes);
