@@ -82,6 +82,12 @@ void require_possible(const Pipeline& pipeline, const Plan& plan) {
               "lower `resources:`, or leave out with --skip " + util::join(names, ","));
 }
 
+std::uint64_t memory_kills() {
+  const std::string text = util::read_file_if_exists("/proc/vmstat").value_or("");
+  const std::size_t at = text.find("oom_kill ");
+  return at == text.npos ? 0 : std::strtoull(text.c_str() + at + 9, nullptr, 10);
+}
+
 bool ResourceLedger::fits(const Resources& wanted) const {
   if (free_.jobs < 1 || wanted.cpus > free_.cpus + epsilon || wanted.memory > free_.memory ||
       wanted.gpus > static_cast<int>(free_.gpus.size())) {

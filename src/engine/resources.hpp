@@ -30,6 +30,9 @@ std::string impossible(const Resources& wanted, const Capacity& capacity);
 /// naming all that cannot.
 void require_possible(const Pipeline& pipeline, const Plan& plan);
 
+/// How often the kernel has killed for lack of memory since boot.
+std::uint64_t memory_kills();
+
 class ResourceLedger {
  public:
   explicit ResourceLedger(Capacity capacity) : free_(std::move(capacity)) {}

@@ -6,10 +6,10 @@ mlops run p.yaml; expect_ok
 # Closed standard streams are not taken for the keeper's socket or the database.
 close_and_run() {
     case $1 in
-        0) timeout 20 "$MLOPS" run p.yaml <&- ;;
-        1) timeout 20 "$MLOPS" run p.yaml >&- ;;
-        2) timeout 20 "$MLOPS" run p.yaml 2>&- ;;
-        all) timeout 20 "$MLOPS" run p.yaml >&- 2>&- <&- ;;
+        0) timeout -k 5 20 "$MLOPS" run p.yaml <&- ;;
+        1) timeout -k 5 20 "$MLOPS" run p.yaml >&- ;;
+        2) timeout -k 5 20 "$MLOPS" run p.yaml 2>&- ;;
+        all) timeout -k 5 20 "$MLOPS" run p.yaml >&- 2>&- <&- ;;
     esac
 }
 for which in 0 1 2 all; do
@@ -48,11 +48,11 @@ expect_equal "$(sql "select log_dropped from attempts where run_id = (select max
 # A zombie that somebody else keeps in the step's group does not hold up its end.
 printf 'name: zombie\nsteps:\n  z:\n    run: |\n      (sleep 0.1 & exec env -i setsid sleep 1000) >/dev/null 2>&1 &\n      echo $! > foreign\n      sleep 0.4\n' > zombie.yaml
 cleanups+=('kill "$(cat "$here/foreign")" 2>/dev/null')
-run timeout 10 "$MLOPS" run zombie.yaml
+run timeout -k 5 10 "$MLOPS" run zombie.yaml
 expect_ok
 
 # What ignores everything but SIGKILL is gone when the run ends.
 printf 'name: deaf\nsteps:\n  d: {run: "(trap \\"\\" TERM HUP INT; sleep 1000) & exit 0", grace: 1s}\n' > deaf.yaml
-run timeout 20 "$MLOPS" run deaf.yaml
+run timeout -k 5 20 "$MLOPS" run deaf.yaml
 expect_ok
 nobody_left "$(sql "select max(id) from runs")" || fail "a process was left"
