@@ -46,7 +46,9 @@ Side read_side(OpenWorkspace& open, const std::string& name) {
   for (const StepRecord& step : steps) side.sections["steps"][step.name] = to_string(step.state);
   Values& code = side.sections["code"];
   code["definition"] = side.run.definition.substr(0, 12);
-  if (side.run.git_commit) code["git"] = side.run.git_commit->substr(0, 12) + (side.run.git_dirty.value_or(false) ? " with changes" : "");
+  if (side.run.git_commit)
+    code["git"] =
+        side.run.git_commit->substr(0, 12) + (side.run.git_dirty.value_or(false) ? " with changes" : "");
   Values& environment = side.sections["environment"];
   for (const std::string& variable : db::environment_of(connection, id)) environment[variable] = "set";
   environment["host"] = side.run.host;
@@ -104,7 +106,8 @@ void print_markdown(const Side& a, const Side& b, bool all) {
     std::printf("\n| %s | %s | %s |%s\n|---|---|---|%s\n", section, a.run.id.c_str(), b.run.id.c_str(),
                 numbers ? " change |" : "", numbers ? "---|" : "");
     for (const Row& row : rows) {
-      std::printf("| %s | %s | %s |", cell(row.name).c_str(), cell(row.before).c_str(), cell(row.after).c_str());
+      std::printf("| %s | %s | %s |", cell(row.name).c_str(), cell(row.before).c_str(),
+                  cell(row.after).c_str());
       if (numbers) std::printf(" %s |", cell(change(row)).c_str());
       std::printf("\n");
     }
@@ -138,8 +141,13 @@ void diff(const Options& options, Context& context) {
   for (const char* section : sections) {
     json[section] = nlohmann::json::array();
     for (const Row& row : rows_of(a, b, section, options.all)) {
-      const auto value = [](const std::string& text) { return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text); };
-      json[section].push_back({{"name", row.name}, {"before", value(row.before)}, {"after", value(row.after)}, {"change", value(change(row))}});
+      const auto value = [](const std::string& text) {
+        return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
+      };
+      json[section].push_back({{"name", row.name},
+                               {"before", value(row.before)},
+                               {"after", value(row.after)},
+                               {"change", value(change(row))}});
     }
   }
   print_json(json);
@@ -149,7 +157,8 @@ void diff(const Options& options, Context& context) {
 
 void set_up_diff(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  app.add_option("BEFORE", options->before, "a run: id, unique beginning or end, latest or latest:PIPELINE")->required();
+  app.add_option("BEFORE", options->before, "a run: id, unique beginning or end, latest or latest:PIPELINE")
+      ->required();
   app.add_option("AFTER", options->after, "another run")->required();
   app.add_flag("--all", options->all, "also what is the same in both");
   app.add_flag("--json", options->json, "print JSON");

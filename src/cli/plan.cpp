@@ -33,7 +33,8 @@ struct Options {
 
 }  // namespace
 
-nlohmann::json plan_json(const Pipeline& pipeline, const Graph& graph, const std::vector<engine::Foreseen>& plan) {
+nlohmann::json plan_json(const Pipeline& pipeline, const Graph& graph,
+                         const std::vector<engine::Foreseen>& plan) {
   nlohmann::json steps = nlohmann::json::array();
   for (const engine::Foreseen& seen : plan) {
     const auto i = static_cast<std::size_t>(seen.step);
@@ -47,10 +48,12 @@ nlohmann::json plan_json(const Pipeline& pipeline, const Graph& graph, const std
                      {"when", step.when},
                      {"needs", names_of(pipeline, graph.needs[i])}});
   }
-  return {{"pipeline", pipeline.name}, {"file", pipeline.file}, {"params", pipeline.params}, {"steps", steps}};
+  return {
+      {"pipeline", pipeline.name}, {"file", pipeline.file}, {"params", pipeline.params}, {"steps", steps}};
 }
 
-void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<engine::Foreseen>& plan, bool commands) {
+void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<engine::Foreseen>& plan,
+                bool commands) {
   const Style style = style_of(stdout);
   int count[4] = {};
   for (const engine::Foreseen& seen : plan) ++count[static_cast<int>(seen.what)];
@@ -62,7 +65,10 @@ void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<
     const auto i = static_cast<std::size_t>(seen.step);
     const Step& step = pipeline.steps[i];
     if (seen.what == What::left_out || seen.what == What::cached) {
-      std::printf("%s\n", style.dim(std::string(to_string(seen.what)) + " " + step.name + ": " + all_words(seen.causes)).c_str());
+      std::printf(
+          "%s\n",
+          style.dim(std::string(to_string(seen.what)) + " " + step.name + ": " + all_words(seen.causes))
+              .c_str());
       continue;
     }
     std::string head = style.accent(std::string(to_string(seen.what)) + " ") + step.name;
@@ -82,12 +88,17 @@ void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<
 void set_up_plan(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("FILE", options->file, "pipeline file")->required();
-  app.add_option("-s,--set", options->overrides, "set a param, as for run")->type_name("KEY=VALUE")->take_all()->expected(1);
+  app.add_option("-s,--set", options->overrides, "set a param, as for run")
+      ->type_name("KEY=VALUE")
+      ->take_all()
+      ->expected(1);
   app.add_flag("--json", options->json, "print JSON");
-  app.footer("Tells for every step whether it would run, and why. Changes nothing.\n"
-             "Example:\n  mlops plan pipeline.yaml --set train.lr=0.2");
+  app.footer(
+      "Tells for every step whether it would run, and why. Changes nothing.\n"
+      "Example:\n  mlops plan pipeline.yaml --set train.lr=0.2");
   app.callback([options, &context] {
-    const Pipeline pipeline = load_pipeline(options->file, {.overrides = options->overrides, .check_files = true});
+    const Pipeline pipeline =
+        load_pipeline(options->file, {.overrides = options->overrides, .check_files = true});
     const Graph graph = make_graph(pipeline);
     const auto plan = engine::foresee(pipeline, graph, make_plan(pipeline, graph, {}),
                                       Workspace::find(pipeline.directory, context.workspace),

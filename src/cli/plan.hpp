@@ -6,9 +6,11 @@
 
 namespace mlops::cli {
 
-nlohmann::json plan_json(const Pipeline& pipeline, const Graph& graph, const std::vector<engine::Foreseen>& plan);
+nlohmann::json plan_json(const Pipeline& pipeline, const Graph& graph,
+                         const std::vector<engine::Foreseen>& plan);
 
 /// With `commands`, also what each step would run.
-void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<engine::Foreseen>& plan, bool commands);
+void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<engine::Foreseen>& plan,
+                bool commands);
 
 }  // namespace mlops::cli

@@ -3,9 +3,9 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "cli/plan.hpp"
-#include "engine/resources.hpp"
 #include "cli/progress.hpp"
 #include "db/steps.hpp"
+#include "engine/resources.hpp"
 #include "process/keeper.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
@@ -54,10 +54,14 @@ OutputMode output_mode(const Options& options) {
 
 // A run goes on as it was started: what would change it has no place beside --resume.
 void refuse_with_resume(const CLI::App& app) {
-  for (const char* name : {"--set", "--only", "--from", "--until", "--skip", "--keep-going", "--force", "--no-cache", "--dry-run"}) {
+  for (const char* name : {"--set", "--only", "--from", "--until", "--skip", "--keep-going", "--force",
+                           "--no-cache", "--dry-run"}) {
     if (app.count(name) == 0) continue;
-    throw Error(ExitCode::usage, std::string(name) + " has no place beside --resume: a run goes on with the params and the selection "
-                "that it was started with", "start a new run for other ones: mlops run FILE " + std::string(name) + " …");
+    throw Error(ExitCode::usage,
+                std::string(name) +
+                    " has no place beside --resume: a run goes on with the params and the selection "
+                    "that it was started with",
+                "start a new run for other ones: mlops run FILE " + std::string(name) + " …");
   }
 }
 

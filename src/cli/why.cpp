@@ -35,7 +35,8 @@ std::vector<StepRecord> find_steps(OpenWorkspace& open, const std::string& id, c
     if (artifact.output) names.push_back(artifact.path);
   }
   if (found.empty())
-    throw Error(ExitCode::usage, "run " + id + " has no step or output '" + name + "'", util::did_you_mean(name, names));
+    throw Error(ExitCode::usage, "run " + id + " has no step or output '" + name + "'",
+                util::did_you_mean(name, names));
   return found;
 }
 
@@ -74,9 +75,11 @@ void why(const Options& options, Context& context) {
     }
     std::printf("%s %s run %s (%s)\n", style.bold(util::to_utf8(step.name)).c_str(), verb(step), id.c_str(),
                 style.of(step.state, to_string(step.state)).c_str());
-    for (const engine::Cause& cause : causes) std::printf("  %s\n", util::to_utf8(engine::words(cause)).c_str());
+    for (const engine::Cause& cause : causes)
+      std::printf("  %s\n", util::to_utf8(engine::words(cause)).c_str());
     if (causes.empty() && step.attempts > 0) std::printf("  always, as it declares no files\n");
-    if (!step.reason.empty() && step.state != StepState::cached) std::printf("  %s\n", util::to_utf8(step.reason).c_str());
+    if (!step.reason.empty() && step.state != StepState::cached)
+      std::printf("  %s\n", util::to_utf8(step.reason).c_str());
   }
   if (options.json) print_json({{"run", id}, {"steps", std::move(list)}});
 }
@@ -86,10 +89,12 @@ void why(const Options& options, Context& context) {
 void set_up_why(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("STEP", options->what, "a step, or the path of an output")->required();
-  app.add_option("RUN", options->run, "an id, a unique beginning or end of one, latest (default) or latest:PIPELINE");
+  app.add_option("RUN", options->run,
+                 "an id, a unique beginning or end of one, latest (default) or latest:PIPELINE");
   app.add_flag("--json", options->json, "print JSON");
-  app.footer("`mlops plan FILE` tells the same before anything runs.\n"
-             "Examples:\n  mlops why train\n  mlops why models/best.json 7k2m --json");
+  app.footer(
+      "`mlops plan FILE` tells the same before anything runs.\n"
+      "Examples:\n  mlops why train\n  mlops why models/best.json 7k2m --json");
   app.callback([options, &context] { why(*options, context); });
 }
 

@@ -126,6 +126,7 @@ AttemptRecord record_of(const ExitRecord& r) {
   if (r.left_over > 0)
     add("ended " + std::to_string(r.left_over) + (r.left_over == 1 ? " process" : " processes") +
         " it left behind");
+  if (r.not_ended > 0) add(std::to_string(r.not_ended) + " of them could not be ended");
   if (r.log_error != 0) add(std::string("log incomplete: ") + ::strerror(r.log_error));
   return a;
 }

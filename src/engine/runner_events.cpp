@@ -1,7 +1,6 @@
 // What the runner hears: from the keeper, from signals, from the collector, and the output of its steps.
-#include "engine/runner.hpp"
-
 #include "engine/outcome.hpp"
+#include "engine/runner.hpp"
 #include "process/step_log.hpp"
 #include "util/files.hpp"
 #include "util/strings.hpp"

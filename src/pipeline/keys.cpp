@@ -81,10 +81,13 @@ constexpr Key kStepKeys[] = {
      "After a failure: stop (default) ends the run, continue lets independent steps go on.", kOnFailure,
      true},
     {"always", kBool, "Runs however the steps before it ended: for clean-up and messages."},
-    {"cache", kBool,
-     "Whether results of an earlier run with the same inputs, params and command are taken instead of running; by "
+    {"cache",
+     kBool,
+     "Whether results of an earlier run with the same inputs, params and command are taken instead of "
+     "running; by "
      "default where inputs and outputs are declared, but never for kind deploy.",
-     {}, true},
+     {},
+     true},
     {"leave_running", kBool, "Processes that the step started may outlive it."},
     {"workdir", kScalar, "Directory of the step, relative to the file's.", {}, true},
     {"foreach",

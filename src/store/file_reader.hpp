@@ -4,9 +4,9 @@
 #include "store/objects.hpp"
 #include "store/snapshot.hpp"
 
-#include <string>
-
 #include <sys/stat.h>
+
+#include <string>
 
 namespace mlops::store {
 

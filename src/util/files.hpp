@@ -16,8 +16,8 @@ std::string read_file(const std::string& path, std::size_t limit = 0);
 /// As read_file, but nullopt when the file does not exist.
 std::optional<std::string> read_file_if_exists(const std::string& path);
 
-/// A file that a stranger wrote: nullopt when it does not exist; Error(usage) when it is no regular file or has more than
-/// `limit` bytes. Never blocks.
+/// A file that a stranger wrote: nullopt when it does not exist; Error(usage) when it is no regular file or
+/// has more than `limit` bytes. Never blocks.
 std::optional<std::string> read_regular_file(const std::string& path, std::size_t limit);
 
 /// Opens with O_CLOEXEC and mode 0600; throws Error(io) with `path`.

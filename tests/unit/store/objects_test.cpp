@@ -71,14 +71,16 @@ TEST_CASE("many small objects share a pack, which an index made anew finds again
     REQUIRE(files_in(dir / "store/objects") == 0);
   }
   SECTION("the index is lost") {
-    for (const char* ending : {"", "-wal", "-shm"}) fs::remove(dir / ("store/index.db" + std::string(ending)));
+    for (const char* ending : {"", "-wal", "-shm"})
+      fs::remove(dir / ("store/index.db" + std::string(ending)));
   }
   SECTION("the index is garbage") {
     fs::remove(dir / "store/index.db-wal");
     util::write_file(dir / "store/index.db", std::string(8'192, 'g'));
   }
   Objects objects(dir / "store");
-  for (int i = 0; i < 1'000; ++i) REQUIRE(objects.read(digests[static_cast<std::size_t>(i)]) == "object " + std::to_string(i));
+  for (int i = 0; i < 1'000; ++i)
+    REQUIRE(objects.read(digests[static_cast<std::size_t>(i)]) == "object " + std::to_string(i));
 }
 
 TEST_CASE("an object is stored once, however often and by however many it is published") {
@@ -100,7 +102,8 @@ TEST_CASE("every flipped bit is found on use, and the object counts as absent") 
   const TempDir dir;
   Objects objects(dir / "store");
   for (int i = 0; i < 100; ++i) {
-    const std::string bytes = "content " + std::to_string(i) + std::string(20'000, static_cast<char>('a' + i % 26));
+    const std::string bytes =
+        "content " + std::to_string(i) + std::string(20'000, static_cast<char>('a' + i % 26));
     const util::Digest digest = publish(objects, bytes);
     const std::string path = objects.object_path(digest);
     std::string damaged = bytes;
@@ -163,7 +166,8 @@ TEST_CASE("gc removes what no root reaches, spares the young, and rewrites packs
   publisher.commit();
   Publisher trees(objects);
   TreeBuilder builder([&](std::string_view bytes) { return trees.add(bytes); });
-  for (int i = 0; i < 10; ++i) builder.add({FileMode::file, 14, small[static_cast<std::size_t>(i)], "f" + std::to_string(i)});
+  for (int i = 0; i < 10; ++i)
+    builder.add({FileMode::file, 14, small[static_cast<std::size_t>(i)], "f" + std::to_string(i)});
   const util::Digest tree = builder.finish().digest;
   trees.commit();
   const std::vector<Root> roots = {{kept, false}, {tree, true}};

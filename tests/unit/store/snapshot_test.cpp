@@ -1,11 +1,11 @@
 #include "store/snapshot.hpp"
 
+#include <mlops/error.hpp>
+
 #include "catch.hpp"
 #include "store/restore.hpp"
 #include "temp_dir.hpp"
 #include "util/files.hpp"
-
-#include <mlops/error.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,10 +1,10 @@
 #include "store/tree.hpp"
 
+#include <mlops/error.hpp>
+
 #include "catch.hpp"
 #include "store/objects.hpp"
 #include "temp_dir.hpp"
-
-#include <mlops/error.hpp>
 
 #include <algorithm>
 #include <map>
@@ -64,7 +64,8 @@ TEST_CASE("a tree gives back what was put in, at any size") {
 TEST_CASE("paths may hold every byte but NUL, and entries of all kinds") {
   const TempDir dir;
   Objects objects(dir / "store");
-  std::vector<TreeEntry> entries = {entry("a\nb"), entry("a b'\""), entry("\xff\xfe"), entry("empty/"), entry("link"), entry("run.sh")};
+  std::vector<TreeEntry> entries = {entry("a\nb"),   entry("a b'\""), entry("\xff\xfe"),
+                                    entry("empty/"), entry("link"),   entry("run.sh")};
   std::ranges::sort(entries, {}, &TreeEntry::path);
   for (TreeEntry& one : entries) {
     if (one.path == "empty/") one = {FileMode::directory, 0, {}, "empty/"};
@@ -120,7 +121,9 @@ TEST_CASE("a difference tells what was added, removed and changed, and nothing e
       switch (random() % 3) {
         case 0: model.erase(some.path); break;
         case 1: model[some.path] = entry(some.path, "changed" + std::to_string(random())); break;
-        default: model[some.path + "+" + std::to_string(random() % 10)] = entry(some.path + "+" + std::to_string(random() % 10), "new");
+        default:
+          model[some.path + "+" + std::to_string(random() % 10)] =
+              entry(some.path + "+" + std::to_string(random() % 10), "new");
       }
     }
     std::vector<TreeEntry> after;
