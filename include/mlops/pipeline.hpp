@@ -43,6 +43,7 @@ struct Command {
 struct Output {
   std::string path;  ///< relative to the step's directory, as written
   std::string kind;  ///< "model", "data", ...; may be empty
+  bool persist = false;  ///< stays in place while the step runs, which updates it
 };
 
 /// What a retry may answer to. An empty list in `Retry::on` means every failure.
@@ -91,6 +92,8 @@ struct Step {
   std::string when;                  ///< condition, see params/condition.hpp; empty: always true
   bool continue_on_failure = false;  ///< on_failure: continue
   bool always = false;               ///< clean-up: runs however the steps it needs ended
+  std::optional<bool> cache;  ///< results may be reused; none: where that is safe, see engine/cache.hpp
+  std::vector<std::string> code;  ///< files that the step runs, besides its inputs
   bool leave_running = false;        ///< processes it started may outlive it
   Json vars;  ///< {"item":…, "key":…} or {"matrix":{…}} of an expansion; null otherwise
   Location at;

@@ -17,6 +17,7 @@ enum class StepState {
   running,
   retrying,  ///< between two attempts
   succeeded,
+  cached,       ///< not run: its results of an earlier run are still right
   failed,
   lost,         ///< the keeper died: nobody knows how the last attempt ended
   interrupted,  ///< the machine went down while it ran
@@ -38,6 +39,7 @@ struct RunRecord {
   std::string reason;
   std::optional<int> exit_code;
   Instant created_at{};
+  Instant part_started_at{};  ///< when a runner last took it up
   std::optional<Instant> ended_at;
   std::optional<std::int64_t> duration_ms;
   int steps = 0;
@@ -63,6 +65,10 @@ struct StepRecord {
   int attempts = 0;
   std::optional<Instant> started_at;
   std::optional<Instant> ended_at;
+  std::optional<std::string> cache_key;  ///< none: its results are not reused
+  std::string because = "[]";            ///< JSON: why it ran or did not, see engine/step_facts.hpp
+  std::optional<std::string> source_run;  ///< of a cached step: who made its results
+  std::optional<int> source_step;
 };
 
 struct AttemptRecord {
@@ -85,6 +91,7 @@ struct ArtifactRecord {
   bool output = true;  ///< false: the step read it
   std::string path;
   std::string kind;
+  std::string form = "file";  ///< file, executable, tree (a directory) or listing (one of version 1)
   std::string sha256;
   std::uint64_t size = 0;
   std::uint64_t files = 1;

@@ -24,6 +24,9 @@ struct RunSettings {
   Selection selection;
   int jobs = 0;             ///< steps at a time; 0: as many as the machine has cores
   bool keep_going = false;  ///< after a failure, go on with what does not depend on it
+  bool use_cache = true;    ///< take results of earlier runs, and keep those of this one
+  bool force_all = false;   ///< run every selected step
+  std::vector<std::string> forced;  ///< or these; names of steps, or their bases
   std::string command_line;
 };
 

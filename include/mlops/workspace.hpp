@@ -31,13 +31,18 @@ class Workspace {
   const std::string& root() const { return root_; }
   std::string state_directory() const { return root_ + "/.mlops"; }
   std::string database_path() const;
+  /// Throws Error(usage) for what is no id of a run: it would lead to a place of its own choosing.
   std::string run_directory(const std::string& run_id) const;
+  std::string store_directory() const { return state_directory() + "/store"; }
 
   /// `path` relative to the root if it lies inside, else absolute.
   std::string relative(const std::string& path) const;
 
   /// Throws Error(io) when the state directory belongs to someone else or others may write to it.
   void check_owner() const;
+
+  /// Whether check_owner() holds. Where it does not, the database is only read.
+  bool trusted() const;
 
  private:
   explicit Workspace(std::string root) : root_(std::move(root)) {}

@@ -6,7 +6,9 @@
 #include "util/log.hpp"
 #include "util/strings.hpp"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <tuple>
 
 namespace mlops::cli {
@@ -19,14 +21,18 @@ const std::vector<Command>& commands() {
       {"init", "Start", "make a workspace and a first pipeline", set_up_init},
       {"run", "Start", "run a pipeline, or resume a run", set_up_run},
       {"validate", "Pipelines", "check pipeline files without running anything", set_up_validate},
+      {"plan", "Pipelines", "tell what a run would do, and why", set_up_plan},
       {"graph", "Pipelines", "show what depends on what", set_up_graph},
       {"schema", "Pipelines", "print the JSON Schema of the pipeline file", set_up_schema},
       {"runs", "Runs", "list runs", set_up_runs},
       {"show", "Runs", "show a run: steps, params, metrics, artifacts", set_up_show},
+      {"why", "Runs", "tell why a step ran, or did not", set_up_why},
+      {"diff", "Runs", "compare two runs", set_up_diff},
       {"logs", "Runs", "print what steps wrote", set_up_logs},
       {"status", "Runs", "show what is running now", set_up_status},
       {"cancel", "Runs", "stop a running run", set_up_cancel},
       {"rm", "Runs", "delete runs and their logs", set_up_rm},
+      {"store", "Workspace", "look after the store of outputs", set_up_store},
       {"sql", "Workspace", "ask the database, read-only", set_up_sql},
       {"doctor", "Workspace", "check the workspace and say what to do", set_up_doctor},
       {"version", "Help", "print the version", set_up_version},
@@ -60,10 +66,10 @@ void add_common_options(CLI::App& app, Context& context) {
       "--no-color", [](std::int64_t) { force_plain(); }, "no colours (as NO_COLOR=1)");
 }
 
-int report(const Error& error) {
+int report(const Error& error, const std::string& command) {
   std::fflush(stdout);
   if (const auto* bad = dynamic_cast<const BadFile*>(&error)) {
-    print_diagnostics(bad->problems(), "; nothing was run");
+    print_diagnostics(bad->problems(), command == "run" ? "; nothing was run" : "");
   } else {
     const Style style = style_of(stderr);
     std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), util::to_utf8(error.what()).c_str());
@@ -100,9 +106,7 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::s
   return static_cast<int>(ExitCode::usage);
 }
 
-}  // namespace
-
-int run_command_line(int argc, char** argv) {
+int execute(int argc, char** argv) {
   // A completion script asks about a line that may hold anything: nothing of it is parsed as ours.
   if (argc > 2 && argv[1] == std::string_view("complete")) return complete({argv + 3, argv + argc});
   Context context;
@@ -147,7 +151,6 @@ int run_command_line(int argc, char** argv) {
     }
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) std::fputs(app.help().c_str(), stdout);
-    if (std::fflush(stdout) != 0 && context.exit_code == 0) return static_cast<int>(ExitCode::io);
     return context.exit_code;
   } catch (const CLI::CallForHelp&) {
     const bool whole = app.get_subcommands().empty();
@@ -159,7 +162,7 @@ int run_command_line(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return report_usage(app, error, wanted);
   } catch (const Error& error) {
-    return report(error);
+    return report(error, wanted);
   } catch (const std::bad_alloc&) {
     std::fputs("mlops: out of memory\n", stderr);
   } catch (const std::exception& error) {
@@ -168,6 +171,20 @@ int run_command_line(int argc, char** argv) {
         "mlops: unexpected: %s\n  this is a defect of mlops; please report it with the command you typed\n",
         error.what());
   }
+  return static_cast<int>(ExitCode::io);
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  const int code = execute(argc, argv);
+  // What was printed may be the whole purpose of the command: an answer that nobody got is no success.
+  const bool flushed = std::fflush(stdout) == 0;
+  const int error = errno;
+  if (flushed && std::ferror(stdout) == 0) return code;
+  if (code != 0) return code;
+  std::fprintf(stderr, "mlops: cannot write to the standard output%s%s\n", flushed ? "" : ": ",
+               flushed ? "" : std::strerror(error));
   return static_cast<int>(ExitCode::io);
 }
 

@@ -12,18 +12,24 @@ namespace {
 constexpr const char* bash_script = R"sh(_mlops() {
     local line
     COMPREPLY=()
-    # Words as readline splits them break at ':'; take the line up to the cursor instead.
+    # Words as readline splits them break at ':' and '='; take the line up to the cursor instead.
     local typed=${COMP_LINE:0:COMP_POINT} words=()
     read -ra words <<< "$typed"
     [[ $typed == *' ' ]] && words+=('')
     while IFS=$'\t' read -r line _; do
         [ -n "$line" ] && COMPREPLY+=("$line")
     done < <(mlops complete -- "${words[@]:1}" 2>/dev/null)
-    local current=${words[-1]}
-    if [[ $current == *:* && $COMP_WORDBREAKS == *:* ]]; then
-        local head=${current%"${current##*:}"} i
-        for i in "${!COMPREPLY[@]}"; do COMPREPLY[i]=${COMPREPLY[i]#"$head"}; done
-    fi
+    # readline replaces only what comes after the last such break.
+    local current=${words[-1]} head= break i
+    for break in : =; do
+        [[ $current == *$break* && $COMP_WORDBREAKS == *$break* ]] || continue
+        local upto=${current%"${current##*$break}"}
+        [ ${#upto} -gt ${#head} ] && head=$upto
+    done
+    for i in "${!COMPREPLY[@]}"; do COMPREPLY[i]=${COMPREPLY[i]#"$head"}; done
+    # A name that wants a value.
+    [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace 2>/dev/null
+    return 0
 }
 complete -o default -o bashdefault -F _mlops mlops
 )sh";
@@ -36,7 +42,10 @@ _mlops() {
         candidates+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")
     done < <(mlops complete -- "${(@)words[2,$CURRENT]}" 2>/dev/null)
     if (( ${#candidates} )); then
-        _describe -V 'mlops' candidates
+        # No space after a name that wants a value.
+        local -a no_space
+        [[ ${candidates[1]} == *=:* ]] && no_space=(-S '')
+        _describe -V 'mlops' candidates $no_space
     else
         _files
     fi

@@ -12,12 +12,22 @@ namespace mlops::cli {
 OpenWorkspace open_to_read(const Context& context) {
   util::set_up_log(context.verbose);
   Workspace workspace = Workspace::require(".", context.workspace);
-  db::Database database = db::Database::open_to_read(workspace.database_path());
+  const auto access = workspace.trusted() ? db::Access::write : db::Access::read_only;
+  db::Database database = db::Database::open_to_read(workspace.database_path(), access);
   if (database.stale()) {
     util::log_warning(
         "the workspace cannot be written to, and changes that its database has not taken in yet cannot be "
         "read: what follows may be out of date");
   }
+  engine::recover_all(workspace, database);
+  return {std::move(workspace), std::move(database)};
+}
+
+OpenWorkspace open_to_write(const Context& context) {
+  util::set_up_log(context.verbose);
+  Workspace workspace = Workspace::require(".", context.workspace);
+  workspace.check_owner();
+  db::Database database = db::Database::open_existing(workspace.database_path());
   engine::recover_all(workspace, database);
   return {std::move(workspace), std::move(database)};
 }

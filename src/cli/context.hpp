@@ -44,7 +44,11 @@ struct OpenWorkspace {
   Workspace workspace;
   db::Database database;
 };
+/// For commands that look: creates and migrates nothing. A workspace of another user, or one that others may
+/// write to, is only read, and no run in it is brought up to date.
 OpenWorkspace open_to_read(const Context& context);
+/// For commands that change what is there, in a workspace of one's own.
+OpenWorkspace open_to_write(const Context& context);
 
 /// A run that the user named: an id, a unique beginning or end of one, `latest` or `latest:PIPELINE`.
 /// Throws Error(usage) with what there is.
@@ -54,6 +58,10 @@ std::string find_run_id(OpenWorkspace& open, const std::string& name);
 void set_up_init(CLI::App&, Context&);
 void set_up_run(CLI::App&, Context&);
 void set_up_validate(CLI::App&, Context&);
+void set_up_plan(CLI::App&, Context&);
+void set_up_why(CLI::App&, Context&);
+void set_up_diff(CLI::App&, Context&);
+void set_up_store(CLI::App&, Context&);
 void set_up_graph(CLI::App&, Context&);
 void set_up_schema(CLI::App&, Context&);
 void set_up_runs(CLI::App&, Context&);

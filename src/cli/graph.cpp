@@ -16,10 +16,22 @@ struct Options {
   bool mermaid = false;
   bool json = false;
 };
+
+void graph(const Options& options) {
+  // Inputs that are not there yet do not change the graph.
+  const Pipeline pipeline =
+      load_pipeline(options.file, {.overrides = options.overrides, .check_files = false});
+  const Graph graph = make_graph(pipeline);
+  if (options.json) return print_json(pipeline::graph_json(pipeline, graph));
+  const std::string text = options.dot       ? pipeline::render_dot(pipeline, graph)
+                           : options.mermaid ? pipeline::render_mermaid(pipeline, graph)
+                                             : pipeline::render_tree(pipeline, graph);
+  std::fputs(text.c_str(), stdout);
+}
+
 }  // namespace
 
 void set_up_graph(CLI::App& app, Context& context) {
-  (void)context;
   auto options = std::make_shared<Options>();
   app.add_option("FILE", options->file, "pipeline file")->required();
   app.add_option("-s,--set", options->overrides, "set a param, as for run")
@@ -33,16 +45,14 @@ void set_up_graph(CLI::App& app, Context& context) {
   mermaid->excludes(json);
   app.footer(
       "Examples:\n  mlops graph pipeline.yaml\n  mlops graph pipeline.yaml --dot | dot -Tsvg > graph.svg");
-  app.callback([options] {
-    // Inputs that are not there yet do not change the graph.
-    const Pipeline pipeline =
-        load_pipeline(options->file, {.overrides = options->overrides, .check_files = false});
-    const Graph graph = make_graph(pipeline);
-    if (options->json) return print_json(pipeline::graph_json(pipeline, graph));
-    const std::string text = options->dot       ? pipeline::render_dot(pipeline, graph)
-                             : options->mermaid ? pipeline::render_mermaid(pipeline, graph)
-                                                : pipeline::render_tree(pipeline, graph);
-    std::fputs(text.c_str(), stdout);
+  app.callback([options, &context] {
+    try {
+      graph(*options);
+    } catch (const BadFile& bad) {
+      // Nothing was to be run, so that is not worth saying as it is elsewhere.
+      print_diagnostics(bad.problems());
+      context.exit_code = static_cast<int>(bad.code());
+    }
   });
 }
 

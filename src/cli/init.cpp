@@ -66,7 +66,7 @@ void init(const Options& options) {
     if (util::exists(path) && !always) {
       kept.push_back(workspace.relative(path));
     } else {
-      util::write_file(path, text);
+      util::write_file_atomically(path, text);  // after a crash there is all of it or nothing
       made.push_back(workspace.relative(path));
     }
   };

@@ -1,11 +1,11 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
-#include "db/steps.hpp"
-#include "engine/recovery.hpp"
 #include "engine/run_log.hpp"
+#include "util/strings.hpp"
 #include "util/time.hpp"
 
 #include <cstdio>
+#include <memory>
 
 namespace mlops::cli {
 
@@ -20,6 +20,35 @@ struct Options {
   bool raw = false;
   bool json = false;
 };
+
+engine::LogPrinter make_printer(const Options& options) {
+  const Style style = style_of(stdout);
+  engine::LogPrinter printer;
+  const auto in_line = std::make_shared<bool>(false);
+  // One step alone is printed as it is, so that it can be piped on.
+  if (!options.raw && options.step.empty()) {
+    printer.heading = [style, in_line](const engine::AttemptLog& log) {
+      const std::string attempt = log.attempt > 1 ? " attempt " + std::to_string(log.attempt) : "";
+      const std::string text = style.bold("── " + util::to_utf8(log.step) + attempt + " ──");
+      std::printf("%s%s\n", *in_line ? "\n" : "", text.c_str());
+      *in_line = false;
+    };
+  }
+  if (options.times) {
+    printer.line = [style](const engine::LogLine& line) {
+      const std::string time = line.time ? util::format_utc(*line.time) : std::string(23, ' ');
+      std::printf("%s %s ", style.dim(time).c_str(), line.error ? style.warn("err").c_str() : "out");
+      std::fwrite(line.text.data(), 1, line.text.size(), stdout);
+      std::fputc('\n', stdout);
+    };
+  } else {
+    printer.bytes = [in_line](std::string_view bytes) {
+      std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+      *in_line = bytes.back() != '\n';
+    };
+  }
+  return printer;
+}
 
 void logs(const Options& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
@@ -42,33 +71,12 @@ void logs(const Options& options, Context& context) {
     }
     return print_json({{"run", id}, {"logs", std::move(list)}});
   }
-  const Style style = style_of(stdout);
-  engine::LogPrinter printer;
-  printer.heading = [&](const engine::AttemptLog& log) {
-    // One step alone is printed as it is, so that it can be piped on.
-    if (!options.raw && options.step.empty()) {
-      std::printf("%s\n",
-                  style
-                      .bold("── " + log.step +
-                            (log.attempt > 1 ? " attempt " + std::to_string(log.attempt) : "") + " ──")
-                      .c_str());
-    }
-  };
-  if (options.times) {
-    printer.line = [&](const engine::LogLine& line) {
-      const std::string time = line.time ? util::format_utc(*line.time) : std::string(23, ' ');
-      std::printf("%s %s ", style.dim(time).c_str(), line.error ? style.warn("err").c_str() : "out");
-      std::fwrite(line.text.data(), 1, line.text.size(), stdout);
-      std::fputc('\n', stdout);
-    };
-  } else {
-    printer.bytes = [](std::string_view bytes) { std::fwrite(bytes.data(), 1, bytes.size(), stdout); };
+  const engine::LogPrinter printer = make_printer(options);
+  for (const engine::AttemptLog& log : attempts) {
+    if (!options.follow) engine::print_log(open.workspace, id, log, printer);
   }
-  for (const engine::AttemptLog& log : attempts) engine::print_log(open.workspace, id, log, printer);
   if (options.follow) {
-    std::fflush(stdout);
-    engine::follow_logs(open.workspace, open.database, id, request, attempts, printer,
-                        [] { std::fflush(stdout); });
+    engine::follow_logs(open.workspace, open.database, id, request, printer, [] { std::fflush(stdout); });
   } else if (attempts.empty()) {
     std::fprintf(stderr, "nothing was written%s\n", options.step.empty() ? "" : " by this step");
   }

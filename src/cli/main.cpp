@@ -1,9 +1,32 @@
 #include "cli/context.hpp"
 #include "process/keeper.hpp"
 
+#include <fcntl.h>
+#include <signal.h>
+
+#include <cerrno>
 #include <cstring>
 
+namespace {
+
+// A standard stream that is closed would become the first file that is opened, a database or a lock.
+void fill_standard_streams() {
+  for (const int fd : {0, 1, 2}) {
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!::open("/dev/null", O_RDWR);  // gets that number
+  }
+}
+
+// What whoever started us ignores, we inherit.
+void set_signals() {
+  ::signal(SIGCHLD, SIG_DFL);  // ignored, exit codes of children would be lost
+  ::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of the write that meets it
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  fill_standard_streams();
+  set_signals();
   if (argc == 2 && std::strcmp(argv[1], mlops::process::keeper_argument) == 0) {
     return mlops::process::run_keeper(mlops::util::Fd(3));
   }

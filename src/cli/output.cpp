@@ -57,7 +57,8 @@ std::string Style::of(StepState state, const std::string& text) const {
   switch (state) {
     case StepState::running:
     case StepState::retrying: return accent(text);
-    case StepState::succeeded: return good(text);
+    case StepState::succeeded:
+    case StepState::cached: return good(text);
     case StepState::failed:
     case StepState::lost: return error(text);
     case StepState::interrupted:
@@ -141,7 +142,8 @@ nlohmann::json to_json(const StepRecord& step) {
           {"reason", step.reason},
           {"attempts", step.attempts},
           {"started_at", time_json(step.started_at)},
-          {"ended_at", time_json(step.ended_at)}};
+          {"ended_at", time_json(step.ended_at)},
+          {"source_run", step.source_run ? nlohmann::json(*step.source_run) : nlohmann::json(nullptr)}};
 }
 
 void print_diagnostics(const std::vector<Diagnostic>& problems, const char* consequence) {

@@ -62,7 +62,10 @@ void Progress::run_began(const RunView& view) {
   run_directory_ = view.run_directory;
   began_ms_ = util::monotonic_ms();
   for (const PlannedStep& planned : view.plan.steps) {
-    if (!planned.selected) continue;
+    if (!planned.selected) {
+      left_out_.insert(planned.step);
+      continue;
+    }
     name_width_ = std::max(name_width_, util::display_width(name(planned.step)));
   }
   selected_ = view.steps_left;
@@ -152,10 +155,14 @@ void Progress::step_ended(const StepRecord& record) {
     took = " " + style_.dim(duration(util::monotonic_ms() - it->second.since_ms));
   }
   ++ended_[record.state];
-  if (record.state != StepState::skipped || it != running_.end()) ++done_;
+  const bool left_out = left_out_.contains(record.step);
+  if (!left_out) ++done_;
   const std::string step_name = util::to_utf8(name(record.step));
   switch (record.state) {
     case StepState::succeeded: say(style_.good("✔ ") + step_name + took); break;
+    case StepState::cached:
+      if (mode_ == OutputMode::live) say(style_.dim("= " + step_name + " cached"));
+      break;
     case StepState::failed:
     case StepState::lost:
       if (mode_ == OutputMode::failed && it != running_.end()) {
@@ -165,10 +172,7 @@ void Progress::step_ended(const StepRecord& record) {
       break;
     case StepState::skipped:
       // What the user left out is no news, what a condition left out is.
-      if (!record.reason.starts_with("not ") && !record.reason.starts_with("in --") &&
-          !record.reason.starts_with("before --")) {
-        say(style_.dim("○ " + step_name + " skipped: " + util::to_utf8(record.reason)));
-      }
+      if (!left_out) say(style_.dim("○ " + step_name + " skipped: " + util::to_utf8(record.reason)));
       break;
     case StepState::not_run:
       say(style_.dim("○ " + step_name + " not run: " + util::to_utf8(record.reason)));

@@ -60,6 +60,7 @@ class Progress : public RunObserver {
   std::map<std::string, std::int64_t> usual_ms_;
   std::string id_, run_directory_;
   std::map<int, Running> running_;
+  std::set<int> left_out_;  // by the user's selection
   int selected_ = 0, done_ = 0;
   std::map<StepState, int> ended_;
   int name_width_ = 0;

@@ -1,12 +1,11 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
-#include "db/runs.hpp"
-#include "engine/recovery.hpp"
+#include "engine/removal.hpp"
 #include "util/quantity.hpp"
 #include "util/time.hpp"
 
+#include <algorithm>
 #include <cstdio>
-#include <filesystem>
 
 namespace mlops::cli {
 
@@ -21,27 +20,23 @@ struct Options {
   bool json = false;
 };
 
-std::vector<std::string> chosen(const Options& options, OpenWorkspace& open) {
-  std::vector<std::string> ids;
-  for (const std::string& name : options.runs) ids.push_back(find_run_id(open, name));
-  if (options.older_than.empty() && options.keep < 0) return ids;
-  std::optional<Instant> limit;
+engine::RemovalRequest request_of(const Options& options, OpenWorkspace& open) {
+  engine::RemovalRequest request;
+  request.dry_run = options.dry_run;
+  for (const std::string& name : options.runs) request.runs.push_back(find_run_id(open, name));
+  if (options.older_than.empty() && options.keep < 0) return request;
+  db::Pruning pruning;
+  pruning.pipeline = options.pipeline;
+  pruning.keep = std::max(0, options.keep);
   if (!options.older_than.empty()) {
     const auto age = util::parse_duration(options.older_than);
     if (!age)
       throw Error(ExitCode::usage, "cannot read the age '" + options.older_than + "'",
                   "give a duration such as 30d");
-    limit = util::now() - *age;
+    pruning.before = util::now() - *age;
   }
-  db::RunFilter filter;
-  filter.pipeline = options.pipeline;
-  filter.limit = 0;
-  int seen = 0;
-  for (const RunRecord& run : db::list_runs(open.database.connection(), filter)) {
-    const bool kept = ++seen <= options.keep || run.state == RunState::running;
-    if (!kept && (!limit || run.created_at < *limit)) ids.push_back(run.id);
-  }
-  return ids;
+  request.pruning = pruning;
+  return request;
 }
 
 void remove(const Options& options, Context& context) {
@@ -49,31 +44,20 @@ void remove(const Options& options, Context& context) {
     throw Error(ExitCode::usage, "nothing to delete was named",
                 "mlops rm RUN…, or mlops rm --older-than 30d, or mlops rm --keep 100");
   }
-  OpenWorkspace open = open_to_read(context);
-  const auto ids = chosen(options, open);
+  OpenWorkspace open = options.dry_run ? open_to_read(context) : open_to_write(context);
   nlohmann::json list = nlohmann::json::array();
-  for (const std::string& id : ids) {
-    if (engine::liveness(open.workspace, id) != engine::Liveness::dead) {
-      throw Error(ExitCode::busy, "cannot delete run " + id + ": it is running",
-                  "end it first: mlops cancel " + id);
+  bool any = false;
+  engine::remove_runs(open.workspace, open.database, request_of(options, open), [&](const std::string& id) {
+    any = true;
+    if (options.json) {
+      list.push_back(id);
+    } else {
+      std::printf("%s %s\n", options.dry_run ? "would delete" : "deleted", id.c_str());
     }
-    if (!options.dry_run) {
-      // First the row: a directory without one is harmless and found by `mlops doctor`.
-      db::Transaction transaction(open.database, db::Durability::full);
-      db::delete_run(open.database.connection(), id);
-      transaction.commit();
-      std::error_code error;
-      std::filesystem::remove_all(open.workspace.run_directory(id), error);
-      if (error)
-        throw Error(ExitCode::io,
-                    "cannot delete '" + open.workspace.run_directory(id) + "': " + error.message());
-    }
-    list.push_back(id);
-    if (!options.json) std::printf("%s %s\n", options.dry_run ? "would delete" : "deleted", id.c_str());
-  }
+  });
   if (options.json) {
     print_json({{"deleted", std::move(list)}, {"dry_run", options.dry_run}});
-  } else if (ids.empty()) {
+  } else if (!any) {
     std::printf("nothing to delete\n");
   }
 }

@@ -2,9 +2,10 @@
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "cli/plan.hpp"
 #include "cli/progress.hpp"
 #include "db/steps.hpp"
-#include "engine/job.hpp"
+#include "engine/resources.hpp"
 #include "process/keeper.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
@@ -27,53 +28,6 @@ struct Options {
   bool json = false;
   bool propagate_exit_code = false;
 };
-
-nlohmann::json plan_json(const Pipeline& pipeline, const Graph& graph, const Plan& plan) {
-  nlohmann::json steps = nlohmann::json::array();
-  for (const PlannedStep& planned : plan.steps) {
-    const auto i = static_cast<std::size_t>(planned.step);
-    const Step& step = pipeline.steps[i];
-    nlohmann::json needs = nlohmann::json::array();
-    for (const int need : graph.needs[i])
-      needs.push_back(pipeline.steps[static_cast<std::size_t>(need)].name);
-    steps.push_back({{"name", step.name},
-                     {"kind", step.kind},
-                     {"action", planned.selected ? "run" : "skip"},
-                     {"reason", planned.reason},
-                     {"command", engine::command_text(step)},
-                     {"when", step.when},
-                     {"needs", needs}});
-  }
-  return {
-      {"pipeline", pipeline.name}, {"file", pipeline.file}, {"params", pipeline.params}, {"steps", steps}};
-}
-
-void print_plan(const Pipeline& pipeline, const Graph& graph, const Plan& plan) {
-  const Style style = style_of(stdout);
-  int count = 0;
-  for (const PlannedStep& planned : plan.steps) count += planned.selected;
-  std::printf("%s would run %d of %zu steps:\n", style.bold(pipeline.name).c_str(), count, plan.steps.size());
-  for (const PlannedStep& planned : plan.steps) {
-    const auto i = static_cast<std::size_t>(planned.step);
-    const Step& step = pipeline.steps[i];
-    if (!planned.selected) {
-      std::printf("%s\n", style.dim("skip " + step.name + ": " + planned.reason).c_str());
-      continue;
-    }
-    std::vector<std::string> needs;
-    for (const int need : graph.needs[i])
-      needs.push_back(pipeline.steps[static_cast<std::size_t>(need)].name);
-    std::string head = style.accent("run ") + step.name;
-    if (!step.kind.empty()) head += style.dim(" [" + step.kind + "]");
-    if (!needs.empty()) head += style.dim(" after " + util::join(needs, ", "));
-    if (!step.when.empty()) head += style.dim(" when " + step.when);
-    if (step.always) head += style.dim(" always");
-    std::printf("%s\n", head.c_str());
-    for (const std::string& line : util::split(util::trim(engine::command_text(step)), '\n')) {
-      std::printf("    %s\n", util::to_utf8(line).c_str());
-    }
-  }
-}
 
 nlohmann::json result_json(const RunResult& result, const Workspace& workspace) {
   nlohmann::json json = {{"id", result.id},
@@ -98,7 +52,20 @@ OutputMode output_mode(const Options& options) {
   return options.quiet || options.output == "failed" ? OutputMode::failed : OutputMode::live;
 }
 
-int run(Options& options, const Context& context) {
+// A run goes on as it was started: what would change it has no place beside --resume.
+void refuse_with_resume(const CLI::App& app) {
+  for (const char* name : {"--set", "--only", "--from", "--until", "--skip", "--keep-going", "--force",
+                           "--no-cache", "--dry-run"}) {
+    if (app.count(name) == 0) continue;
+    throw Error(ExitCode::usage,
+                std::string(name) +
+                    " has no place beside --resume: a run goes on with the params and the selection "
+                    "that it was started with",
+                "start a new run for other ones: mlops run FILE " + std::string(name) + " …");
+  }
+}
+
+int run(Options& options, const Context& context, const CLI::App& app) {
   util::set_up_log(context.verbose);
   if (options.file.empty() == options.resume.empty()) {
     throw Error(ExitCode::usage,
@@ -106,6 +73,7 @@ int run(Options& options, const Context& context) {
                                      : "--resume continues a run as it was started; it takes no file",
                 "mlops run FILE, or mlops run --resume RUN");
   }
+  if (!options.resume.empty()) refuse_with_resume(app);
   // First of all, while this process is small and has neither threads nor a database.
   process::KeeperProcess keeper;
   if (!options.dry_run) keeper = process::fork_keeper();
@@ -124,7 +92,7 @@ int run(Options& options, const Context& context) {
   if (!options.resume.empty()) {
     std::string id;
     {
-      OpenWorkspace open = open_to_read(context);
+      OpenWorkspace open = open_to_write(context);
       id = find_run_id(open, options.resume);
       workspace = std::make_unique<Workspace>(open.workspace);
     }
@@ -136,11 +104,15 @@ int run(Options& options, const Context& context) {
     const Pipeline pipeline = load_pipeline(options.file, {.overrides = options.overrides});
     const Graph graph = make_graph(pipeline);
     const Plan plan = make_plan(pipeline, graph, options.settings.selection);
+    engine::require_possible(pipeline, plan);
     if (options.dry_run) {
+      const auto plan_seen =
+          engine::foresee(pipeline, graph, plan, Workspace::find(pipeline.directory, context.workspace),
+                          engine::cache_settings(options.settings));
       if (options.json) {
-        print_json(plan_json(pipeline, graph, plan));
+        print_json(plan_json(pipeline, graph, plan_seen));
       } else {
-        print_plan(pipeline, graph, plan);
+        print_plan(pipeline, graph, plan_seen, true);
       }
       return 0;
     }
@@ -196,6 +168,23 @@ void set_up_run(CLI::App& app, Context& context) {
       ->take_all();
   app.add_flag("-k,--keep-going", options->settings.keep_going,
                "after a failure, go on with what does not depend on it");
+  app.add_option_function<std::vector<std::string>>(
+         "--force",
+         [options](const std::vector<std::string>& steps) {
+           for (const std::string& step : steps) {
+             if (step.empty() || step == "{}") {
+               options->settings.force_all = true;
+             } else {
+               options->settings.forced.push_back(step);
+             }
+           }
+         },
+         "run these steps (without STEP: all), also when nothing has changed")
+      ->type_name("STEP")
+      ->delimiter(',')
+      ->expected(0, 1)
+      ->take_all();
+  app.add_flag("!--no-cache", options->settings.use_cache, "take no results of earlier runs and keep none");
   app.add_flag("-n,--dry-run", options->dry_run, "print the plan and run nothing");
   app.add_option("--output", options->output,
                  "steps' output: live, failed (last lines of steps that fail) or none")
@@ -216,7 +205,7 @@ void set_up_run(CLI::App& app, Context& context) {
       "  mlops run --resume latest\n"
       "Crontab line:\n"
       "  0 3 * * *  cd /srv/churn && mlops run pipeline.yaml --quiet");
-  app.callback([options, &context] { context.exit_code = run(*options, context); });
+  app.callback([options, &context, &app] { context.exit_code = run(*options, context, app); });
 }
 
 }  // namespace mlops::cli

@@ -9,7 +9,6 @@
 #include "util/time.hpp"
 
 #include <cstdio>
-#include <map>
 
 namespace mlops::cli {
 

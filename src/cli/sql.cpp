@@ -4,6 +4,8 @@
 #include "util/strings.hpp"
 
 #include <cstdio>
+#include <map>
+#include <set>
 
 namespace mlops::cli {
 
@@ -22,15 +24,91 @@ std::string csv_cell(const std::string& text) {
   return quoted + "\"";
 }
 
+std::string hex(std::string_view bytes) {
+  constexpr const char* digits = "0123456789abcdef";
+  std::string text;
+  text.reserve(bytes.size() * 2);
+  for (const char c : bytes) (text += digits[(c >> 4) & 15]) += digits[c & 15];
+  return text;
+}
+
+// As SQL writes it: a blob is no text, and may hold anything.
+std::string text_cell(const db::Statement& row, int column) {
+  if (row.type(column) == db::Statement::Type::blob) return "x'" + hex(row.text(column)) + "'";
+  return row.text(column);
+}
+
 nlohmann::json json_cell(const db::Statement& row, int column) {
   switch (row.type(column)) {
     case db::Statement::Type::integer: return row.integer(column);
     case db::Statement::Type::real: return row.real(column);
-    case db::Statement::Type::text:
-    case db::Statement::Type::blob: return row.text(column);
+    case db::Statement::Type::text: return row.text(column);
+    case db::Statement::Type::blob: return {{"hex", hex(row.text(column))}};
     case db::Statement::Type::null: break;
   }
   return nullptr;
+}
+
+std::vector<std::string> names_of(const db::Statement& row) {
+  std::vector<std::string> names;
+  for (int i = 0; i < row.columns(); ++i) names.push_back(row.column_name(i));
+  return names;
+}
+
+// An object holds a name once: of `select a, a` the second becomes a:2.
+std::vector<std::string> unique(const std::vector<std::string>& names) {
+  std::set<std::string> taken(names.begin(), names.end());
+  std::map<std::string, int> count;
+  std::vector<std::string> result;
+  for (const std::string& name : names) {
+    int& n = count[name];
+    std::string own = name;
+    if (++n > 1) {
+      while (!taken.insert(own = name + ":" + std::to_string(n)).second) ++n;
+    }
+    result.push_back(std::move(own));
+  }
+  return result;
+}
+
+void print_as_json(db::Statement& row) {
+  const std::vector<std::string> names = unique(names_of(row));
+  nlohmann::json rows = nlohmann::json::array();
+  while (row.step()) {
+    nlohmann::json entry = nlohmann::json::object();
+    for (int i = 0; i < row.columns(); ++i) entry[names[static_cast<std::size_t>(i)]] = json_cell(row, i);
+    rows.push_back(std::move(entry));
+  }
+  print_json({{"columns", names}, {"rows", std::move(rows)}});
+}
+
+void print_as_csv(db::Statement& row) {
+  std::vector<std::string> cells;
+  for (const std::string& name : names_of(row)) cells.push_back(csv_cell(name));
+  // Not printf: a text may hold the NUL character.
+  const auto print = [&] {
+    const std::string line = util::join(cells, ",") + "\n";
+    std::fwrite(line.data(), 1, line.size(), stdout);
+  };
+  print();
+  while (row.step()) {
+    cells.clear();
+    for (int i = 0; i < row.columns(); ++i) cells.push_back(csv_cell(text_cell(row, i)));
+    print();
+  }
+}
+
+void print_as_table(db::Statement& row) {
+  std::vector<std::string> header;
+  for (const std::string& name : names_of(row)) header.push_back(util::escape_controls(name));
+  Table table(header);
+  while (row.step()) {
+    std::vector<std::string> cells;
+    for (int i = 0; i < row.columns(); ++i)
+      cells.push_back(row.is_null(i) ? "-" : util::escape_controls(util::to_utf8(text_cell(row, i))));
+    table.add(std::move(cells));
+  }
+  table.print(stdout);
 }
 
 void query(const Options& options, Context& context) {
@@ -39,36 +117,7 @@ void query(const Options& options, Context& context) {
   connection.allow_only_reading();
   try {
     db::Statement row = connection.prepare(options.query);
-    std::vector<std::string> names;
-    for (int i = 0; i < row.columns(); ++i) names.push_back(row.column_name(i));
-    if (options.json) {
-      nlohmann::json rows = nlohmann::json::array();
-      while (row.step()) {
-        nlohmann::json entry = nlohmann::json::object();
-        for (int i = 0; i < row.columns(); ++i) entry[names[static_cast<std::size_t>(i)]] = json_cell(row, i);
-        rows.push_back(std::move(entry));
-      }
-      return print_json({{"columns", names}, {"rows", std::move(rows)}});
-    }
-    if (options.csv) {
-      std::vector<std::string> cells;
-      for (const std::string& name : names) cells.push_back(csv_cell(name));
-      std::printf("%s\n", util::join(cells, ",").c_str());
-      while (row.step()) {
-        cells.clear();
-        for (int i = 0; i < row.columns(); ++i) cells.push_back(csv_cell(row.text(i)));
-        std::printf("%s\n", util::join(cells, ",").c_str());
-      }
-      return;
-    }
-    Table table(names);
-    while (row.step()) {
-      std::vector<std::string> cells;
-      for (int i = 0; i < row.columns(); ++i)
-        cells.push_back(row.is_null(i) ? "-" : util::to_utf8(row.text(i)));
-      table.add(std::move(cells));
-    }
-    table.print(stdout);
+    options.json ? print_as_json(row) : options.csv ? print_as_csv(row) : print_as_table(row);
   } catch (const db::SqliteError& error) {
     const std::string why =
         error.refused() ? "only statements that read the tables are allowed" : error.what();
@@ -83,8 +132,8 @@ void query(const Options& options, Context& context) {
 void set_up_sql(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("QUERY", options->query, "one SQL statement that reads")->required();
-  app.add_flag("--json", options->json, "print JSON");
-  app.add_flag("--csv", options->csv, "print CSV");
+  auto* json = app.add_flag("--json", options->json, "print JSON");
+  app.add_flag("--csv", options->csv, "print CSV")->excludes(json);
   app.footer(
       "Examples:\n"
       "  mlops sql \"select pipeline, state, count(*) from v_runs group by 1, 2\"\n"

@@ -2,6 +2,7 @@
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "util/strings.hpp"
 
 #include <cstdio>
 
@@ -37,8 +38,8 @@ void validate(const Options& options, Context& context) {
       entry["name"] = pipeline.name;
       entry["steps"] = pipeline.steps.size();
       if (!options.json) {
-        std::printf("%s: ok (%s, %zu step%s)\n", file.c_str(), pipeline.name.c_str(), pipeline.steps.size(),
-                    pipeline.steps.size() == 1 ? "" : "s");
+        std::printf("%s: ok (%s, %zu step%s)\n", util::escape_controls(util::to_utf8(file)).c_str(),
+                    pipeline.name.c_str(), pipeline.steps.size(), pipeline.steps.size() == 1 ? "" : "s");
       }
     } catch (const BadFile& bad) {
       entry["valid"] = false;

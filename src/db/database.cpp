@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <iterator>
+#include <span>
 #include <string_view>
 
 namespace mlops::db {
@@ -21,9 +22,19 @@ namespace {
 
 // In order; an entry is never changed once it was released. To add one: a new file NNNN_what.sql in
 // migrations/, its name here, and a line in docs/workspace.md.
-constexpr std::string_view migrations[] = {
+constexpr std::string_view workspace_migrations[] = {
     embedded::_0001_initial_sql,
+    embedded::_0002_cache_sql,
+    embedded::_0003_indexes_sql,
 };
+constexpr std::string_view index_migrations[] = {
+    embedded::index_0001_sql,
+};
+
+std::span<const std::string_view> migrations_of(Schema schema) {
+  if (schema == Schema::store_index) return index_migrations;
+  return workspace_migrations;
+}
 
 constexpr int lock_limit_ms = 60'000;
 constexpr int checkpoint_pages = 1'000;
@@ -36,72 +47,103 @@ int stored_version(Connection& connection) {
   return static_cast<int>(statement.integer(0));
 }
 
-void refuse_newer(int version, const std::string& path) {
-  if (version <= schema_version()) return;
+void refuse_newer(int version, int known, const std::string& path) {
+  if (version <= known) return;
   throw Error(ExitCode::io,
               "cannot use '" + path + "': its schema is version " + std::to_string(version) +
-                  ", this mlops knows up to version " + std::to_string(schema_version()),
+                  ", this mlops knows up to version " + std::to_string(known),
               "update mlops to the version that wrote it, or a later one");
+}
+
+[[noreturn]] void say_that_nothing_ran(const std::string& path, const char* why) {
+  throw Error(ExitCode::io, "cannot open '" + path + "': " + why,
+              "nothing has run in this workspace yet: start with `mlops run FILE`");
+}
+
+// A look must not change the form of a database: an older mlops could not use it any more.
+void check_schema(int version, const std::string& path) {
+  refuse_newer(version, schema_version(), path);
+  if (version == 0) say_that_nothing_ran(path, "there is nothing in it");
+  if (version == schema_version()) return;
+  throw Error(ExitCode::io,
+              "cannot read '" + path + "': its schema is version " + std::to_string(version) +
+                  ", this mlops reads version " + std::to_string(schema_version()),
+              "any `mlops run` in this workspace brings it up to date; mlops of before cannot use it then");
+}
+
+void require_file(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) == 0) return;
+  if (errno != ENOENT) throw_errno("cannot open '" + path + "'", errno);
+  say_that_nothing_ran(path, "there is no such file");
 }
 
 }  // namespace
 
-int schema_version() { return static_cast<int>(std::size(migrations)); }
+int schema_version() { return static_cast<int>(std::size(workspace_migrations)); }
 
-Database Database::open(const std::string& path) {
-  // SQLite would create it readable for all.
-  if (!util::exists(path)) util::open_file(path, O_RDWR | O_CREAT, 0600);
+Database Database::connect(const std::string& path) {
   util::Fd lock;
   if (needs_write_lock()) lock = util::open_file(path + ".lock", O_RDWR | O_CREAT, 0600);
   Database database(Connection(path, Connection::Mode::read_write), std::move(lock), true, false);
-  Connection& connection = database.connection_;
-  connection.execute("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY");
-  const int version = stored_version(connection);
-  refuse_newer(version, path);
-  if (version < schema_version()) {
-    {
-      // The journal mode cannot change within a transaction, but two processes may be creating the database.
-      if (database.lock_ && !util::lock_fd(database.lock_.get(), lock_limit_ms)) {
-        throw Error(ExitCode::io, "cannot prepare '" + path + "': another process holds its lock",
-                    "see who with `fuser " + path + ".lock`");
-      }
-      // The log needs memory that all its users share, which a network file system does not give.
-      const bool shared_memory = util::network_file_system(path).empty();
-      connection.execute(shared_memory ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode = DELETE");
-      if (database.lock_) util::unlock_fd(database.lock_.get());
-    }
-    Transaction transaction(database, Durability::full);
-    for (int i = stored_version(connection); i < schema_version(); ++i) {
-      connection.execute(std::string(migrations[i]));
-      connection.execute("PRAGMA user_version = " + std::to_string(i + 1));
-    }
-    transaction.commit();
-  }
+  database.connection_.execute(
+      "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY");
   return database;
 }
 
-Database Database::open_to_read(const std::string& path) {
-  struct stat st {};
-  if (::stat(path.c_str(), &st) != 0) {
-    if (errno != ENOENT) throw_errno("cannot open '" + path + "'", errno);
-    throw Error(ExitCode::io, "cannot open '" + path + "': there is no such file",
-                "nothing has run in this workspace yet: start with `mlops run FILE`");
+void Database::migrate(const std::string& path, std::span<const std::string_view> migrations) {
+  // The journal mode cannot change within a transaction, but two processes may be creating the database.
+  if (lock_ && !util::lock_fd(lock_.get(), lock_limit_ms)) {
+    throw Error(ExitCode::io, "cannot prepare '" + path + "': another process holds its lock",
+                "see who with `fuser " + path + ".lock`");
   }
+  // The log needs memory that all its users share, which a network file system does not give.
+  const bool shared_memory = util::network_file_system(path).empty();
+  connection_.execute(shared_memory ? "PRAGMA journal_mode = WAL" : "PRAGMA journal_mode = DELETE");
+  if (lock_) util::unlock_fd(lock_.get());
+  Transaction transaction(*this, Durability::full);
+  const int newest = static_cast<int>(migrations.size());
+  for (int i = stored_version(connection_); i < newest; ++i) {
+    connection_.execute(std::string(migrations[static_cast<std::size_t>(i)]));
+    connection_.execute("PRAGMA user_version = " + std::to_string(i + 1));
+  }
+  transaction.commit();
+}
+
+Database Database::open(const std::string& path, Schema schema) {
+  const auto migrations = migrations_of(schema);
+  // SQLite would create it readable for all.
+  if (!util::exists(path)) util::open_file(path, O_RDWR | O_CREAT, 0600);
+  Database database = connect(path);
+  const int version = stored_version(database.connection_), newest = static_cast<int>(migrations.size());
+  refuse_newer(version, newest, path);
+  if (version < newest) database.migrate(path, migrations);
+  return database;
+}
+
+Database Database::open_existing(const std::string& path) {
+  require_file(path);
+  return open(path);
+}
+
+Database Database::open_to_read(const std::string& path, Access access) {
+  require_file(path);
   // Three ways, from the best to the last resort: with the log's shared memory, with a log that cannot be
   // shared, and as a file that nobody is believed to change.
-  if (::access(path.c_str(), W_OK) == 0) {
+  if (access == Access::write && ::access(path.c_str(), W_OK) == 0) {
     try {
-      Database database = open(path);
+      Database database = connect(path);
+      check_schema(stored_version(database.connection_), path);
       database.connection_.prepare("SELECT count(*) FROM sqlite_schema").step();
       return database;
-    } catch (const SqliteError& error) {
+    } catch (const Error& error) {
       util::log_debug(std::string("opening the database to write failed: ") + error.what());
     }
   }
   for (const auto mode : {Connection::Mode::read_only, Connection::Mode::immutable}) {
     try {
       Connection connection(path, mode);
-      refuse_newer(stored_version(connection), path);
+      check_schema(stored_version(connection), path);
       connection.prepare("SELECT count(*) FROM sqlite_schema").step();
       struct stat wal {};
       const bool stale = mode == Connection::Mode::immutable && ::stat((path + "-wal").c_str(), &wal) == 0 &&
@@ -153,7 +195,9 @@ void Transaction::commit() {
   if (const int error = util::failpoint("commit")) throw_errno("cannot commit", error);
   database_.connection_.cached("COMMIT").bind().run();
   open_ = false;
-  if (database_.connection_.wal_pages() >= checkpoint_pages) database_.connection_.checkpoint();
+  // The end of a run also goes into mlops.db itself, so that a copy or a read-only look has it.
+  const bool due = database_.connection_.wal_pages() >= checkpoint_pages;
+  if (due || database_.durability_ == Durability::full) database_.connection_.checkpoint();
   if (database_.lock_) util::unlock_fd(database_.lock_.get());
 }
 

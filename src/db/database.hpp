@@ -4,24 +4,35 @@
 #include "db/sqlite.hpp"
 #include "util/fd.hpp"
 
-#include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 
 namespace mlops::db {
 
 /// How much a commit must survive: `normal` the end of the process, `full` the loss of power.
 enum class Durability { normal, full };
 
+/// What a command that only looks may do: bring runs of dead runners up to date, or nothing.
+enum class Access { write, read_only };
+
+/// Which tables a database has.
+enum class Schema { workspace, store_index };
+
 /// One write connection. Not thread-safe, not to be carried across fork().
 class Database {
  public:
   /// Opens `path`, creates and migrates it as needed. Throws SqliteError, or Error(io) when the database is
   /// of a newer version of mlops.
-  static Database open(const std::string& path);
+  static Database open(const std::string& path, Schema schema = Schema::workspace);
+
+  /// For commands that change what is there: as open(), but throws Error(io) when there is no database yet.
+  static Database open_existing(const std::string& path);
 
   /// For commands that only look. Works in a directory that cannot be written to; then what other processes
-  /// wrote last may be missing, and `stale()` says so. Migrates nothing.
-  static Database open_to_read(const std::string& path);
+  /// wrote last may be missing, and `stale()` says so. Creates and migrates nothing: throws Error(io) when
+  /// the schema is not of this version.
+  static Database open_to_read(const std::string& path, Access access = Access::write);
 
   Connection& connection() { return connection_; }
   bool writable() const { return writable_; }
@@ -31,6 +42,9 @@ class Database {
   friend class Transaction;
   Database(Connection connection, util::Fd lock, bool writable, bool stale)
       : connection_(std::move(connection)), lock_(std::move(lock)), writable_(writable), stale_(stale) {}
+
+  static Database connect(const std::string& path);
+  void migrate(const std::string& path, std::span<const std::string_view> migrations);
 
   Connection connection_;
   // SQLite before 3.51.3 can corrupt a write-ahead log that two connections write or checkpoint at the same

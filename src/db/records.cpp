@@ -9,8 +9,9 @@ namespace {
 
 // These words are in databases and must not be changed.
 constexpr const char* run_states[] = {"running", "succeeded", "failed", "cancelled", "interrupted"};
-constexpr const char* step_states[] = {"pending", "running",     "retrying", "succeeded", "failed",
-                                       "lost",    "interrupted", "skipped",  "not_run",   "cancelled"};
+constexpr const char* step_states[] = {"pending", "running", "retrying", "succeeded",
+                                       "cached",  "failed",  "lost",     "interrupted",
+                                       "skipped", "not_run", "cancelled"};
 
 template <typename State, std::size_t n>
 std::optional<State> find(const char* const (&words)[n], std::string_view text) {

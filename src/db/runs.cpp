@@ -1,6 +1,8 @@
 #include "db/runs.hpp"
 
-#include "util/time.hpp"
+#include "db/cache.hpp"
+#include "db/columns.hpp"
+#include "util/id.hpp"
 
 #include <algorithm>
 
@@ -8,14 +10,10 @@ namespace mlops::db {
 
 namespace {
 
-constexpr const char* columns =
-    "id, pipeline, file, definition, state, reason, exit_code, created_at, ended_at, duration_ms, steps, "
-    "jobs, "
-    "resumes, host, user, command_line, git_commit, git_dirty, mlops_version, runner_pid, boot_id";
-
-std::optional<Instant> instant(const Statement& row, int column) {
-  return row.is_null(column) ? std::nullopt : util::parse_utc(row.text(column));
-}
+constexpr const char* columns = R"sql(
+  id, pipeline, file, definition, state, reason, exit_code, created_at, ended_at, duration_ms, steps, jobs,
+  resumes, host, user, command_line, git_commit, git_dirty, mlops_version, runner_pid, boot_id, part_started_at
+)sql";
 
 RunRecord read(const Statement& row) {
   RunRecord run;
@@ -25,7 +23,7 @@ RunRecord read(const Statement& row) {
   run.definition = row.text(3);
   run.state = parse_run_state(row.text(4)).value_or(RunState::interrupted);
   run.reason = row.text(5);
-  if (!row.is_null(6)) run.exit_code = static_cast<int>(row.integer(6));
+  run.exit_code = small(row, 6);
   run.created_at = instant(row, 7).value_or(Instant{});
   run.ended_at = instant(row, 8);
   run.duration_ms = row.maybe_integer(9);
@@ -40,6 +38,7 @@ RunRecord read(const Statement& row) {
   run.mlops_version = row.text(18);
   run.runner_pid = static_cast<int>(row.integer(19));
   run.boot_id = row.text(20);
+  run.part_started_at = instant(row, 21).value_or(run.created_at);
   return run;
 }
 
@@ -51,12 +50,11 @@ void insert_run(Connection& db, const RunRecord& run, const std::string& definit
   db.cached("INSERT OR IGNORE INTO definitions VALUES (?, ?, ?)")
       .bind(run.definition, definition_source, util::format_utc(run.created_at))
       .run();
-  std::optional<std::string> no_time;
-  db.cached(
-        "INSERT INTO runs (id, pipeline, file, definition, state, reason, created_at, steps, jobs, host, "
-        "user, "
-        "command_line, mlops_version, runner_pid, boot_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-        "?)")
+  db.cached(R"sql(
+        INSERT INTO runs (id, pipeline, file, definition, state, reason, created_at, steps, jobs, host, user,
+                          command_line, mlops_version, runner_pid, boot_id)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      )sql")
       .bind(run.id, run.pipeline, run.file, run.definition, to_string(run.state), run.reason,
             util::format_utc(run.created_at), run.steps, run.jobs, run.host, run.user, run.command_line,
             run.mlops_version, run.runner_pid, run.boot_id)
@@ -75,26 +73,39 @@ void set_git_state(Connection& db, const std::string& id, const std::string& com
 }
 
 void reopen_run(Connection& db, const std::string& id, int runner_pid, const std::string& boot_id, int jobs) {
-  db.cached(
-        "UPDATE runs SET state = 'running', reason = '', exit_code = NULL, ended_at = NULL, resumes = "
-        "resumes + 1, "
-        "runner_pid = ?2, boot_id = ?3, jobs = ?4 WHERE id = ?1")
+  db.cached(R"sql(
+        UPDATE runs SET state = 'running', reason = '', exit_code = NULL, ended_at = NULL,
+                        resumes = resumes + 1, part_started_at = strftime('%Y-%m-%d %H:%M:%f', 'now'),
+                        runner_pid = ?2, boot_id = ?3, jobs = ?4
+        WHERE id = ?1
+      )sql")
       .bind(id, runner_pid, boot_id, jobs)
       .run();
 }
 
 void finish_run(Connection& db, const std::string& id, RunState state, const std::string& reason,
                 std::optional<int> exit_code, Instant ended_at, std::int64_t duration_ms) {
-  db.cached(
-        "UPDATE runs SET state = ?2, reason = ?3, exit_code = ?4, ended_at = ?5, "
-        "duration_ms = coalesce(duration_ms, 0) + ?6 WHERE id = ?1")
+  db.cached(R"sql(
+        UPDATE runs SET state = ?2, reason = ?3, exit_code = ?4, ended_at = ?5,
+                        duration_ms = coalesce(duration_ms, 0) + ?6
+        WHERE id = ?1
+      )sql")
       .bind(id, to_string(state), reason, exit_code, util::format_utc(ended_at), duration_ms)
       .run();
 }
 
 void delete_run(Connection& db, const std::string& id) {
+  hand_over_results(db, id);
+  Statement& row = db.cached("SELECT definition FROM runs WHERE id = ?").bind(id);
+  const std::string definition = row.step() ? row.text(0) : std::string();
+  row.reset();
   db.cached("DELETE FROM runs WHERE id = ?").bind(id).run();
-  db.cached("DELETE FROM definitions WHERE sha256 NOT IN (SELECT definition FROM runs)").bind().run();
+  db.cached(R"sql(
+        DELETE FROM definitions
+        WHERE sha256 = ?1 AND NOT EXISTS (SELECT 1 FROM runs WHERE definition = ?1)
+      )sql")
+      .bind(definition)
+      .run();
 }
 
 std::optional<RunRecord> find_run(Connection& db, const std::string& id) {
@@ -105,6 +116,13 @@ std::optional<RunRecord> find_run(Connection& db, const std::string& id) {
   return run;
 }
 
+bool run_exists(Connection& db, const std::string& id) {
+  Statement& row = db.cached("SELECT 1 FROM runs WHERE id = ?").bind(id);
+  const bool exists = row.step();
+  row.reset();
+  return exists;
+}
+
 std::vector<std::string> match_ids(Connection& db, const std::string& text, int limit) {
   std::vector<std::string> ids;
   // '~' sorts after all that an id can hold.
@@ -113,8 +131,12 @@ std::vector<std::string> match_ids(Connection& db, const std::string& text, int 
   by_prefix.bind(text, limit);
   while (by_prefix.step()) ids.push_back(by_prefix.text(0));
   if (ids.empty() && text.size() >= 4) {
-    Statement by_end =
-        db.prepare("SELECT id FROM runs WHERE substr(id, -length(?1)) = ?1 ORDER BY id DESC LIMIT ?2");
+    // The index runs_by_end finds the few whose last four characters fit.
+    Statement by_end = db.prepare(R"sql(
+      SELECT id FROM runs
+      WHERE substr(id, -4) = substr(?1, -4) AND substr(id, -length(?1)) = ?1
+      ORDER BY id DESC LIMIT ?2
+    )sql");
     by_end.bind(text, limit);
     while (by_end.step()) ids.push_back(by_end.text(0));
   }
@@ -131,20 +153,70 @@ std::optional<std::string> latest_run(Connection& db, const std::string& pipelin
   return runs.empty() ? std::nullopt : std::optional(runs[0].id);
 }
 
-std::vector<RunRecord> list_runs(Connection& db, const RunFilter& filter) {
-  std::string sql = std::string("SELECT ") + columns + " FROM runs WHERE 1";
+namespace {
+
+// Ids begin with their time, which is a little before created_at: a range of ids instead of a look at all
+// runs.
+constexpr std::chrono::minutes slack{1};
+
+Statement select_runs(Connection& db, const char* what, const RunFilter& filter) {
+  std::string sql = std::string("SELECT ") + what + " FROM runs WHERE 1";
   if (!filter.pipeline.empty()) sql += " AND pipeline = ?1";
   if (filter.state) sql += " AND state = ?2";
-  if (filter.since) sql += " AND created_at >= ?3";
-  sql += " ORDER BY id DESC LIMIT ?4";
+  if (filter.since) sql += " AND id >= ?3 AND created_at >= ?4";
+  sql += " ORDER BY id DESC LIMIT ?5";
   Statement row = db.prepare(sql);
   if (!filter.pipeline.empty()) row.bind_one(1, filter.pipeline);
   if (filter.state) row.bind_one(2, to_string(*filter.state));
-  if (filter.since) row.bind_one(3, util::format_utc(*filter.since));
-  row.bind_one(4, filter.limit > 0 ? filter.limit : -1);
+  if (filter.since) {
+    row.bind_one(3, util::id_prefix(*filter.since - slack));
+    row.bind_one(4, util::format_utc(*filter.since));
+  }
+  row.bind_one(5, filter.limit > 0 ? filter.limit : -1);
+  return row;
+}
+
+}  // namespace
+
+std::vector<RunRecord> list_runs(Connection& db, const RunFilter& filter) {
+  Statement row = select_runs(db, columns, filter);
   std::vector<RunRecord> runs;
   while (row.step()) runs.push_back(read(row));
   return runs;
+}
+
+void for_each_id(Connection& db, const RunFilter& filter,
+                 const std::function<void(const std::string& id, RunState state)>& on_run) {
+  Statement row = select_runs(db, "id, state", filter);
+  while (row.step()) on_run(row.text(0), parse_run_state(row.text(1)).value_or(RunState::interrupted));
+}
+
+std::vector<std::string> ids_to_prune(Connection& db, const Pruning& pruning, const std::string& below,
+                                      int limit) {
+  std::string upper = below;
+  if (upper.empty()) {
+    upper = pruning.before ? util::id_prefix(*pruning.before) : "~";
+    if (pruning.keep > 0) {
+      std::string sql = "SELECT id FROM runs WHERE 1";
+      if (!pruning.pipeline.empty()) sql += " AND pipeline = ?1";
+      Statement last_kept = db.prepare(sql + " ORDER BY id DESC LIMIT 1 OFFSET ?2");
+      if (!pruning.pipeline.empty()) last_kept.bind_one(1, pruning.pipeline);
+      last_kept.bind_one(2, pruning.keep - 1);
+      if (!last_kept.step()) return {};
+      upper = std::min(upper, last_kept.text(0));
+    }
+  }
+  std::string sql = "SELECT id FROM runs WHERE id < ?1 AND state <> 'running'";
+  if (!pruning.pipeline.empty()) sql += " AND pipeline = ?2";
+  if (pruning.before) sql += " AND created_at < ?3";
+  Statement row = db.prepare(sql + " ORDER BY id DESC LIMIT ?4");
+  row.bind_one(1, upper);
+  if (!pruning.pipeline.empty()) row.bind_one(2, pruning.pipeline);
+  if (pruning.before) row.bind_one(3, util::format_utc(*pruning.before));
+  row.bind_one(4, limit);
+  std::vector<std::string> ids;
+  while (row.step()) ids.push_back(row.text(0));
+  return ids;
 }
 
 std::vector<std::pair<std::string, std::string>> params_of(Connection& db, const std::string& id) {
@@ -165,20 +237,26 @@ std::vector<std::string> environment_of(Connection& db, const std::string& id) {
 
 std::vector<std::string> pipeline_names(Connection& db) {
   // Steps from name to name along the index instead of reading it whole.
-  Statement row = db.prepare(
-      "WITH RECURSIVE names(name) AS (SELECT min(pipeline) FROM runs UNION ALL "
-      "SELECT (SELECT min(pipeline) FROM runs WHERE pipeline > name) FROM names WHERE name IS NOT NULL) "
-      "SELECT name FROM names WHERE name IS NOT NULL");
+  Statement row = db.prepare(R"sql(
+    WITH RECURSIVE names(name) AS (
+      SELECT min(pipeline) FROM runs
+      UNION ALL
+      SELECT (SELECT min(pipeline) FROM runs WHERE pipeline > name) FROM names WHERE name IS NOT NULL
+    )
+    SELECT name FROM names WHERE name IS NOT NULL
+  )sql");
   std::vector<std::string> names;
   while (row.step()) names.push_back(row.text(0));
   return names;
 }
 
 std::map<std::string, std::int64_t> usual_durations_ms(Connection& db, const std::string& pipeline) {
-  Statement row = db.prepare(
-      "SELECT s.name, CAST((julianday(s.ended_at) - julianday(s.started_at)) * 86400000 AS INTEGER) FROM "
-      "(SELECT id FROM runs WHERE pipeline = ? AND state = 'succeeded' ORDER BY id DESC LIMIT 5) r "
-      "JOIN steps s ON s.run_id = r.id WHERE s.state = 'succeeded' AND s.started_at IS NOT NULL");
+  Statement row = db.prepare(R"sql(
+    SELECT s.name, CAST((julianday(s.ended_at) - julianday(s.started_at)) * 86400000 AS INTEGER)
+    FROM (SELECT id FROM runs WHERE pipeline = ? AND state = 'succeeded' ORDER BY id DESC LIMIT 5) r
+    JOIN steps s ON s.run_id = r.id
+    WHERE s.state = 'succeeded' AND s.started_at IS NOT NULL
+  )sql");
   row.bind(pipeline);
   std::map<std::string, std::vector<std::int64_t>> all;
   while (row.step()) all[row.text(0)].push_back(row.integer(1));

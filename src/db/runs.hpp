@@ -4,6 +4,7 @@
 
 #include "db/database.hpp"
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -27,6 +28,7 @@ void delete_run(Connection& db, const std::string& id);
 
 // Reading.
 std::optional<RunRecord> find_run(Connection& db, const std::string& id);
+bool run_exists(Connection& db, const std::string& id);
 
 /// Ids that begin with `text`, or end with it when it has 4 characters or more; at most `limit`, newest
 /// first.
@@ -44,6 +46,20 @@ struct RunFilter {
 };
 /// Newest first.
 std::vector<RunRecord> list_runs(Connection& db, const RunFilter& filter);
+/// The same without reading whole rows into memory. `on_run` must not write.
+void for_each_id(Connection& db, const RunFilter& filter,
+                 const std::function<void(const std::string& id, RunState state)>& on_run);
+
+/// Which runs are old enough to go.
+struct Pruning {
+  std::string pipeline;           ///< empty: all
+  int keep = 0;                   ///< not the newest so many
+  std::optional<Instant> before;  ///< only those started before
+};
+/// Newest first, at most `limit`, none that counts as running; of all if `below` is empty, else only ids
+/// before it.
+std::vector<std::string> ids_to_prune(Connection& db, const Pruning& pruning, const std::string& below,
+                                      int limit);
 
 std::vector<std::pair<std::string, std::string>> params_of(Connection& db, const std::string& id);
 std::vector<std::string> environment_of(Connection& db, const std::string& id);

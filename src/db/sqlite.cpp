@@ -114,6 +114,11 @@ void Statement::bind_one(int index, std::string_view value) {
                                            static_cast<int>(value.size()), SQLITE_TRANSIENT));
 }
 
+void Statement::bind_blob(int index, std::string_view bytes) {
+  check_bind(statement_, sqlite3_bind_blob(statement_, index, bytes.empty() ? "" : bytes.data(),
+                                           static_cast<int>(bytes.size()), SQLITE_TRANSIENT));
+}
+
 Connection::Connection(const std::string& path, Mode mode) : wal_pages_(std::make_unique<int>(0)) {
   int flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
   flags |= mode == Mode::read_write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;

@@ -1,26 +1,10 @@
 #include "db/steps.hpp"
 
-#include "util/time.hpp"
+#include "db/columns.hpp"
 
 #include <map>
 
 namespace mlops::db {
-
-namespace {
-
-std::optional<std::string> time_text(const std::optional<Instant>& instant) {
-  return instant ? std::optional(util::format_utc(*instant)) : std::nullopt;
-}
-
-std::optional<Instant> instant(const Statement& row, int column) {
-  return row.is_null(column) ? std::nullopt : util::parse_utc(row.text(column));
-}
-
-std::optional<int> small(const Statement& row, int column) {
-  return row.is_null(column) ? std::nullopt : std::optional(static_cast<int>(row.integer(column)));
-}
-
-}  // namespace
 
 void insert_step(Connection& db, const std::string& run_id, const StepRecord& s) {
   db.cached(
@@ -30,11 +14,13 @@ void insert_step(Connection& db, const std::string& run_id, const StepRecord& s)
 }
 
 void update_step(Connection& db, const std::string& run_id, const StepRecord& s) {
-  db.cached(
-        "UPDATE steps SET state = ?3, reason = ?4, attempts = ?5, started_at = ?6, ended_at = ?7 "
-        "WHERE run_id = ?1 AND step = ?2")
+  db.cached(R"sql(
+        UPDATE steps SET state = ?3, reason = ?4, attempts = ?5, started_at = ?6, ended_at = ?7, cache_key = ?8,
+                         because = ?9, source_run = ?10, source_step = ?11
+        WHERE run_id = ?1 AND step = ?2
+      )sql")
       .bind(run_id, s.step, to_string(s.state), s.reason, s.attempts, time_text(s.started_at),
-            time_text(s.ended_at))
+            time_text(s.ended_at), s.cache_key, s.because, s.source_run, s.source_step)
       .run();
 }
 
@@ -52,8 +38,11 @@ void put_step_output(Connection& db, const std::string& run_id, int step, const 
 }
 
 void put_artifact(Connection& db, const std::string& run_id, const ArtifactRecord& a) {
-  db.cached("INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
-      .bind(run_id, a.step, a.output ? "out" : "in", a.path, a.kind, a.sha256, a.size, a.files)
+  db.cached(R"sql(
+        INSERT OR REPLACE INTO artifacts (run_id, step, direction, path, kind, sha256, size, files, form)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+      )sql")
+      .bind(run_id, a.step, a.output ? "out" : "in", a.path, a.kind, a.sha256, a.size, a.files, a.form)
       .run();
 }
 
@@ -79,10 +68,11 @@ void put_metrics(Connection& db, const std::string& run_id, int step,
 }
 
 std::vector<StepRecord> steps_of(Connection& db, const std::string& run_id) {
-  Statement row = db.prepare(
-      "SELECT step, name, kind, command, state, reason, attempts, started_at, ended_at FROM steps WHERE "
-      "run_id = ? "
-      "ORDER BY step");
+  Statement row = db.prepare(R"sql(
+    SELECT step, name, kind, command, state, reason, attempts, started_at, ended_at, cache_key, because,
+           source_run, source_step
+    FROM steps WHERE run_id = ? ORDER BY step
+  )sql");
   row.bind(run_id);
   std::vector<StepRecord> steps;
   while (row.step()) {
@@ -96,17 +86,21 @@ std::vector<StepRecord> steps_of(Connection& db, const std::string& run_id) {
     s.attempts = static_cast<int>(row.integer(6));
     s.started_at = instant(row, 7);
     s.ended_at = instant(row, 8);
+    if (!row.is_null(9)) s.cache_key = row.text(9);
+    s.because = row.text(10);
+    if (!row.is_null(11)) s.source_run = row.text(11);
+    s.source_step = small(row, 12);
     steps.push_back(std::move(s));
   }
   return steps;
 }
 
 std::vector<AttemptRecord> attempts_of(Connection& db, const std::string& run_id) {
-  Statement row = db.prepare(
-      "SELECT step, attempt, cause, exit_code, signal, pid, started_at, ended_at, cpu_user_ms, "
-      "cpu_system_ms, "
-      "max_rss_bytes, read_bytes, written_bytes, log_bytes, log_dropped, note FROM attempts WHERE run_id = ? "
-      "ORDER BY step, attempt");
+  Statement row = db.prepare(R"sql(
+    SELECT step, attempt, cause, exit_code, signal, pid, started_at, ended_at, cpu_user_ms, cpu_system_ms,
+           max_rss_bytes, read_bytes, written_bytes, log_bytes, log_dropped, note
+    FROM attempts WHERE run_id = ? ORDER BY step, attempt
+  )sql");
   row.bind(run_id);
   std::vector<AttemptRecord> attempts;
   while (row.step()) {
@@ -132,29 +126,55 @@ std::vector<AttemptRecord> attempts_of(Connection& db, const std::string& run_id
   return attempts;
 }
 
+namespace {
+
+// What a step has, or the step of an earlier run that it was taken from.
+std::string of_sources(const char* columns, const char* table) {
+  return std::string("SELECT ") + columns + " FROM steps s JOIN " + table + R"sql( t
+    ON t.run_id = coalesce(s.source_run, s.run_id) AND t.step = coalesce(s.source_step, s.step)
+    WHERE s.run_id = ?1 )sql";
+}
+
+ArtifactRecord read_artifact(const Statement& row) {
+  ArtifactRecord a;
+  a.step = static_cast<int>(row.integer(0));
+  a.output = row.text(1) == "out";
+  a.path = row.text(2);
+  a.kind = row.text(3);
+  a.sha256 = row.text(4);
+  a.size = static_cast<std::uint64_t>(row.integer(5));
+  a.files = static_cast<std::uint64_t>(row.integer(6));
+  a.form = row.text(7);
+  return a;
+}
+
+}  // namespace
+
 std::vector<ArtifactRecord> artifacts_of(Connection& db, const std::string& run_id) {
   Statement row = db.prepare(
-      "SELECT step, direction, path, kind, sha256, size, files FROM artifacts WHERE run_id = ? "
-      "ORDER BY step, direction, path");
+      of_sources("s.step, t.direction, t.path, t.kind, t.sha256, t.size, t.files, t.form", "artifacts") +
+      "ORDER BY s.step, t.direction, t.path");
   row.bind(run_id);
   std::vector<ArtifactRecord> artifacts;
-  while (row.step()) {
-    ArtifactRecord a;
-    a.step = static_cast<int>(row.integer(0));
-    a.output = row.text(1) == "out";
-    a.path = row.text(2);
-    a.kind = row.text(3);
-    a.sha256 = row.text(4);
-    a.size = static_cast<std::uint64_t>(row.integer(5));
-    a.files = static_cast<std::uint64_t>(row.integer(6));
-    artifacts.push_back(std::move(a));
-  }
+  while (row.step()) artifacts.push_back(read_artifact(row));
+  return artifacts;
+}
+
+std::vector<ArtifactRecord> artifacts_of_step(Connection& db, const std::string& run_id, int step) {
+  Statement& row = db.cached(R"sql(
+    SELECT step, direction, path, kind, sha256, size, files, form
+    FROM artifacts WHERE run_id = ? AND step = ? ORDER BY direction, path
+  )sql");
+  row.bind(run_id, step);
+  std::vector<ArtifactRecord> artifacts;
+  while (row.step()) artifacts.push_back(read_artifact(row));
+  row.reset();
   return artifacts;
 }
 
 std::vector<MetricRecord> metrics_of(Connection& db, const std::string& run_id) {
-  Statement row =
-      db.prepare("SELECT step, name, value, points FROM metric_latest WHERE run_id = ? ORDER BY step, name");
+  Statement row = db.prepare(of_sources("s.step, t.name, t.value, t.points", "metric_latest") +
+                             "ORDER BY s.step, t.name");
   row.bind(run_id);
   std::vector<MetricRecord> metrics;
   while (row.step()) {
@@ -164,14 +184,12 @@ std::vector<MetricRecord> metrics_of(Connection& db, const std::string& run_id) 
 }
 
 std::vector<MetricRecord> summary_metrics_of(Connection& db, const std::string& run_id, int limit) {
-  Statement& row = db.cached(
-      "SELECT step, name, value, points FROM metric_latest WHERE run_id = ?1 AND points = 1 AND value IS NOT "
-      "NULL "
-      "AND step = (SELECT m.step FROM metric_latest m JOIN steps s ON s.run_id = m.run_id AND s.step = "
-      "m.step "
-      "WHERE m.run_id = ?1 AND m.points = 1 AND m.value IS NOT NULL ORDER BY s.kind = 'evaluate' DESC, "
-      "m.step DESC "
-      "LIMIT 1) ORDER BY name LIKE '%.%', name LIMIT ?2");
+  static const std::string one = "AND t.points = 1 AND t.value IS NOT NULL ";
+  static const std::string sql = of_sources("s.step, t.name, t.value, t.points", "metric_latest") + one +
+                                 "AND s.step = (" + of_sources("s.step", "metric_latest") + one +
+                                 "ORDER BY s.kind = 'evaluate' DESC, s.step DESC LIMIT 1) " +
+                                 "ORDER BY t.name LIKE '%.%', t.name LIMIT ?2";
+  Statement& row = db.cached(sql);
   row.bind(run_id, limit);
   std::vector<MetricRecord> metrics;
   while (row.step()) {
@@ -183,7 +201,7 @@ std::vector<MetricRecord> summary_metrics_of(Connection& db, const std::string& 
 
 std::vector<StepOutput> step_outputs_of(Connection& db, const std::string& run_id) {
   Statement row =
-      db.prepare("SELECT step, name, value FROM step_outputs WHERE run_id = ? ORDER BY step, name");
+      db.prepare(of_sources("s.step, t.name, t.value", "step_outputs") + "ORDER BY s.step, t.name");
   row.bind(run_id);
   std::vector<StepOutput> outputs;
   while (row.step()) outputs.push_back({static_cast<int>(row.integer(0)), row.text(1), row.text(2)});
@@ -192,10 +210,14 @@ std::vector<StepOutput> step_outputs_of(Connection& db, const std::string& run_i
 
 std::vector<std::pair<std::string, std::string>> last_outputs(Connection& db, const std::string& pipeline,
                                                               const std::string& name) {
-  Statement row = db.prepare(
-      "SELECT o.name, o.value FROM (SELECT s.run_id, s.step FROM runs r JOIN steps s ON s.run_id = r.id "
-      "WHERE r.pipeline = ?1 AND s.name = ?2 AND s.state = 'succeeded' ORDER BY r.id DESC LIMIT 1) l "
-      "JOIN step_outputs o ON o.run_id = l.run_id AND o.step = l.step");
+  Statement row = db.prepare(R"sql(
+    SELECT o.name, o.value
+    FROM (SELECT coalesce(s.source_run, s.run_id) AS run_id, coalesce(s.source_step, s.step) AS step
+          FROM runs r JOIN steps s ON s.run_id = r.id
+          WHERE r.pipeline = ?1 AND s.name = ?2 AND s.state IN ('succeeded', 'cached')
+          ORDER BY r.id DESC LIMIT 1) l
+    JOIN step_outputs o ON o.run_id = l.run_id AND o.step = l.step
+  )sql");
   row.bind(pipeline, name);
   std::vector<std::pair<std::string, std::string>> outputs;
   while (row.step()) outputs.emplace_back(row.text(0), row.text(1));

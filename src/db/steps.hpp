@@ -21,10 +21,11 @@ void put_artifact(Connection& db, const std::string& run_id, const ArtifactRecor
 /// Replaces all points that the step has in this run.
 void put_metrics(Connection& db, const std::string& run_id, int step, const std::vector<MetricPoint>& points);
 
-// Reading.
+// Reading. Of a cached step, artifacts, metrics and outputs are those of the step that made them.
 std::vector<StepRecord> steps_of(Connection& db, const std::string& run_id);
 std::vector<AttemptRecord> attempts_of(Connection& db, const std::string& run_id);
 std::vector<ArtifactRecord> artifacts_of(Connection& db, const std::string& run_id);
+std::vector<ArtifactRecord> artifacts_of_step(Connection& db, const std::string& run_id, int step);
 std::vector<MetricRecord> metrics_of(Connection& db, const std::string& run_id);
 /// At most `limit` single figures (no curves) of the last evaluate step that has some, else of the last step.
 std::vector<MetricRecord> summary_metrics_of(Connection& db, const std::string& run_id, int limit);

@@ -2,11 +2,13 @@
 
 #include "engine/metric_files.hpp"
 #include "util/files.hpp"
+#include "util/log.hpp"
 
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
@@ -22,97 +24,123 @@ std::string step_path(const std::string& directory, const std::string& path) {
   return text;
 }
 
-std::optional<util::Content> DigestMemo::hash(const std::string& path) {
-  struct stat st {};
-  const bool file = ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
-  const Key key{st.st_dev, st.st_ino, st.st_size, st.st_mtim.tv_sec * 1'000'000'000LL + st.st_mtim.tv_nsec,
-                st.st_ctim.tv_sec * 1'000'000'000LL + st.st_ctim.tv_nsec};
-  if (file) {
-    const std::lock_guard lock(mutex_);
-    if (const auto it = known_.find(key); it != known_.end()) return it->second;
-  }
-  auto content = util::hash_path(path);
-  struct stat after {};
-  // Remembered only if it did not change while it was read.
-  if (file && content && ::stat(path.c_str(), &after) == 0 && after.st_mtim.tv_nsec == st.st_mtim.tv_nsec &&
-      after.st_mtim.tv_sec == st.st_mtim.tv_sec && after.st_size == st.st_size) {
-    const std::lock_guard lock(mutex_);
-    known_[key] = *content;
-  }
-  return content;
-}
-
 namespace {
 
+constexpr std::size_t metrics_limit = 256u << 20;
+constexpr std::size_t outputs_limit = 16u << 20;
+
 void collect_small_files(const CollectJob& job, Collection& result) {
-  if (auto text = util::read_file_if_exists(job.metrics_path)) {
+  if (auto text = util::read_regular_file(job.metrics_path, metrics_limit)) {
     ParsedMetrics parsed = parse_metric_lines(*text);
     result.metrics = std::move(parsed.points);
     for (std::string& problem : parsed.problems) result.notes.push_back(std::move(problem));
   }
   if (!job.succeeded) return;
-  if (auto text = util::read_file_if_exists(job.output_path)) {
+  if (auto text = util::read_regular_file(job.output_path, outputs_limit)) {
     ParsedOutputs parsed = parse_outputs(*text);
     result.outputs = std::move(parsed.values);
     if (!parsed.problems.empty()) result.problem = parsed.problems[0];
   }
 }
 
-void collect_artifact(Collection& result, const std::string& path, const std::string& as_written, bool output,
-                      const std::string& kind, const Workspace& workspace, DigestMemo& memo) {
-  const auto content = memo.hash(path);
-  if (!content) {
-    if (output && result.problem.empty())
-      result.problem = "ended well but did not make its output '" + as_written + "'";
-    return;
+// Digests outputs and, if `publisher` is given, hands them to the store.
+class OutputTaker {
+ public:
+  OutputTaker(Collection& result, const Workspace& workspace, store::Snapshots& snapshots,
+              store::Publisher* publisher)
+      : result_(result), workspace_(workspace), snapshots_(snapshots), publisher_(publisher) {}
+
+  void take(const std::string& path, const std::string& as_written, const std::string& kind) {
+    const auto content = publisher_ ? snapshots_.keep(path, *publisher_) : snapshots_.look(path);
+    if (!content) {
+      if (result_.problem.empty())
+        result_.problem = "ended well but did not make its output '" + as_written + "'";
+      return;
+    }
+    ArtifactRecord a;
+    a.step = result_.step;
+    a.path = workspace_.relative(path);
+    a.kind = kind;
+    a.form = form_of(*content);
+    a.sha256 = content->digest.hex();
+    a.size = content->size;
+    a.files = content->files;
+    result_.artifacts.push_back(std::move(a));
   }
-  ArtifactRecord a;
-  a.step = result.step;
-  a.output = output;
-  a.path = workspace.relative(path);
-  a.kind = kind;
-  a.sha256 = content->sha256;
-  a.size = content->size;
-  a.files = content->files;
-  result.artifacts.push_back(std::move(a));
+
+ private:
+  Collection& result_;
+  const Workspace& workspace_;
+  store::Snapshots& snapshots_;
+  store::Publisher* publisher_;
+};
+
+void find_outputs(const CollectJob& job, const Step& step, Collection& result) {
+  for (const Output& output : step.outputs) {
+    if (!util::exists(step_path(job.directory, output.path)) && result.problem.empty())
+      result.problem = "ended well but did not make its output '" + output.path + "'";
+  }
+}
+
+void take_outputs(const CollectJob& job, const Step& step, OutputTaker taker) {
+  for (const Output& output : step.outputs)
+    taker.take(step_path(job.directory, output.path), output.path, output.kind);
+  for (const std::string& file : step.metrics) {
+    const std::string path = step_path(job.directory, file);
+    const bool declared = std::ranges::any_of(
+        step.outputs, [&](const Output& output) { return step_path(job.directory, output.path) == path; });
+    if (!declared && util::exists(path)) taker.take(path, file, "metrics");
+  }
+}
+
+// Publishes the outputs if they are to be kept. A store that cannot be written to does not undo what the step
+// did: its outputs are there, and are made again next time.
+void collect_outputs(const CollectJob& job, const Step& step, const Workspace& workspace, Depot& depot,
+                     Collection& result) {
+  if (job.keep) {
+    try {
+      store::Publisher publisher(depot.objects);
+      take_outputs(job, step, {result, workspace, depot.snapshots, &publisher});
+      publisher.commit();
+      if (result.problem.empty()) result.key = job.key;
+      return;
+    } catch (const Error& error) {
+      result.notes.push_back(std::string("its outputs are not kept for later runs: ") + error.what());
+      result.artifacts.clear();
+    }
+  }
+  take_outputs(job, step, {result, workspace, depot.snapshots, nullptr});
 }
 
 void collect_metric_file(Collection& result, const std::string& path, const std::string& as_written) {
-  constexpr std::size_t limit = 256u << 20;
-  if (!util::exists(path)) {
+  const auto text = util::read_regular_file(path, metrics_limit);
+  if (!text) {
     if (result.problem.empty())
       result.problem = "ended well but did not write its metrics '" + as_written + "'";
     return;
   }
-  ParsedMetrics parsed = parse_metrics_file(path, util::read_file(path, limit));
+  ParsedMetrics parsed = parse_metrics_file(path, *text);
+  if (parsed.broken && result.problem.empty()) result.problem = parsed.problems[0];
   result.metrics.insert(result.metrics.end(), parsed.points.begin(), parsed.points.end());
   for (std::string& problem : parsed.problems) result.notes.push_back(std::move(problem));
 }
 
 }  // namespace
 
-Collection collect(const CollectJob& job, const Step& step, const Workspace& workspace, DigestMemo& memo) {
+Collection collect(const CollectJob& job, const Step& step, const Workspace& workspace, Depot* depot) {
   Collection result;
   result.step = job.step;
   result.attempt = job.attempt;
+  result.succeeded = job.succeeded;
   try {
     collect_small_files(job, result);
     if (!job.succeeded) return result;
-    for (const std::string& input : step.inputs) {
-      collect_artifact(result, step_path(job.directory, input), input, false, "", workspace, memo);
-    }
-    for (const Output& output : step.outputs) {
-      collect_artifact(result, step_path(job.directory, output.path), output.path, true, output.kind,
-                       workspace, memo);
-    }
-    for (const std::string& file : step.metrics) {
-      const std::string path = step_path(job.directory, file);
-      collect_metric_file(result, path, file);
-      bool declared = false;
-      for (const Output& output : step.outputs)
-        declared = declared || step_path(job.directory, output.path) == path;
-      if (!declared && util::exists(path))
-        collect_artifact(result, path, file, true, "metrics", workspace, memo);
+    for (const std::string& file : step.metrics)
+      collect_metric_file(result, step_path(job.directory, file), file);
+    if (depot) {
+      collect_outputs(job, step, workspace, *depot, result);
+    } else {
+      find_outputs(job, step, result);
     }
   } catch (const std::exception& error) {
     if (result.problem.empty()) result.problem = error.what();
@@ -120,8 +148,11 @@ Collection collect(const CollectJob& job, const Step& step, const Workspace& wor
   return result;
 }
 
-Collector::Collector(const Pipeline& pipeline, const Workspace& workspace)
-    : pipeline_(pipeline), workspace_(workspace), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Collector::Collector(const Pipeline& pipeline, const Workspace& workspace, CacheSettings settings)
+    : pipeline_(pipeline),
+      workspace_(workspace),
+      settings_(std::move(settings)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!wake_) throw_errno("cannot make an eventfd", errno);
 }
 
@@ -136,8 +167,9 @@ Collector::~Collector() {
   thread_.join();
 }
 
-void Collector::submit(CollectJob job) {
+void Collector::submit(Job job) {
   if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
+  ++open_;
   {
     const std::lock_guard lock(mutex_);
     jobs_.push_back(std::move(job));
@@ -145,26 +177,75 @@ void Collector::submit(CollectJob job) {
   changed_.notify_one();
 }
 
-std::vector<Collection> Collector::take() {
+void Collector::abort() {
+  const std::lock_guard lock(mutex_);
+  open_ = 0;
+  closing_ = true;
+  jobs_.clear();
+  if (depot_) depot_->objects.stop_reading();
+}
+
+std::vector<Collector::Result> Collector::take() {
   std::uint64_t count = 0;
   (void)!::read(wake_.get(), &count, sizeof count);
   const std::lock_guard lock(mutex_);
+  open_ -= static_cast<int>(done_.size());
   return std::exchange(done_, {});
+}
+
+Collector::Result Collector::do_job(Job job) {
+  if (!depot_) {
+    auto depot = std::make_unique<Depot>(workspace_);
+    const std::lock_guard lock(mutex_);  // abort() may look at it
+    depot_ = std::move(depot);
+  }
+  if (const auto* collection = std::get_if<CollectJob>(&job)) {
+    return collect(*collection, pipeline_.steps[static_cast<std::size_t>(collection->step)], workspace_,
+                   depot_.get());
+  }
+  if (!cache_) {
+    cache_ = std::make_unique<Cache>(pipeline_, workspace_, depot_->objects, depot_->snapshots, settings_);
+  }
+  return cache_->check(std::move(std::get<OpenFacts>(job)), true);
 }
 
 void Collector::work() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return closing_ || !jobs_.empty(); });
-    if (closing_) return;
-    const CollectJob job = std::move(jobs_.front());
+    if (closing_) break;
+    Job job = std::move(jobs_.front());
     jobs_.pop_front();
     lock.unlock();
-    Collection result = collect(job, pipeline_.steps[static_cast<std::size_t>(job.step)], workspace_, memo_);
+    const OpenFacts* open = std::get_if<OpenFacts>(&job);
+    const int step = open ? open->step : std::get<CollectJob>(job).step;
+    Result result;
+    try {
+      result = do_job(std::move(job));
+    } catch (const std::exception& error) {
+      // A step that cannot be checked runs; one that cannot be collected has failed.
+      if (open) {
+        CheckResult check;
+        check.step = step;
+        check.note = error.what();
+        result = std::move(check);
+      } else {
+        Collection collection;
+        collection.step = step;
+        collection.problem = error.what();
+        result = std::move(collection);
+      }
+    }
     lock.lock();
     done_.push_back(std::move(result));
     const std::uint64_t one = 1;
     (void)!::write(wake_.get(), &one, sizeof one);
+  }
+  lock.unlock();
+  try {
+    if (depot_) depot_->snapshots.save();
+  } catch (const std::exception& error) {
+    util::log_debug(std::string("what was learnt of files is lost: ") + error.what());
   }
 }
 

@@ -5,16 +5,18 @@
 #include <mlops/records.hpp>
 #include <mlops/workspace.hpp>
 
-#include "util/digest.hpp"
+#include "engine/cache.hpp"
+#include "store/objects.hpp"
+#include "store/snapshot.hpp"
 #include "util/fd.hpp"
 
 #include <condition_variable>
 #include <deque>
-#include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
-#include <tuple>
+#include <variant>
 #include <vector>
 
 namespace mlops::engine {
@@ -26,58 +28,69 @@ struct CollectJob {
   std::string directory;     ///< of the step, absolute
   std::string metrics_path;  ///< what MLOPS_METRICS named
   std::string output_path;   ///< what MLOPS_OUTPUT named
+  bool keep = true;          ///< outputs go into the store
+  std::string key;           ///< under which the results may be reused; empty: they may not
 };
 
 struct Collection {
   int step = 0;
   int attempt = 0;
+  bool succeeded = true;
   std::vector<std::pair<std::string, std::string>> outputs;
   std::vector<MetricPoint> metrics;
   std::vector<ArtifactRecord> artifacts;
   std::vector<std::string> notes;  ///< problems that do not fail the step
   std::string problem;             ///< one that does; empty: none
+  std::string key;                 ///< under which the results can be had again; empty: they cannot
 };
 
-/// Digests of files seen in this run, so that one step's output is not read again as the next one's input.
-/// Thread-safe.
-class DigestMemo {
- public:
-  std::optional<util::Content> hash(const std::string& path);
-
- private:
-  using Key = std::tuple<std::uint64_t, std::uint64_t, std::int64_t, std::int64_t, std::int64_t>;
-  std::mutex mutex_;
-  std::map<Key, util::Content> known_;
+/// The workspace's store, with what is remembered of files. Made when it is first needed.
+struct Depot {
+  explicit Depot(const Workspace& workspace) : objects(workspace.store_directory()), snapshots(objects) {}
+  store::Objects objects;
+  store::Snapshots snapshots;
 };
 
-/// Does one job now. Throws nothing: what goes wrong is in `problem`.
-Collection collect(const CollectJob& job, const Step& step, const Workspace& workspace, DigestMemo& memo);
+/// Does one job now. Throws nothing: what goes wrong is in `problem`. Without a `depot` outputs are only
+/// looked for, not read.
+Collection collect(const CollectJob& job, const Step& step, const Workspace& workspace, Depot* depot);
 
-/// One thread for jobs that may read much, so that a large output holds up no other step.
+/// One thread for all that may read much, so that a large file holds up no other step: what steps left is
+/// collected, and steps that are ready are checked against earlier runs.
 class Collector {
  public:
-  Collector(const Pipeline& pipeline, const Workspace& workspace);
+  Collector(const Pipeline& pipeline, const Workspace& workspace, CacheSettings settings);
   ~Collector();
   Collector(const Collector&) = delete;
   Collector& operator=(const Collector&) = delete;
 
+  using Job = std::variant<CollectJob, OpenFacts>;
+  using Result = std::variant<Collection, CheckResult>;
+
   /// Readable when take() has something.
   int fd() const { return wake_.get(); }
-  void submit(CollectJob job);
-  std::vector<Collection> take();
-  DigestMemo& memo() { return memo_; }
+  void submit(Job job);
+  std::vector<Result> take();
+  /// Whether take() will still have something.
+  bool busy() const { return open_ > 0; }
+  /// Ends the reading of large files; what was asked for is not answered any more.
+  void abort();
 
  private:
   void work();
+  Result do_job(Job job);
 
   const Pipeline& pipeline_;
   const Workspace& workspace_;
-  DigestMemo memo_;
+  CacheSettings settings_;
+  int open_ = 0;                  // jobs submitted and not taken
+  std::unique_ptr<Depot> depot_;  // both of the thread
+  std::unique_ptr<Cache> cache_;
   util::Fd wake_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<CollectJob> jobs_;
-  std::vector<Collection> done_;
+  std::deque<Job> jobs_;
+  std::vector<Result> done_;
   bool closing_ = false;
   std::thread thread_;  // started with the first job
 };

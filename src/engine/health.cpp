@@ -5,6 +5,7 @@
 #include "process/spawn.hpp"
 #include "util/file_system.hpp"
 #include "util/files.hpp"
+#include "util/id.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
@@ -17,7 +18,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <set>
 
 namespace mlops::engine {
 
@@ -108,25 +108,31 @@ void check_runs(std::vector<Finding>& findings, const Workspace& workspace, db::
     findings.push_back(
         {"run", State::note, id + " had lost its runner and was brought up to date", "mlops show " + id});
   }
+  int recorded = 0, without_directory = 0;
   db::RunFilter all;
   all.limit = 0;
-  std::set<std::string> known;
-  int without_directory = 0;
-  for (const RunRecord& run : db::list_runs(database.connection(), all)) {
-    known.insert(run.id);
-    if (!util::exists(workspace.run_directory(run.id))) ++without_directory;
-    if (run.state == RunState::running && liveness(workspace, run.id) == Liveness::orphaned) {
-      findings.push_back({"run", State::note, run.id + " has lost its runner; its keeper still runs steps",
-                          "mlops run --resume " + run.id});
+  db::for_each_id(database.connection(), all, [&](const std::string& id, RunState state) {
+    ++recorded;
+    if (!util::is_id(id)) {
+      findings.push_back({"run", State::problem, "the database calls a run '" + id + "', which is no id",
+                          "another program has written to mlops.db: restore it from a backup"});
+      return;
     }
-  }
+    if (!util::exists(workspace.run_directory(id))) ++without_directory;
+    if (state == RunState::running && liveness(workspace, id) == Liveness::orphaned) {
+      findings.push_back({"run", State::note, id + " has lost its runner; its keeper still runs steps",
+                          "mlops run --resume " + id});
+    }
+  });
   int without_row = 0;
   std::string example;
   std::error_code error;
   for (const auto& entry :
        std::filesystem::directory_iterator(workspace.state_directory() + "/" + layout::runs, error)) {
     const std::string id = entry.path().filename().string();
-    if (known.contains(id) || liveness(workspace, id) != Liveness::dead) continue;
+    const bool ours = util::is_id(id);
+    if (ours && (db::run_exists(database.connection(), id) || liveness(workspace, id) != Liveness::dead))
+      continue;
     ++without_row;
     example = entry.path().string();
   }
@@ -143,7 +149,7 @@ void check_runs(std::vector<Finding>& findings, const Workspace& workspace, db::
          std::to_string(without_directory) + " runs have no directory any more: their logs are gone", ""});
   }
   if (without_row == 0 && without_directory == 0) {
-    findings.push_back({"runs", State::good, std::to_string(known.size()) + " recorded", ""});
+    findings.push_back({"runs", State::good, std::to_string(recorded) + " recorded", ""});
   }
 }
 
@@ -170,7 +176,8 @@ std::vector<Finding> examine(const std::optional<Workspace>& workspace) {
     return findings;
   }
   try {
-    db::Database database = db::Database::open_to_read(workspace->database_path());
+    const auto access = workspace->trusted() ? db::Access::write : db::Access::read_only;
+    db::Database database = db::Database::open_to_read(workspace->database_path(), access);
     check_database(findings, database);
     check_runs(findings, *workspace, database);
   } catch (const Error& error) {

@@ -70,20 +70,16 @@ Machine::Machine(const Pipeline& pipeline, const Graph& graph, const std::vector
 
 void Machine::begin() {
   for (const int i : graph_.order) {
-    switch (entries_[static_cast<std::size_t>(i)].kind) {
-      case Entry::Kind::leave_out:
-        settle(i, StepState::skipped, entries_[static_cast<std::size_t>(i)].reason);
-        break;
-      case Entry::Kind::done:
-        // Its record is complete already: nothing to announce.
-        node(i).phase = Phase::settled;
-        node(i).state = entries_[static_cast<std::size_t>(i)].state;
-        --open_;
-        just_settled_.push_back(i);
-        break;
-      case Entry::Kind::run:
-        if (node(i).open_needs == 0) needs_are_met(i);
-        break;
+    const Entry& entry = entries_[static_cast<std::size_t>(i)];
+    if (entry.kind == Entry::Kind::done) {
+      // Its record is complete already: nothing to announce.
+      node(i).phase = Phase::settled;
+      node(i).state = entry.state;
+      node(i).outcome = entry.outcome;
+      --open_;
+      just_settled_.push_back(i);
+    } else if (node(i).open_needs == 0) {
+      needs_are_met(i);
     }
   }
   propagate();
@@ -92,8 +88,8 @@ void Machine::begin() {
 
 bool Machine::satisfies(int step) const {
   const Node& n = nodes_[static_cast<std::size_t>(step)];
-  if (n.state == StepState::succeeded) return true;
-  if (entries_[static_cast<std::size_t>(step)].kind == Entry::Kind::leave_out) return true;
+  if (n.state == StepState::succeeded || n.state == StepState::cached) return true;
+  if (entries_[static_cast<std::size_t>(step)].kind == Entry::Kind::leave_out) return n.passes;
   return n.state == StepState::failed && step_of(step).continue_on_failure;
 }
 
@@ -101,11 +97,20 @@ bool Machine::satisfies(int step) const {
 void Machine::needs_are_met(int step) {
   Node& n = node(step);
   if (n.phase != Phase::waiting) return;
+  const auto& needs = graph_.needs[static_cast<std::size_t>(step)];
+  if (entries_[static_cast<std::size_t>(step)].kind == Entry::Kind::leave_out) {
+    n.passes = std::all_of(needs.begin(), needs.end(), [this](int need) { return satisfies(need); });
+    return settle(step, StepState::skipped, entries_[static_cast<std::size_t>(step)].reason);
+  }
   if (!step_of(step).always) {
     if (cancelled_) return settle(step, StepState::cancelled, stop_reason_);
-    for (const int need : graph_.needs[static_cast<std::size_t>(step)]) {
+    for (const int need : needs) {
       if (satisfies(need)) continue;
       const Node& other = node(need);
+      if (entries_[static_cast<std::size_t>(need)].kind == Entry::Kind::leave_out) {
+        return settle(step, StepState::not_run,
+                      "comes after " + step_of(need).name + ", and what that needs did not succeed");
+      }
       const std::string what =
           other.state == StepState::not_run ? "was not run" : std::string("was ") + to_string(other.state);
       const std::string verb = other.state == StepState::failed ? "failed" : what;
@@ -121,8 +126,33 @@ void Machine::needs_are_met(int step) {
     actions_.push_back(Evaluate{step});
     return;
   }
+  make_ready(step);
+}
+
+void Machine::make_ready(int step) {
+  Node& n = node(step);
+  if (!options_.checks.empty() && options_.checks[static_cast<std::size_t>(step)] &&
+      n.phase != Phase::checking) {
+    n.phase = Phase::checking;
+    actions_.push_back(Check{step});
+    return;
+  }
   n.phase = Phase::ready;
   ready_[static_cast<std::size_t>(n.resource_class)].insert(step);
+}
+
+void Machine::checked(int step, bool hit, const std::string& words) {
+  if (node(step).phase != Phase::checking) return;
+  if (hit) {
+    settle(step, StepState::cached, words);
+    propagate();
+  } else if (stopping_ && !step_of(step).always) {
+    settle(step, cancelled_ ? StepState::cancelled : StepState::not_run, stop_reason_);
+    propagate();
+  } else {
+    make_ready(step);
+  }
+  start_what_fits();
 }
 
 void Machine::condition_known(int step, bool holds, const std::string& words) {
@@ -135,8 +165,7 @@ void Machine::condition_known(int step, bool holds, const std::string& words) {
     settle(step, cancelled_ ? StepState::cancelled : StepState::not_run, stop_reason_);
     propagate();
   } else {
-    n.phase = Phase::ready;
-    ready_[static_cast<std::size_t>(n.resource_class)].insert(step);
+    make_ready(step);
   }
   start_what_fits();
 }
@@ -249,8 +278,7 @@ void Machine::propagate() {
     const int step = just_settled_.back();
     just_settled_.pop_back();
     for (const int fed : graph_.feeds[static_cast<std::size_t>(step)]) {
-      if (--node(fed).open_needs == 0 && entries_[static_cast<std::size_t>(fed)].kind == Entry::Kind::run)
-        needs_are_met(fed);
+      if (--node(fed).open_needs == 0) needs_are_met(fed);
     }
   }
 }
@@ -269,13 +297,19 @@ void Machine::fail(int step, StepState state, const std::string& reason) {
 void Machine::give_up_waiting(StepState state, const std::string& reason) {
   for (const int i : graph_.order) {
     Node& n = node(i);
+    const bool left_out = entries_[static_cast<std::size_t>(i)].kind == Entry::Kind::leave_out;
+    if (left_out && n.phase == Phase::waiting && cancelled_) {
+      settle(i, StepState::skipped, entries_[static_cast<std::size_t>(i)].reason);
+      continue;
+    }
     if (step_of(i).always && !killed_) continue;
     if (n.phase == Phase::ready) ready_[static_cast<std::size_t>(n.resource_class)].erase(i);
     if (n.phase == Phase::retry_wait) {
       retries_.erase({n.retry_at, i});
       if (first_failure_ < 0 && !step_of(i).continue_on_failure) first_failure_ = i;
       settle(i, StepState::failed, n.outcome.words + "; not tried again: " + reason);
-    } else if (n.phase == Phase::waiting || n.phase == Phase::ready || n.phase == Phase::evaluating) {
+    } else if (n.phase == Phase::waiting || n.phase == Phase::ready || n.phase == Phase::evaluating ||
+               n.phase == Phase::checking) {
       // Its needs will settle and tell it a better reason.
       if (n.phase == Phase::waiting && n.open_needs > 0 && !cancelled_) continue;
       settle(i, n.tries > 0 ? StepState::failed : state, reason);
@@ -309,6 +343,10 @@ void Machine::kill() {
     if (n.phase == Phase::running) {
       n.stop_asked = true;
       actions_.push_back(StopAttempt{i, n.attempt, true});
+    } else if (n.phase == Phase::collecting) {
+      // Taking stock of large outputs may take long: whoever kills does not want to wait for it.
+      release(i);
+      settle(i, StepState::cancelled, stop_reason_);
     }
   }
   give_up_waiting(StepState::cancelled, stop_reason_);

@@ -25,6 +25,9 @@ struct AttemptOutcome {
 };
 
 // Actions: what the loop is to do.
+struct Check {
+  int step;
+};  ///< whether its results are there already; answer with checked()
 struct Evaluate {
   int step;
 };  ///< the step's condition; answer with condition_known()
@@ -53,25 +56,27 @@ struct Settle {
   StepState state;
   std::string reason;
 };  ///< final
-using Action = std::variant<Evaluate, StartAttempt, StopAttempt, Collect, WaitForRetry, Settle>;
+using Action = std::variant<Check, Evaluate, StartAttempt, StopAttempt, Collect, WaitForRetry, Settle>;
 
 /// How a step enters the run.
 struct Entry {
   enum class Kind {
     run,
-    leave_out,  ///< not selected: what it would make is taken to be there
+    leave_out,  ///< not selected: what it would make is taken to be there, and its place in the order is kept
     done,       ///< succeeded in an earlier part of this run, or failed where that is tolerated
   };
   Kind kind = Kind::run;
   int attempts = 0;                        ///< made in earlier parts of this run
   std::string reason;                      ///< for leave_out
   StepState state = StepState::succeeded;  ///< for done
+  AttemptOutcome outcome;                  ///< for done: how its last attempt ended
 };
 
 struct MachineOptions {
   Capacity capacity;
   bool keep_going = false;
-  std::uint64_t seed = 0;  ///< of the stable jitter of retries
+  std::uint64_t seed = 0;    ///< of the stable jitter of retries
+  std::vector<char> checks;  ///< by step: ask before it starts whether it has to; empty: none
 };
 
 /// Not thread-safe. `pipeline` and `graph` must outlive it. Times are monotonic milliseconds of the caller.
@@ -84,6 +89,8 @@ class Machine {
   void begin();
   void condition_known(int step, bool holds, const std::string& words);
   void condition_failed(int step, const std::string& why);
+  /// A hit needs not run: its results are in place.
+  void checked(int step, bool hit, const std::string& words);
   void attempt_ended(int step, const AttemptOutcome& outcome, std::int64_t now_ms);
   /// `problem` is empty when all declared outputs are there.
   void collected(int step, const std::string& problem);
@@ -100,6 +107,7 @@ class Machine {
   std::int64_t next_tick_ms() const;
   StepState state(int step) const { return nodes_[static_cast<std::size_t>(step)].state; }
   bool cancelled() const { return cancelled_; }
+  bool killed() const { return killed_; }
   /// The first step whose failure made the run fail; -1: none.
   int first_failure() const { return first_failure_; }
   const AttemptOutcome& last_outcome(int step) const {
@@ -107,13 +115,23 @@ class Machine {
   }
 
  private:
-  enum class Phase : std::uint8_t { waiting, evaluating, ready, running, retry_wait, collecting, settled };
+  enum class Phase : std::uint8_t {
+    waiting,
+    evaluating,
+    checking,
+    ready,
+    running,
+    retry_wait,
+    collecting,
+    settled
+  };
   struct Node {
     Phase phase = Phase::waiting;
     StepState state = StepState::pending;
     bool stop_asked = false;
-    int attempt = 0;  // the one that runs or ran last
-    int tries = 0;    // in this part of the run
+    bool passes = true;  // left out: all that it needs is there
+    int attempt = 0;     // the one that runs or ran last
+    int tries = 0;       // in this part of the run
     int open_needs = 0;
     int resource_class = 0;
     std::int64_t retry_at = 0;
@@ -124,6 +142,7 @@ class Machine {
   Node& node(int step) { return nodes_[static_cast<std::size_t>(step)]; }
   const Step& step_of(int step) const { return pipeline_.steps[static_cast<std::size_t>(step)]; }
   void needs_are_met(int step);
+  void make_ready(int step);
   void start_what_fits();
   void release(int step);
   void settle(int step, StepState state, const std::string& reason);

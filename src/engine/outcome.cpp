@@ -88,6 +88,19 @@ AttemptOutcome outcome_of(const ExitRecord& record, const OutcomeContext& contex
   return {Kind::lost, 0, "lost: the keeper process died, nobody knows how it ended"};
 }
 
+FailureVerdict verdict_of(const Step& step, const AttemptOutcome& outcome, const std::string& reason) {
+  using Kind = AttemptOutcome::Kind;
+  const bool asks = step.kind == "gate" || step.kind == "validate";
+  const bool no =
+      asks && outcome.kind == Kind::exited && outcome.code != 0 && outcome.code != 126 && outcome.code != 127;
+  if (no) {
+    const std::string who = step.kind == step.name ? step.name : step.kind + " " + step.name;
+    return {ExitCode::gate_refused, who + " said no: " + reason};
+  }
+  const bool late = outcome.kind == Kind::timeout || outcome.kind == Kind::no_output;
+  return {late ? ExitCode::timed_out : ExitCode::step_failed, "step " + step.name + " failed: " + reason};
+}
+
 AttemptRecord record_of(const ExitRecord& r) {
   const auto instant = [](std::int64_t ms) { return Instant(std::chrono::milliseconds(ms)); };
   AttemptRecord a;
@@ -113,6 +126,7 @@ AttemptRecord record_of(const ExitRecord& r) {
   if (r.left_over > 0)
     add("ended " + std::to_string(r.left_over) + (r.left_over == 1 ? " process" : " processes") +
         " it left behind");
+  if (r.not_ended > 0) add(std::to_string(r.not_ended) + " of them could not be ended");
   if (r.log_error != 0) add(std::string("log incomplete: ") + ::strerror(r.log_error));
   return a;
 }

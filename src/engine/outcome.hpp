@@ -21,6 +21,14 @@ struct OutcomeContext {
 
 AttemptOutcome outcome_of(const process::ExitRecord& record, const OutcomeContext& context);
 
+/// What the failure of a step means for its run. A gate or validation that ends with an exit code has said
+/// no, unless the code says that it could not be run (126, 127).
+struct FailureVerdict {
+  ExitCode exit_code = ExitCode::step_failed;
+  std::string reason;
+};
+FailureVerdict verdict_of(const Step& step, const AttemptOutcome& outcome, const std::string& reason);
+
 /// The row of the attempt; `note` tells what the cause alone does not.
 AttemptRecord record_of(const process::ExitRecord& record);
 

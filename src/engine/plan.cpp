@@ -2,6 +2,7 @@
 
 #include "util/strings.hpp"
 
+#include <algorithm>
 #include <unordered_map>
 
 namespace mlops {
@@ -74,6 +75,11 @@ Plan make_plan(const Pipeline& pipeline, const Graph& graph, const Selection& se
     planned.selected = planned.reason.empty();
     plan.steps.push_back(std::move(planned));
   }
+  const bool any = std::any_of(plan.steps.begin(), plan.steps.end(),
+                               [](const PlannedStep& step) { return step.selected; });
+  if (!any)
+    throw Error(ExitCode::usage, "the selection leaves nothing to run",
+                "see --only, --from, --until and --skip");
   return plan;
 }
 

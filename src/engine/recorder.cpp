@@ -1,5 +1,6 @@
 #include "engine/recorder.hpp"
 
+#include "db/cache.hpp"
 #include "db/steps.hpp"
 #include "util/time.hpp"
 
@@ -23,8 +24,15 @@ void Recorder::put(const AttemptRecord& attempt) {
 }
 
 void Recorder::put(Collection collection) {
-  if (collection.outputs.empty() && collection.metrics.empty() && collection.artifacts.empty()) return;
+  if (collection.outputs.empty() && collection.metrics.empty() && collection.artifacts.empty() &&
+      collection.key.empty())
+    return;
   collections_.push_back(std::move(collection));
+  if (due_ms_ < 0) due_ms_ = util::monotonic_ms() + batch_ms;
+}
+
+void Recorder::put_facts(int step, std::string facts, std::vector<ArtifactRecord> inputs) {
+  facts_.push_back({step, std::move(facts), std::move(inputs)});
   if (due_ms_ < 0) due_ms_ = util::monotonic_ms() + batch_ms;
 }
 
@@ -49,6 +57,7 @@ void Recorder::flush() {
   steps_.clear();
   attempts_.clear();
   collections_.clear();
+  facts_.clear();
   due_ms_ = -1;
   problem_.clear();
 }
@@ -57,7 +66,12 @@ void Recorder::write() {
   db::Transaction transaction(database_);
   db::Connection& connection = database_.connection();
   for (const auto& [key, attempt] : attempts_) db::put_attempt(connection, run_id_, attempt);
+  for (const Facts& facts : facts_) {
+    db::put_facts(connection, run_id_, facts.step, facts.json);
+    for (const ArtifactRecord& input : facts.inputs) db::put_artifact(connection, run_id_, input);
+  }
   for (const Collection& c : collections_) {
+    if (!c.key.empty()) db::put_cached(connection, c.key, run_id_, c.step, util::now());
     for (const auto& [name, value] : c.outputs) db::put_step_output(connection, run_id_, c.step, name, value);
     for (const ArtifactRecord& artifact : c.artifacts) db::put_artifact(connection, run_id_, artifact);
     if (!c.metrics.empty()) db::put_metrics(connection, run_id_, c.step, c.metrics);

@@ -21,6 +21,8 @@ class Recorder {
   void put(const StepRecord& step);
   void put(const AttemptRecord& attempt);
   void put(Collection collection);
+  /// What a step that runs depends on, and the files that it reads.
+  void put_facts(int step, std::string facts, std::vector<ArtifactRecord> inputs);
 
   /// Milliseconds until flush() is due; -1: nothing waits.
   int due_in_ms() const;
@@ -39,6 +41,12 @@ class Recorder {
   std::map<int, StepRecord> steps_;
   std::map<process::AttemptKey, AttemptRecord> attempts_;
   std::vector<Collection> collections_;
+  struct Facts {
+    int step = 0;
+    std::string json;
+    std::vector<ArtifactRecord> inputs;
+  };
+  std::vector<Facts> facts_;
   std::int64_t due_ms_ = -1;
   std::string problem_;
 };

@@ -2,6 +2,7 @@
 
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/aside.hpp"
 #include "engine/collect.hpp"
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
@@ -10,13 +11,21 @@
 #include "process/lock_file.hpp"
 #include "util/fd_lock.hpp"
 #include "util/files.hpp"
+#include "util/id.hpp"
 #include "util/log.hpp"
+#include "util/strings.hpp"
 #include "util/time.hpp"
 #include "workspace/layout.hpp"
 
 #include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
+#include <cctype>
+#include <cstdlib>
 #include <map>
+#include <memory>
 
 namespace mlops::engine {
 
@@ -29,6 +38,54 @@ Liveness liveness(const Workspace& workspace, const std::string& run_id) {
                                                                          : Liveness::dead;
 }
 
+namespace {
+
+/// Gives the variables that a pipeline file refers to the values which they had when the run started, for as
+/// long as it lives. For a process with one thread.
+class FrozenEnvironment {
+ public:
+  explicit FrozenEnvironment(const Json& values) {
+    if (!values.is_object()) return;
+    for (const auto& [name, value] : values.items()) {
+      const char* now = std::getenv(name.c_str());
+      before_.emplace_back(name, now ? std::optional<std::string>(now) : std::nullopt);
+      set(name, value.is_string() ? std::optional(value.get<std::string>()) : std::nullopt);
+    }
+  }
+  ~FrozenEnvironment() {
+    for (const auto& [name, value] : before_) set(name, value);
+  }
+  FrozenEnvironment(const FrozenEnvironment&) = delete;
+  FrozenEnvironment& operator=(const FrozenEnvironment&) = delete;
+
+ private:
+  static void set(const std::string& name, const std::optional<std::string>& value) {
+    if (value) {
+      ::setenv(name.c_str(), value->c_str(), 1);
+    } else {
+      ::unsetenv(name.c_str());
+    }
+  }
+  std::vector<std::pair<std::string, std::optional<std::string>>> before_;
+};
+
+}  // namespace
+
+Json referenced_environment(const std::string& source) {
+  constexpr std::string_view mark = "${env.";
+  Json values = Json::object();
+  for (std::size_t at = source.find(mark); at != source.npos; at = source.find(mark, at + 1)) {
+    std::size_t end = at + mark.size();
+    while (end < source.size() &&
+           (std::isalnum(static_cast<unsigned char>(source[end])) || source[end] == '_'))
+      ++end;
+    const std::string name = source.substr(at + mark.size(), end - at - mark.size());
+    const char* value = std::getenv(name.c_str());
+    if (!name.empty()) values[name] = value ? Json(util::to_utf8(value)) : Json(nullptr);
+  }
+  return values;
+}
+
 FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
   const std::string directory = workspace.run_directory(run_id);
   const Json settings = Json::parse(util::read_file(layout::in(directory, layout::settings)), nullptr, false);
@@ -39,6 +96,7 @@ FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
   LoadOptions options;
   options.check_files = false;
   options.overrides = settings.value("overrides", std::vector<std::string>());
+  const FrozenEnvironment environment(settings.value("environment", Json::object()));
   frozen.pipeline = parse_pipeline(util::read_file(layout::in(directory, layout::definition)),
                                    settings.value("file", std::string("pipeline.yaml")), options);
   const Json selection = settings.value("selection", Json::object());
@@ -48,95 +106,231 @@ FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
   frozen.settings.selection.skip = selection.value("skip", std::vector<std::string>());
   frozen.settings.jobs = settings.value("jobs", 1);
   frozen.settings.keep_going = settings.value("keep_going", false);
+  frozen.settings.use_cache = settings.value("use_cache", true);
+  frozen.settings.force_all = settings.value("force_all", false);
+  frozen.settings.forced = settings.value("forced", std::vector<std::string>());
   return frozen;
-}
-
-void wait_for_keeper(const std::string& run_directory,
-                     const std::function<void(const std::string&)>& on_wait) {
-  const std::string path = layout::in(run_directory, layout::keeper_lock);
-  bool told = false;
-  while (LockFile::is_locked(path)) {
-    const auto holder = LockFile::holder(path);
-    if (!told && on_wait)
-      on_wait("waiting for steps that still run under the run's keeper" +
-              (holder ? " (process " + std::to_string(holder->pid) + ")" : std::string()));
-    told = true;
-    const util::Fd keeper = holder ? process::open_process(*holder) : util::Fd();
-    if (!keeper) {
-      util::pause_us(20'000);  // it is just starting or just ending
-      continue;
-    }
-    pollfd waiting{keeper.get(), POLLIN, 0};
-    ::poll(&waiting, 1, -1);
-  }
 }
 
 namespace {
 
-// The last journal entry of each step decides what became of it.
-struct StepFate {
-  const process::JournalEntry* last = nullptr;
+// SIGINT, SIGTERM and SIGHUP as a descriptor, for as long as it lives.
+class StopSignals {
+ public:
+  StopSignals() {
+    ::sigemptyset(&set_);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&set_, signal);
+    ::pthread_sigmask(SIG_BLOCK, &set_, &before_);
+    fd_.reset(::signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
+  }
+  ~StopSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+  int fd() const { return fd_.get(); }
+  int take() {
+    signalfd_siginfo info;
+    return ::read(fd_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)
+               ? static_cast<int>(info.ssi_signo)
+               : 0;
+  }
+
+ private:
+  sigset_t set_{}, before_{};
+  util::Fd fd_;
 };
 
-void apply_journal(const Workspace& workspace, const RunRecord& run, const FrozenRun& frozen,
-                   std::vector<StepRecord>& steps, Recorder& recorder) {
-  const std::string directory = workspace.run_directory(run.id);
-  const auto journal =
-      process::parse_journal(util::read_file_if_exists(layout::in(directory, layout::attempts)).value_or(""));
-  std::map<int, StepFate> fates;
-  DigestMemo memo;
-  for (const process::JournalEntry& entry : journal) {
-    if (entry.key.step >= static_cast<int>(steps.size())) continue;
-    fates[entry.key.step].last = &entry;
-    if (entry.end) {
-      AttemptRecord record = record_of(*entry.end);
-      recorder.put(record);
+}  // namespace
+
+int wait_for_keeper(const std::string& run_directory, const std::function<void(const std::string&)>& say) {
+  const std::string path = layout::in(run_directory, layout::keeper_lock);
+  std::optional<StopSignals> signals;
+  int stopped_by = 0;
+  while (LockFile::is_locked(path)) {
+    const auto holder = LockFile::holder(path);
+    if (!signals) {
+      signals.emplace();
+      say("waiting for steps that still run under the run's keeper" +
+          (holder ? " (process " + std::to_string(holder->pid) + ")" : std::string()) +
+          "; `mlops logs --follow` shows them");
+    }
+    const util::Fd keeper = holder ? process::open_process(*holder) : util::Fd();
+    pollfd waiting[2] = {{signals->fd(), POLLIN, 0}, {keeper.get(), POLLIN, 0}};
+    // Without a process to wait for, it is just starting or just ending.
+    ::poll(waiting, keeper ? 2 : 1, keeper ? -1 : 20);
+    const int signal = signals->take();
+    if (signal == 0) continue;
+    if (stopped_by != 0)
+      throw Error(ExitCode::interrupted, "stopped waiting; steps of the run may still be ending",
+                  "see `mlops status`");
+    stopped_by = signal;
+    say("stopping: the steps are asked to end (once more to stop waiting)");
+    if (holder) process::signal_process(*holder, SIGTERM);
+  }
+  return stopped_by;
+}
+
+namespace {
+
+// Old outputs that waited for a step which did not succeed come back.
+void settle_asides(const Workspace& workspace, const FrozenRun& frozen, const std::string& directory,
+                   const std::vector<StepRecord>& steps) {
+  for (const StepRecord& record : steps) {
+    const std::string aside = aside_directory(directory, record.name);
+    if (!util::exists(aside)) continue;
+    if (record.state == StepState::succeeded) {
+      drop_aside(aside);
     } else {
-      AttemptRecord record;
-      record.step = entry.key.step;
-      record.attempt = entry.key.attempt;
-      record.cause = entry.boot_id == process::boot_id() ? "lost" : "interrupted";
-      record.started_at = Instant(std::chrono::milliseconds(entry.started_ms));
-      recorder.put(record);
+      const Step& step = frozen.pipeline.steps[static_cast<std::size_t>(record.step)];
+      bring_back(aside, paths_to_set_aside(frozen.pipeline, step, workspace.state_directory()));
     }
   }
-  for (StepRecord& record : steps) {
-    if (record.state == StepState::succeeded || record.state == StepState::skipped) continue;
-    const auto fate = fates.find(record.step);
-    if (fate == fates.end()) {
-      // Never started: the line in the journal comes before the process.
-      if (record.state == StepState::running || record.state == StepState::retrying)
-        record.state = StepState::pending;
-      continue;
+}
+
+// An attempt as the journal knows it.
+AttemptRecord attempt_of(const process::JournalEntry& entry) {
+  if (entry.end) return record_of(*entry.end);
+  AttemptRecord record;
+  record.step = entry.key.step;
+  record.attempt = entry.key.attempt;
+  record.cause = entry.boot_id == process::boot_id() ? "lost" : "interrupted";
+  record.started_at = Instant(std::chrono::milliseconds(entry.started_ms));
+  return record;
+}
+
+// Brings steps of a run that nobody runs any more up to what its journal says.
+class JournalReader {
+ public:
+  JournalReader(const Workspace& workspace, const RunRecord& run, const FrozenRun* frozen, Recorder& recorder)
+      : workspace_(workspace),
+        run_(run),
+        frozen_(frozen),
+        recorder_(recorder),
+        directory_(workspace.run_directory(run.id)) {}
+
+  /// The step whose failure decides about the run, and how it failed.
+  std::optional<FailureVerdict> failure;
+  bool stopped = false;  ///< some step was told to stop
+
+  void apply(std::vector<StepRecord>& steps) {
+    const auto journal = process::parse_journal(
+        util::read_file_if_exists(layout::in(directory_, layout::attempts)).value_or(""));
+    std::map<int, const process::JournalEntry*> last;  // of each step
+    for (const process::JournalEntry& entry : journal) {
+      if (entry.key.step >= static_cast<int>(steps.size())) continue;
+      last[entry.key.step] = &entry;
+      recorder_.put(attempt_of(entry));
     }
-    const process::JournalEntry& entry = *fate->second.last;
-    const Step& step = frozen.pipeline.steps[static_cast<std::size_t>(record.step)];
+    for (StepRecord& record : steps) {
+      const bool settled = record.state == StepState::succeeded || record.state == StepState::cached ||
+                           record.state == StepState::skipped;
+      if (settled) continue;
+      const auto it = last.find(record.step);
+      // A step that waits to be run again has its earlier attempts in the journal too: they do not count.
+      if (it == last.end() ||
+          (record.state == StepState::pending && it->second->key.attempt <= record.attempts)) {
+        // The line in the journal comes before the process: this one never started.
+        if (record.state == StepState::running || record.state == StepState::retrying)
+          record.state = StepState::pending;
+      } else {
+        apply(record, *it->second);
+      }
+    }
+    for (const StepRecord& record : steps) recorder_.put(record);
+    if (frozen_) settle_asides(workspace_, *frozen_, directory_, steps);
+  }
+
+ private:
+  void apply(StepRecord& record, const process::JournalEntry& entry) {
     record.attempts = std::max(record.attempts, entry.key.attempt);
     if (!record.started_at) record.started_at = Instant(std::chrono::milliseconds(entry.started_ms));
     if (!entry.end) {
       const bool same_boot = entry.boot_id == process::boot_id();
-      if (same_boot) end_lost_processes(run.id, step.name, entry.key.attempt);
+      if (same_boot) end_lost_processes(run_.id, record.name, entry.key.attempt);
       record.state = same_boot ? StepState::lost : StepState::interrupted;
-      record.reason =
-          same_boot ? "its keeper died: nobody knows how it ended" : "the machine went down while it ran";
-      continue;
+      record.reason = same_boot ? "lost: its keeper died, nobody knows how it ended"
+                                : "the machine went down while it ran";
+      return;
     }
     record.ended_at = Instant(std::chrono::milliseconds(entry.end->ended_ms));
-    const AttemptOutcome outcome =
-        outcome_of(*entry.end, {&step, step_directory(frozen.pipeline, step), "", false});
-    const bool good = outcome.kind == AttemptOutcome::Kind::succeeded;
-    CollectJob job{record.step,
-                   entry.key.attempt,
-                   good,
-                   step_directory(frozen.pipeline, step),
-                   layout::metrics_file(directory, step.name, entry.key.attempt),
-                   layout::output_file(directory, step.name, entry.key.attempt)};
-    Collection collection = collect(job, step, workspace, memo);
-    record.state = good && collection.problem.empty() ? StepState::succeeded : StepState::failed;
-    record.reason = !good ? outcome.words : collection.problem;
-    recorder.put(std::move(collection));
+    if (!frozen_) {
+      // Whether its outputs are there cannot be told without its definition.
+      record.state = entry.end->succeeded() ? StepState::interrupted : StepState::failed;
+      record.reason = entry.end->succeeded() ? "ended well, but its definition cannot be read" : "failed";
+      return;
+    }
+    judge(record, entry);
   }
-  for (const StepRecord& record : steps) recorder.put(record);
+
+  void judge(StepRecord& record, const process::JournalEntry& entry) {
+    const Step& step = frozen_->pipeline.steps[static_cast<std::size_t>(record.step)];
+    const std::string directory = step_directory(frozen_->pipeline, step);
+    const AttemptOutcome outcome = outcome_of(*entry.end, {&step, directory, "", false});
+    const bool good = outcome.kind == AttemptOutcome::Kind::succeeded;
+    const CollectJob job{record.step,
+                         entry.key.attempt,
+                         good,
+                         directory,
+                         layout::metrics_file(directory_, step.name, entry.key.attempt),
+                         layout::output_file(directory_, step.name, entry.key.attempt),
+                         false,
+                         ""};
+    // Without a depot: large outputs are not read by whoever just wants to see a list of runs.
+    Collection collection = collect(job, step, workspace_, nullptr);
+    const bool told = outcome.kind == AttemptOutcome::Kind::stopped;
+    stopped = stopped || told;
+    record.state = told                                 ? StepState::cancelled
+                   : good && collection.problem.empty() ? StepState::succeeded
+                                                        : StepState::failed;
+    record.reason = !good ? outcome.words : collection.problem;
+    if (record.state == StepState::failed && !step.continue_on_failure && !failure)
+      failure = verdict_of(step, good ? AttemptOutcome{AttemptOutcome::Kind::exited, 0, ""} : outcome,
+                           record.reason);
+    recorder_.put(std::move(collection));
+  }
+
+  const Workspace& workspace_;
+  const RunRecord& run_;
+  const FrozenRun* frozen_;
+  Recorder& recorder_;
+  std::string directory_;
+};
+
+/// How a run ended whose runner did not see it.
+struct Ending {
+  RunState state = RunState::interrupted;
+  std::optional<int> exit_code;
+  std::string reason;
+};
+
+Ending ending_of(const RunRecord& run, const std::vector<StepRecord>& steps, const JournalReader& journal,
+                 const std::vector<char>& tolerated, const std::string& problem) {
+  std::size_t open = 0, done = 0;
+  bool failed = false;
+  for (const StepRecord& step : steps) {
+    const bool forgiven = tolerated[static_cast<std::size_t>(step.step)];
+    const bool good = step.state == StepState::succeeded || step.state == StepState::cached ||
+                      step.state == StepState::skipped || (step.state == StepState::failed && forgiven);
+    done += good;
+    failed = failed || (step.state == StepState::failed && !forgiven);
+    open += !good && step.state != StepState::failed;
+  }
+  if (journal.stopped) {
+    return {RunState::cancelled, static_cast<int>(ExitCode::terminated),
+            "cancelled when its runner had died; clean-up steps were not run"};
+  }
+  if (open == 0 && problem.empty()) {
+    const std::string seen = "its runner died after the last step had started; its keeper saw the end";
+    if (!failed) return {RunState::succeeded, 0, seen};
+    const FailureVerdict verdict =
+        journal.failure.value_or(FailureVerdict{ExitCode::step_failed, "a step failed"});
+    return {RunState::failed, static_cast<int>(verdict.exit_code), verdict.reason + "; " + seen};
+  }
+  const bool reboot = run.boot_id != process::boot_id();
+  return {RunState::interrupted, std::nullopt,
+          (reboot ? std::string("the machine went down")
+                  : "its runner (process " + std::to_string(run.runner_pid) + ") died") +
+              "; " + std::to_string(done) + " of " + std::to_string(steps.size()) + " steps are done" +
+              problem};
 }
 
 }  // namespace
@@ -146,60 +340,34 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   if (!run || run->state != RunState::running) return;
   util::log_debug("recovering run " + run_id);
   std::vector<StepRecord> steps = db::steps_of(database.connection(), run_id);
-  std::string problem;
   std::vector<char> tolerated(steps.size());
+  std::optional<FrozenRun> frozen;
+  std::string problem;
   try {
-    const FrozenRun frozen = load_frozen(workspace, run_id);
-    if (frozen.pipeline.steps.size() == steps.size()) {
-      Recorder recorder(database, run_id);
-      apply_journal(workspace, *run, frozen, steps, recorder);
-      for (std::size_t i = 0; i < steps.size(); ++i)
-        tolerated[i] = frozen.pipeline.steps[i].continue_on_failure;
-      recorder.flush();
-    }
+    frozen = load_frozen(workspace, run_id);
+    if (frozen->pipeline.steps.size() != steps.size())
+      throw Error(ExitCode::io, "it does not have the steps that were recorded");
+    for (std::size_t i = 0; i < steps.size(); ++i)
+      tolerated[i] = frozen->pipeline.steps[i].continue_on_failure;
   } catch (const Error& error) {
     // Without its definition the run can still be ended truthfully.
+    frozen.reset();
     problem = std::string("; its definition cannot be read: ") + error.what();
   }
-  int open = 0, failed = 0, good = 0;
-  for (const StepRecord& step : steps) {
-    switch (step.state) {
-      case StepState::succeeded:
-      case StepState::skipped: ++good; break;
-      case StepState::failed: ++(tolerated[static_cast<std::size_t>(step.step)] ? good : failed); break;
-      case StepState::pending:
-      case StepState::running:
-      case StepState::retrying:
-      case StepState::lost:
-      case StepState::interrupted:
-      case StepState::not_run:
-      case StepState::cancelled: ++open; break;
-    }
-  }
-  RunState state = RunState::interrupted;
-  std::string reason;
-  if (open == 0 && problem.empty()) {
-    state = failed > 0 ? RunState::failed : RunState::succeeded;
-    reason = "its runner died after the last step had started; its keeper saw the end";
-  } else {
-    const bool reboot = run->boot_id != process::boot_id();
-    reason = (reboot ? "the machine went down"
-                     : "its runner (process " + std::to_string(run->runner_pid) + ") died") +
-             std::string("; ") + std::to_string(good) + " of " + std::to_string(steps.size()) +
-             " steps are done" + problem;
-  }
+  Recorder recorder(database, run_id);
+  JournalReader journal(workspace, *run, frozen ? &*frozen : nullptr, recorder);
+  journal.apply(steps);
+  recorder.flush();
+  const Ending ending = ending_of(*run, steps, journal, tolerated, problem);
+  Instant end = run->part_started_at;
+  for (const StepRecord& step : steps) end = std::max(end, step.ended_at.value_or(end));
+
   db::Transaction transaction(database, db::Durability::full);
-  std::int64_t duration = 0;
-  for (const StepRecord& step : steps) {
-    if (step.ended_at) duration = std::max(duration, (*step.ended_at - run->created_at).count());
-  }
   // Another process may have come first.
-  if (const auto now = db::find_run(database.connection(), run_id); !now || now->state != RunState::running)
-    return;
-  const bool interrupted = state == RunState::interrupted;
-  db::finish_run(database.connection(), run_id, state, reason,
-                 interrupted ? std::nullopt : std::optional(state == RunState::failed ? 1 : 0), util::now(),
-                 duration);
+  const auto now = db::find_run(database.connection(), run_id);
+  if (!now || now->state != RunState::running) return;
+  db::finish_run(database.connection(), run_id, ending.state, ending.reason, ending.exit_code, util::now(),
+                 (end - run->part_started_at).count());
   transaction.commit();
 }
 
@@ -210,14 +378,13 @@ std::vector<std::string> recover_all(const Workspace& workspace, db::Database& d
   filter.state = RunState::running;
   filter.limit = 0;
   for (const RunRecord& run : db::list_runs(database.connection(), filter)) {
-    if (liveness(workspace, run.id) != Liveness::dead) continue;
-    // The lock keeps a resume out while we write; a run whose directory is gone cannot be locked.
+    if (!util::is_id(run.id) || liveness(workspace, run.id) != Liveness::dead) continue;
+    // The lock keeps a resume out while we write; where the directory is gone there is nothing to lock.
+    const std::string directory = workspace.run_directory(run.id);
     std::optional<LockFile> lock;
-    try {
-      lock = LockFile::try_lock(layout::in(workspace.run_directory(run.id), layout::runner_lock));
+    if (util::exists(directory)) {
+      lock = LockFile::try_lock(layout::in(directory, layout::runner_lock));
       if (!lock) continue;
-    } catch (const Error& error) {
-      util::log_debug(error.what());
     }
     recover_run(workspace, database, run.id);
     recovered.push_back(run.id);

@@ -28,9 +28,14 @@ struct FrozenRun {
 };
 FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id);
 
-/// Waits until the keeper of a run has ended, without a limit.
-void wait_for_keeper(const std::string& run_directory,
-                     const std::function<void(const std::string&)>& on_wait);
+/// The values of the environment variables that a pipeline file refers to, null for those that are not set:
+/// they are part of its frozen definition.
+Json referenced_environment(const std::string& source);
+
+/// Waits until the keeper of a run has ended, without a limit; `say` hears what is waited for. A signal asks
+/// the keeper to stop its steps and is returned at the end, 0 if there was none; a second one throws
+/// Error(interrupted).
+int wait_for_keeper(const std::string& run_directory, const std::function<void(const std::string&)>& say);
 
 /// If the run counts as running but nobody works on it: brings its attempts and steps up to what really
 /// happened, and ends it as succeeded, failed or interrupted. The caller holds its runner lock or does not

@@ -43,26 +43,49 @@ Capacity machine_capacity() {
 }
 
 std::string impossible(const Resources& wanted, const Capacity& capacity) {
-  if (wanted.cpus > capacity.cpus + epsilon) {
-    return "asks for " + number(wanted.cpus) + " cpus, this machine has " + number(capacity.cpus);
-  }
+  std::vector<std::string> problems;
+  if (wanted.cpus > capacity.cpus + epsilon)
+    problems.push_back("asks for " + number(wanted.cpus) + " cpus, this machine has " +
+                       number(capacity.cpus));
   if (wanted.memory > capacity.memory) {
-    return "asks for " + util::format_size(wanted.memory) + " of memory, this machine has " +
-           util::format_size(capacity.memory);
+    problems.push_back("asks for " + util::format_size(wanted.memory) + " of memory, this machine has " +
+                       util::format_size(capacity.memory));
   }
   if (wanted.gpus > static_cast<int>(capacity.gpus.size())) {
-    return "asks for " + std::to_string(wanted.gpus) + " gpus, this machine has " +
-           std::to_string(capacity.gpus.size()) + " (CUDA_VISIBLE_DEVICES or /dev/nvidia*)";
+    problems.push_back("asks for " + std::to_string(wanted.gpus) + " gpus, this machine has " +
+                       std::to_string(capacity.gpus.size()) + " (CUDA_VISIBLE_DEVICES or /dev/nvidia*)");
   }
   for (const auto& [pool, count] : wanted.pools) {
     const auto it = capacity.pools.find(pool);
     const int size = it == capacity.pools.end() ? 0 : it->second;
     if (count > size) {
-      return "asks for " + std::to_string(count) + " of pool '" + pool + "', which has " +
-             std::to_string(size);
+      problems.push_back("asks for " + std::to_string(count) + " of pool '" + pool + "', which has " +
+                         std::to_string(size));
     }
   }
-  return {};
+  return util::join(problems, ", and ");
+}
+
+void require_possible(const Pipeline& pipeline, const Plan& plan) {
+  Capacity capacity = machine_capacity();
+  capacity.pools = pipeline.pools;
+  std::vector<std::string> problems, names;
+  for (const PlannedStep& planned : plan.steps) {
+    const Step& step = pipeline.steps[static_cast<std::size_t>(planned.step)];
+    const std::string why = planned.selected ? impossible(step.resources, capacity) : "";
+    if (why.empty()) continue;
+    problems.push_back("step '" + step.name + "' can never start here: it " + why);
+    names.push_back(step.name);
+  }
+  if (problems.empty()) return;
+  throw Error(ExitCode::usage, util::join(problems, "\n  "),
+              "lower `resources:`, or leave out with --skip " + util::join(names, ","));
+}
+
+std::uint64_t memory_kills() {
+  const std::string text = util::read_file_if_exists("/proc/vmstat").value_or("");
+  const std::size_t at = text.find("oom_kill ");
+  return at == text.npos ? 0 : std::strtoull(text.c_str() + at + 9, nullptr, 10);
 }
 
 bool ResourceLedger::fits(const Resources& wanted) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <mlops/pipeline.hpp>
+#include <mlops/plan.hpp>
 
 #include <map>
 #include <optional>
@@ -24,6 +25,13 @@ Capacity machine_capacity();
 
 /// Why `wanted` can never be granted by `capacity`, in words; "" if it can.
 std::string impossible(const Resources& wanted, const Capacity& capacity);
+
+/// What the selected steps ask of this machine must be possible before any of them runs. Throws Error(usage)
+/// naming all that cannot.
+void require_possible(const Pipeline& pipeline, const Plan& plan);
+
+/// How often the kernel has killed for lack of memory since boot.
+std::uint64_t memory_kills();
 
 class ResourceLedger {
  public:

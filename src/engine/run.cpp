@@ -3,6 +3,9 @@
 
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/collect.hpp"
+#include "engine/outcome.hpp"
+#include "engine/recorder.hpp"
 #include "engine/recovery.hpp"
 #include "engine/runner.hpp"
 #include "process/identity.hpp"
@@ -15,6 +18,7 @@
 #include "workspace/environment.hpp"
 #include "workspace/layout.hpp"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -46,22 +50,11 @@ Json settings_json(const Pipeline& pipeline, const RunSettings& settings, int jo
             {"until", settings.selection.until},
             {"skip", settings.selection.skip}}},
           {"jobs", jobs},
-          {"keep_going", settings.keep_going}};
-}
-
-// What the selected steps ask of this machine must be possible before any of them runs.
-void check_resources(const Pipeline& pipeline, const Plan& plan) {
-  engine::Capacity capacity = engine::machine_capacity();
-  capacity.pools = pipeline.pools;
-  for (const PlannedStep& planned : plan.steps) {
-    const Step& step = pipeline.steps[static_cast<std::size_t>(planned.step)];
-    if (!planned.selected) continue;
-    const std::string why = engine::impossible(step.resources, capacity);
-    if (!why.empty()) {
-      throw Error(ExitCode::usage, "step '" + step.name + "' can never start here: it " + why,
-                  "lower its `resources:`, or leave it out with --skip " + step.name);
-    }
-  }
+          {"keep_going", settings.keep_going},
+          {"use_cache", settings.use_cache},
+          {"force_all", settings.force_all},
+          {"forced", settings.forced},
+          {"environment", engine::referenced_environment(pipeline.source)}};
 }
 
 std::vector<char> selected_steps(const Plan& plan) {
@@ -95,6 +88,16 @@ void add_earlier_outputs(engine::OutputValues& outputs, db::Connection& connecti
   }
 }
 
+// How a step that is done ended, as far as conditions may ask.
+engine::AttemptOutcome last_outcome(const std::vector<AttemptRecord>& attempts, const StepRecord& record) {
+  using Kind = engine::AttemptOutcome::Kind;
+  if (record.state != StepState::failed) return {Kind::succeeded, 0, ""};
+  for (auto it = attempts.rbegin(); it != attempts.rend(); ++it) {
+    if (it->step == record.step && it->exit_code) return {Kind::exited, *it->exit_code, record.reason};
+  }
+  return {Kind::signalled, 0, record.reason};
+}
+
 // The run's directory with its frozen definition; everything a later resume needs.
 void prepare_directory(const std::string& directory, const Pipeline& pipeline, const Json& settings) {
   util::make_directories(directory + "/" + layout::logs);
@@ -106,12 +109,41 @@ void prepare_directory(const std::string& directory, const Pipeline& pipeline, c
                    pipeline.params.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
+// What was recovered as succeeded has not had its outputs read yet: whoever only looks at runs is not to wait
+// for that.
+void read_recovered_outputs(const Workspace& workspace, db::Database& database, const std::string& id,
+                            const Pipeline& pipeline, const std::vector<StepRecord>& records) {
+  std::set<int> known;
+  for (const ArtifactRecord& artifact : db::artifacts_of(database.connection(), id)) {
+    if (artifact.output) known.insert(artifact.step);
+  }
+  engine::Recorder recorder(database, id);
+  std::unique_ptr<engine::Depot> depot;
+  const std::string run_directory = workspace.run_directory(id);
+  for (const StepRecord& record : records) {
+    const Step& step = pipeline.steps[static_cast<std::size_t>(record.step)];
+    const bool has_outputs = !step.outputs.empty() || !step.metrics.empty();
+    if (record.state != StepState::succeeded || !has_outputs || known.contains(record.step)) continue;
+    if (!depot) depot = std::make_unique<engine::Depot>(workspace);
+    const engine::CollectJob job{record.step,
+                                 record.attempts,
+                                 true,
+                                 engine::step_directory(pipeline, step),
+                                 layout::metrics_file(run_directory, step.name, record.attempts),
+                                 layout::output_file(run_directory, step.name, record.attempts),
+                                 step.cache != false,
+                                 record.cache_key.value_or("")};
+    recorder.put(engine::collect(job, step, workspace, depot.get()));
+  }
+  recorder.flush();
+}
+
 }  // namespace
 
 RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const Graph& graph, const Plan& plan,
                    const RunSettings& settings, process::KeeperProcess keeper,
                    const std::vector<RunObserver*>& observers) {
-  check_resources(pipeline, plan);
+  engine::require_possible(pipeline, plan);
   auto secrets = engine::resolve_secrets(pipeline, selected_steps(plan));
   workspace.check_owner();
   db::Database database = db::Database::open(workspace.database_path());
@@ -147,11 +179,13 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
                          .entries = {},
                          .records = {},
                          .outputs = {},
+                         .metrics = {},
                          .secrets = std::move(secrets),
                          .usual_ms = {},
                          .jobs = jobs,
                          .keep_going = settings.keep_going,
-                         .resumed = false};
+                         .resumed = false,
+                         .cache = engine::cache_settings(settings)};
   parts.entries.resize(pipeline.steps.size());
   parts.records.resize(pipeline.steps.size());
   for (const PlannedStep& planned : plan.steps) {
@@ -190,12 +224,18 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
     throw Error(ExitCode::busy, "run " + id + " is still running",
                 "follow it with `mlops logs " + id + " --follow`, or end it with `mlops cancel " + id + "`");
   }
-  engine::wait_for_keeper(directory, on_wait);
+  const int stopped_by = engine::wait_for_keeper(directory, on_wait);
 
   db::Database database = db::Database::open(workspace.database_path());
   engine::recover_run(workspace, database, id);
   const std::optional<RunRecord> run = db::find_run(database.connection(), id);
   if (!run) throw Error(ExitCode::usage, "there is no run " + id);
+  if (stopped_by != 0) {
+    throw Error(stopped_by == SIGINT ? ExitCode::interrupted : ExitCode::terminated,
+                "run " + id + " was not resumed: " + engine::signal_name(stopped_by) +
+                    " received while waiting for its steps",
+                "continue with `mlops run --resume " + id + "`");
+  }
   if (run->state == RunState::succeeded) {
     throw Error(ExitCode::usage, "run " + id + " has succeeded: nothing is left to resume",
                 "start a new run: mlops run " + run->file);
@@ -203,7 +243,7 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
   const engine::FrozenRun frozen = engine::load_frozen(workspace, id);
   const Graph graph = make_graph(frozen.pipeline);
   const Plan plan = make_plan(frozen.pipeline, graph, frozen.settings.selection);
-  check_resources(frozen.pipeline, plan);
+  engine::require_possible(frozen.pipeline, plan);
   auto secrets = engine::resolve_secrets(frozen.pipeline, selected_steps(plan));
   if (jobs <= 0) jobs = frozen.settings.jobs;
 
@@ -217,29 +257,34 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
                          .entries = {},
                          .records = {},
                          .outputs = {},
+                         .metrics = {},
                          .secrets = std::move(secrets),
                          .usual_ms = {},
                          .jobs = jobs,
                          .keep_going = frozen.settings.keep_going,
-                         .resumed = true};
+                         .resumed = true,
+                         .cache = engine::cache_settings(frozen.settings)};
   parts.records = db::steps_of(database.connection(), id);
   parts.entries.resize(frozen.pipeline.steps.size());
   if (parts.records.size() != parts.entries.size()) {
     throw Error(ExitCode::io,
                 "cannot resume run " + id + ": the database and the frozen definition do not agree");
   }
+  read_recovered_outputs(workspace, database, id, frozen.pipeline, parts.records);
+  const auto attempts = db::attempts_of(database.connection(), id);
   for (const PlannedStep& planned : plan.steps) {
     const auto i = static_cast<std::size_t>(planned.step);
     StepRecord& record = parts.records[i];
     Entry& entry = parts.entries[i];
     entry.attempts = record.attempts;
     const Step& step = frozen.pipeline.steps[i];
-    const bool done = record.state == StepState::succeeded ||
+    const bool done = record.state == StepState::succeeded || record.state == StepState::cached ||
                       (record.state == StepState::failed && step.continue_on_failure);
     // Clean-up belongs to each part of a run: it runs again.
     if (done && !step.always) {
       entry.kind = Entry::Kind::done;
       entry.state = record.state;
+      entry.outcome = last_outcome(attempts, record);
     } else if (!planned.selected) {
       entry = {Entry::Kind::leave_out, record.attempts, planned.reason, {}};
     } else {
@@ -248,6 +293,9 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
       record.started_at.reset();
       record.ended_at.reset();
     }
+  }
+  for (const MetricRecord& metric : db::metrics_of(database.connection(), id)) {
+    parts.metrics[metric.step].push_back({metric.name, 0, metric.value, std::nullopt});
   }
   for (const db::StepOutput& output : db::step_outputs_of(database.connection(), id)) {
     parts.outputs[parts.records[static_cast<std::size_t>(output.step)].name][output.name] = output.value;

@@ -25,8 +25,8 @@ struct AttemptLog {
   std::string step;
   int index = 0;  ///< of the step
   int attempt = 0;
-  std::uint64_t total = 0;    ///< bytes written; while it runs, the bytes so far
-  std::uint64_t dropped = 0;  ///< of these, not kept
+  std::uint64_t total = 0;  ///< bytes written; while it runs, those that are kept so far
+  bool ended = false;
 };
 
 struct LogLine {
@@ -53,9 +53,9 @@ void read_lines(const Workspace& workspace, const std::string& run_id, const Att
 void print_log(const Workspace& workspace, const std::string& run_id, const AttemptLog& log,
                const LogPrinter& printer);
 
-/// Prints what is written after `printed`, until the run has ended. `flush` is called after each burst.
+/// Prints what fits, and what comes, until the run has ended; lines of different steps are not mixed, and of
+/// steps that are tried again all further attempts are shown. `flush` is called after each burst.
 void follow_logs(const Workspace& workspace, db::Database& database, const std::string& run_id,
-                 const LogRequest& request, std::vector<AttemptLog> printed, const LogPrinter& printer,
-                 const std::function<void()>& flush);
+                 const LogRequest& request, const LogPrinter& printer, const std::function<void()>& flush);
 
 }  // namespace mlops::engine

@@ -1,6 +1,7 @@
 #include "engine/runner.hpp"
 
 #include "db/runs.hpp"
+#include "engine/aside.hpp"
 #include "engine/outcome.hpp"
 #include "process/process_tree.hpp"
 #include "process/step_log.hpp"
@@ -26,13 +27,6 @@ namespace mlops::engine {
 
 namespace {
 
-// How often the kernel has killed for lack of memory since boot.
-std::uint64_t memory_kills() {
-  const std::string text = util::read_file_if_exists("/proc/vmstat").value_or("");
-  const std::size_t at = text.find("oom_kill ");
-  return at == text.npos ? 0 : std::strtoull(text.c_str() + at + 9, nullptr, 10);
-}
-
 std::uint64_t seed_of(const std::string& id) {
   std::uint64_t seed = 1469598103934665603u;  // FNV-1a
   for (const char c : id) seed = (seed ^ static_cast<unsigned char>(c)) * 1099511628211u;
@@ -46,6 +40,16 @@ Capacity capacity_for(const Pipeline& pipeline, int jobs) {
   return capacity;
 }
 
+// Those that read or make files; of the others there is nothing to know.
+std::vector<char> steps_to_check(const Pipeline& pipeline) {
+  std::vector<char> checks;
+  for (const Step& step : pipeline.steps) {
+    checks.push_back(
+        !(step.inputs.empty() && step.code.empty() && step.outputs.empty() && step.metrics.empty()));
+  }
+  return checks;
+}
+
 constexpr int handled_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 
 }  // namespace
@@ -55,9 +59,10 @@ Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObs
       observers_(std::move(observers)),
       jobs_{parts_.id, parts_.run_directory, parts_.workspace.root(), parts_.secrets},
       machine_(parts_.pipeline, parts_.graph, parts_.entries,
-               {capacity_for(parts_.pipeline, parts_.jobs), parts_.keep_going, seed_of(parts_.id)}),
+               {capacity_for(parts_.pipeline, parts_.jobs), parts_.keep_going, seed_of(parts_.id),
+                steps_to_check(parts_.pipeline)}),
       recorder_(parts_.database, parts_.id),
-      collector_(parts_.pipeline, parts_.workspace) {
+      collector_(parts_.pipeline, parts_.workspace, parts_.cache) {
   for (std::size_t i = 0; i < parts_.pipeline.steps.size(); ++i) {
     const Step& s = parts_.pipeline.steps[i];
     names_.add(s.name, s.base);
@@ -106,9 +111,10 @@ RunResult Runner::run() {
          ", where locks cannot be relied on: use it from one machine only, or keep it "
          "on a local disk (--workspace)");
   }
+  metrics_ = std::move(parts_.metrics);
   machine_.begin();
   perform_actions();
-  while (!machine_.finished()) {
+  while (!machine_.finished() || (collector_.busy() && !machine_.killed())) {
     wait();
     perform_actions();
     recorder_.flush_if_due();
@@ -174,12 +180,18 @@ Json Runner::value_of(const Step& asking, const params::ConditionName& name) con
     case Root::item:
     case Root::key:
     case Root::env: return params::static_value(name, parts_.pipeline.params, asking.vars);
-    case Root::state: return index < 0 ? Json(nullptr) : Json(to_string(machine_.state(index)));
+    case Root::state: {
+      if (index < 0) return nullptr;
+      // Whoever asks for success does not care which run it was in.
+      const StepState state = machine_.state(index);
+      return to_string(state == StepState::cached ? StepState::succeeded : state);
+    }
     case Root::exit_code: {
       if (index < 0) return nullptr;
       const AttemptOutcome& outcome = machine_.last_outcome(index);
-      const bool exited =
-          outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::succeeded;
+      const bool exited = outcome.kind == AttemptOutcome::Kind::exited ||
+                          outcome.kind == AttemptOutcome::Kind::succeeded ||
+                          machine_.state(index) == StepState::cached;
       return exited ? Json(outcome.code) : Json(nullptr);
     }
     case Root::output: {
@@ -216,6 +228,67 @@ void Runner::perform(const Evaluate& action) {
   }
 }
 
+void Runner::perform(const Check& action) {
+  try {
+    collector_.submit(open_facts(parts_.pipeline, action.step, parts_.outputs));
+  } catch (const Error&) {
+    machine_.checked(action.step, false, "");  // its start will tell what is missing
+  }
+}
+
+void Runner::finish_check(CheckResult result) {
+  const int index = result.step;
+  const Step& s = step(index);
+  StepRecord& r = record(index);
+  if (!result.note.empty()) note(s.name + ": cannot tell whether it has to run: " + result.note);
+  r.because = causes_json(result.causes).dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (!result.key.empty()) r.cache_key = result.key;
+  if (result.hit) {
+    r.source_run = result.source_run;
+    r.source_step = result.source_step;
+    auto& values = parts_.outputs[s.name];
+    for (auto& [name, value] : result.outputs) values[name] = std::move(value);
+    metrics_[index] = std::move(result.metrics);
+    return machine_.checked(index, true, words(result.causes[0]));
+  }
+  std::vector<ArtifactRecord> inputs;
+  for (const FileFact& file : result.facts.inputs) {
+    if (file.form.empty()) continue;
+    ArtifactRecord input;
+    input.step = index;
+    input.output = false;
+    input.path = file.path;
+    input.form = file.form;
+    input.sha256 = file.sha256;
+    input.size = file.size;
+    input.files = file.files;
+    inputs.push_back(std::move(input));
+  }
+  recorder_.put_facts(index, facts_json(result.facts).dump(-1, ' ', false, Json::error_handler_t::replace),
+                      std::move(inputs));
+  keys_[index] = result.key;
+  machine_.checked(index, false, "");
+}
+
+void Runner::set_old_outputs_aside(int index) {
+  const Step& s = step(index);
+  if (s.outputs.empty() && s.metrics.empty()) return;
+  set_aside(aside_directory(parts_.run_directory, s.name),
+            paths_to_set_aside(parts_.pipeline, s, parts_.workspace.state_directory()));
+}
+
+void Runner::settle_old_outputs(int index, StepState state) {
+  const Step& s = step(index);
+  if (s.outputs.empty() && s.metrics.empty()) return;
+  const std::string directory = aside_directory(parts_.run_directory, s.name);
+  try {
+    if (state == StepState::succeeded) return drop_aside(directory);
+    bring_back(directory, paths_to_set_aside(parts_.pipeline, s, parts_.workspace.state_directory()));
+  } catch (const Error& error) {
+    note(s.name + ": " + error.what());
+  }
+}
+
 void Runner::perform(const StartAttempt& action) {
   const Step& s = step(action.step);
   StepRecord& r = record(action.step);
@@ -242,6 +315,7 @@ void Runner::perform(const StartAttempt& action) {
     }
     request = make_request(parts_.pipeline, action.step, action.attempt, action.gpus, jobs_, parts_.outputs);
     attempt.path = path_of(parts_.pipeline, request);
+    if (problem.empty()) set_old_outputs_aside(action.step);
   } catch (const Error& error) {
     problem = error.what();
   }
@@ -267,25 +341,32 @@ void Runner::perform(const StopAttempt& action) {
 
 CollectJob Runner::collect_job(int index, int attempt, bool succeeded) const {
   const Step& s = step(index);
+  const auto key = keys_.find(index);
   return {index,
           attempt,
           succeeded,
           step_directory(parts_.pipeline, s),
           layout::metrics_file(parts_.run_directory, s.name, attempt),
-          layout::output_file(parts_.run_directory, s.name, attempt)};
+          layout::output_file(parts_.run_directory, s.name, attempt),
+          parts_.cache.keep && s.cache != false,
+          key == keys_.end() ? "" : key->second};
 }
 
 void Runner::perform(const Collect& action) {
   const Step& s = step(action.step);
   CollectJob job = collect_job(action.step, action.attempt, true);
-  if (s.inputs.empty() && s.outputs.empty() && s.metrics.empty()) {
-    finish_collection(collect(job, s, parts_.workspace, collector_.memo()));
+  if (s.outputs.empty() && s.metrics.empty()) {
+    finish_collection(collect(job, s, parts_.workspace, nullptr));
   } else {
     collector_.submit(std::move(job));
   }
 }
 
 void Runner::finish_collection(Collection collection) {
+  if (!collection.succeeded) {
+    collection.problem.clear();  // the attempt has failed already
+    return recorder_.put(std::move(collection));
+  }
   for (const std::string& text : collection.notes) note(step(collection.step).name + ": " + text);
   auto& values = parts_.outputs[step(collection.step).name];
   for (const auto& [name, value] : collection.outputs) values[name] = value;
@@ -310,166 +391,9 @@ void Runner::perform(const Settle& action) {
   r.state = action.state;
   r.reason = action.reason;
   if (r.started_at) r.ended_at = util::now();
+  if (r.started_at) settle_old_outputs(action.step, action.state);
   recorder_.put(r);
   for (RunObserver* observer : observers_) observer->step_ended(r);
-}
-
-// --- Events -----------------------------------------------------------------------------------------
-
-void Runner::take_keeper_events() {
-  for (const executors::LocalEvent& event : executor_->receive()) {
-    if (const auto* started = std::get_if<executors::Started>(&event)) {
-      attempt_started(*started);
-    } else if (const auto* ended = std::get_if<executors::Ended>(&event)) {
-      attempt_ended(ended->record);
-    } else if (std::holds_alternative<executors::OutputGrew>(event)) {
-      if (wants_output_) read_outputs();
-    } else {
-      keeper_died();
-      return;
-    }
-    perform_actions();
-  }
-}
-
-void Runner::attempt_started(const executors::Started& event) {
-  const auto it = running_.find(event.key);
-  if (it == running_.end()) return;
-  it->second.record.pid = event.pid;
-  it->second.record.started_at = Instant(std::chrono::milliseconds(event.started_ms));
-  recorder_.put(it->second.record);
-}
-
-void Runner::attempt_ended(const process::ExitRecord& exit) {
-  const auto it = running_.find(exit.key);
-  if (it == running_.end()) return;
-  Attempt& attempt = it->second;
-  if (wants_output_) {
-    read_output(attempt, true);
-    if (exit.log_dropped > 0) {
-      note(step(exit.key.step).name + ": " + std::to_string(exit.log_dropped) +
-           " bytes of its output were not kept");
-    }
-  }
-  const Step& s = step(exit.key.step);
-  OutcomeContext context{&s, step_directory(parts_.pipeline, s), attempt.path, false};
-  if (exit.signal == SIGKILL) context.memory_kill = memory_kills() > memory_kills_;
-  const AttemptOutcome outcome = outcome_of(exit, context);
-  AttemptRecord record = record_of(exit);
-  if (exit.cause == process::Cause::not_started) record.note = outcome.words;
-  recorder_.put(record);
-  if (!record.note.empty() && exit.cause != process::Cause::not_started) note(s.name + ": " + record.note);
-  running_.erase(it);
-  if (outcome.kind != AttemptOutcome::Kind::succeeded) {
-    // How far a failed training came is worth keeping.
-    Collection collection =
-        collect(collect_job(exit.key.step, exit.key.attempt, false), s, parts_.workspace, collector_.memo());
-    collection.problem.clear();
-    recorder_.put(std::move(collection));
-  }
-  machine_.attempt_ended(exit.key.step, outcome, util::monotonic_ms());
-}
-
-// The steps may still run; nobody will ever know how they end, so they are ended, and their attempts are
-// lost.
-void Runner::keeper_died() {
-  note("the keeper process died; its steps are ended and count as lost");
-  ::epoll_ctl(poll_.get(), EPOLL_CTL_DEL, executor_->fd(), nullptr);
-  executor_.reset();
-  const std::string journal =
-      util::read_file_if_exists(layout::in(parts_.run_directory, layout::attempts)).value_or("");
-  std::map<process::AttemptKey, process::ExitRecord> ends;
-  for (const process::JournalEntry& entry : process::parse_journal(journal)) {
-    if (entry.end) ends[entry.key] = *entry.end;
-  }
-  for (const auto& [key, attempt] : running_) end_lost_processes(parts_.id, step(key.step).name, key.attempt);
-  if (++keeper_deaths_ > 3)
-    throw Error(
-        ExitCode::io, "the keeper process of run " + parts_.id + " died again and again",
-        "see keeper.error in " + parts_.run_directory + ", then `mlops run --resume " + parts_.id + "`");
-  executor_.emplace(process::spawn_keeper(), process::KeeperPlace{parts_.run_directory, parts_.id});
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u32 = 0;
-  if (::epoll_ctl(poll_.get(), EPOLL_CTL_ADD, executor_->fd(), &event) != 0) throw_errno("epoll_ctl", errno);
-  std::vector<process::ExitRecord> records;
-  for (const auto& [key, attempt] : running_) {
-    process::ExitRecord record;
-    record.key = key;
-    record.started_ms = attempt.record.started_at.time_since_epoch().count();
-    record.ended_ms = util::now().time_since_epoch().count();
-    record.pid = attempt.record.pid.value_or(0);
-    if (const auto it = ends.find(key); it != ends.end()) record = it->second;
-    records.push_back(record);
-  }
-  for (const process::ExitRecord& record : records) attempt_ended(record);
-}
-
-void Runner::take_signals() {
-  signalfd_siginfo info;
-  while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-    const int signal = static_cast<int>(info.ssi_signo);
-    if (signal == SIGTSTP) {
-      for (RunObserver* observer : observers_) observer->paused(true);
-      executor_->pause();
-      ::raise(SIGSTOP);  // returns when the shell continues us
-      executor_->resume();
-      for (RunObserver* observer : observers_) observer->paused(false);
-      continue;
-    }
-    if (stop_signal_ != 0 || signal == SIGQUIT) {
-      if (signal == SIGHUP) continue;
-      if (stop_signal_ == 0) stop_signal_ = signal;
-      note("ending all steps at once");
-      machine_.cancel("cancelled by " + signal_name(stop_signal_));
-      machine_.kill();
-    } else {
-      stop_signal_ = signal;
-      note(std::string("stopping: ") + signal_name(signal) + " received; running steps are asked to end" +
-           (signal == SIGINT ? " (once more to kill them)" : ""));
-      machine_.cancel("cancelled by " + signal_name(signal));
-    }
-  }
-}
-
-void Runner::take_collections() {
-  for (Collection& collection : collector_.take()) {
-    finish_collection(std::move(collection));
-    perform_actions();
-  }
-}
-
-// --- Output -----------------------------------------------------------------------------------------
-
-void Runner::read_output(Attempt& attempt, bool all) {
-  if (!attempt.log) {
-    const std::string path = parts_.run_directory + "/" + layout::logs + "/" +
-                             process::log_name(step(attempt.key.step).name, attempt.key.attempt);
-    attempt.log.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!attempt.log) return;
-  }
-  char buffer[65536];
-  for (int round = 0; all || round < 16; ++round) {
-    const ssize_t n = ::pread(attempt.log.get(), buffer, sizeof buffer, static_cast<off_t>(attempt.log_read));
-    if (n <= 0) return;
-    attempt.log_read += static_cast<std::uint64_t>(n);
-    for (RunObserver* observer : observers_) {
-      if (observer->wants_output())
-        observer->step_output(attempt.key.step, {buffer, static_cast<std::size_t>(n)});
-    }
-  }
-  more_output_ = true;
-}
-
-void Runner::read_outputs() {
-  more_output_ = false;
-  for (auto& [key, attempt] : running_) read_output(attempt, false);
-  // Only then is the keeper to tell of more, so that a flood waits for the reader and not in its queue.
-  if (!more_output_) executor_->output_read();
-}
-
-void Runner::note(const std::string& text) {
-  for (RunObserver* observer : observers_) observer->note(text);
 }
 
 // --- The end ----------------------------------------------------------------------------------------
@@ -485,22 +409,23 @@ RunResult Runner::conclude() {
   } else if (failed >= 0) {
     const Step& s = step(failed);
     const AttemptOutcome& outcome = machine_.last_outcome(failed);
-    const bool gate = (s.kind == "gate" || s.kind == "validate") &&
-                      outcome.kind == AttemptOutcome::Kind::exited && outcome.code != 0;
+    FailureVerdict verdict = verdict_of(s, outcome, record(failed).reason);
     result.state = RunState::failed;
-    const std::string who = !gate ? "step " + s.name : s.kind == s.name ? s.name : s.kind + " " + s.name;
-    result.reason = who + (gate ? " said no: " : " failed: ") + record(failed).reason;
-    result.exit_code =
-        gate ? ExitCode::gate_refused
-        : outcome.kind == AttemptOutcome::Kind::timeout || outcome.kind == AttemptOutcome::Kind::no_output
-            ? ExitCode::timed_out
-            : ExitCode::step_failed;
+    result.reason = std::move(verdict.reason);
+    result.exit_code = verdict.exit_code;
     const bool has_code =
         outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::signalled;
     result.failed_step_code = has_code ? outcome.code : 0;
   } else {
     result.state = RunState::succeeded;
     result.exit_code = ExitCode::done;
+  }
+  if (!util::exists(parts_.workspace.database_path())) {
+    throw Error(ExitCode::io,
+                "the workspace in '" + parts_.workspace.root() +
+                    "' was deleted while the run was going on: "
+                    "nothing of it is recorded",
+                "does a step clean the work tree? Keep the workspace elsewhere with --workspace");
   }
   if (git_.joinable()) git_.join();
   result.duration_ms = util::monotonic_ms() - started_ms_;

@@ -5,6 +5,7 @@
 #include <mlops/run.hpp>
 
 #include "db/database.hpp"
+#include "engine/cache.hpp"
 #include "engine/collect.hpp"
 #include "engine/job.hpp"
 #include "engine/machine.hpp"
@@ -32,14 +33,16 @@ struct RunParts {
   const Plan& plan;
   std::string id;
   std::string run_directory;
-  std::vector<Entry> entries;       ///< by step
-  std::vector<StepRecord> records;  ///< by step
-  OutputValues outputs;             ///< known before the first step
+  std::vector<Entry> entries;                       ///< by step
+  std::vector<StepRecord> records;                  ///< by step
+  OutputValues outputs;                             ///< known before the first step
+  std::map<int, std::vector<MetricPoint>> metrics;  ///< likewise, of steps that are done
   std::map<std::string, std::string> secrets;
   std::map<std::string, std::int64_t> usual_ms;
   int jobs = 1;
   bool keep_going = false;
   bool resumed = false;
+  CacheSettings cache;
 };
 
 class Runner {
@@ -62,6 +65,7 @@ class Runner {
 
   void wait();
   void perform_actions();
+  void perform(const Check& action);
   void perform(const Evaluate& action);
   void perform(const StartAttempt& action);
   void perform(const StopAttempt& action);
@@ -76,6 +80,9 @@ class Runner {
   void take_signals();
   void take_collections();
   void finish_collection(Collection collection);
+  void finish_check(CheckResult result);
+  void set_old_outputs_aside(int step);
+  void settle_old_outputs(int step, StepState state);
   void read_output(Attempt& attempt, bool all);
   void read_outputs();
   void tick_observers();
@@ -94,6 +101,7 @@ class Runner {
   std::optional<executors::Local> executor_;
   util::Fd signals_, poll_;
   std::map<process::AttemptKey, Attempt> running_;
+  std::map<int, std::string> keys_;                  // of steps that were checked and run
   std::map<int, std::vector<MetricPoint>> metrics_;  // of ended steps, for conditions
   params::StepNames names_;
   std::unordered_map<std::string, int> index_of_;

@@ -54,6 +54,35 @@ void Local::pause() { send(Writer(MessageType::pause)); }
 void Local::resume() { send(Writer(MessageType::resume)); }
 void Local::output_read() { send(Writer(MessageType::output_read)); }
 
+// False if it is no message of a keeper.
+bool Local::take(std::string_view message, std::vector<LocalEvent>& events) {
+  Reader reader(message);
+  switch (reader.get<MessageType>()) {
+    case MessageType::started: {
+      Started started;
+      started.key = reader.get<process::AttemptKey>();
+      started.pid = static_cast<pid_t>(reader.get<std::int64_t>());
+      started.started_ms = reader.get<std::int64_t>();
+      if (reader.ok()) events.emplace_back(started);
+      return reader.ok();
+    }
+    case MessageType::output: events.emplace_back(OutputGrew{}); return true;
+    case MessageType::ended: {
+      const auto record = reader.get<process::ExitRecord>();
+      if (!reader.ok()) return false;
+      events.emplace_back(Ended{record});
+      --running_;
+      return true;
+    }
+    case MessageType::start:
+    case MessageType::stop:
+    case MessageType::pause:
+    case MessageType::resume:
+    case MessageType::output_read: break;
+  }
+  return false;
+}
+
 std::vector<LocalEvent> Local::receive() {
   std::vector<LocalEvent> events;
   char buffer[65536];
@@ -67,29 +96,13 @@ std::vector<LocalEvent> Local::receive() {
       break;
     }
     inbox_.append({buffer, static_cast<std::size_t>(n)});
-    while (const auto message = inbox_.next()) {
-      Reader reader(*message);
-      switch (reader.get<MessageType>()) {
-        case MessageType::started: {
-          Started started;
-          started.key = reader.get<process::AttemptKey>();
-          started.pid = static_cast<pid_t>(reader.get<std::int64_t>());
-          started.started_ms = reader.get<std::int64_t>();
-          events.emplace_back(started);
-          break;
-        }
-        case MessageType::output: events.emplace_back(OutputGrew{}); break;
-        case MessageType::ended:
-          events.emplace_back(Ended{reader.get<process::ExitRecord>()});
-          --running_;
-          break;
-        case MessageType::start:
-        case MessageType::stop:
-        case MessageType::pause:
-        case MessageType::resume:
-        case MessageType::output_read: break;
-      }
+    while (!closed) {
+      const auto message = inbox_.next();
+      if (!message) break;
+      closed = !take(*message, events);
     }
+    // What talks nonsense is as good as dead.
+    closed = closed || inbox_.broken();
     if (static_cast<std::size_t>(n) < sizeof buffer) break;
   }
   if (closed) {

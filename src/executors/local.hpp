@@ -6,6 +6,7 @@
 #include "process/wire.hpp"
 
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -48,6 +49,7 @@ class Local {
 
  private:
   void send(process::Writer message);
+  bool take(std::string_view message, std::vector<LocalEvent>& events);
 
   process::KeeperProcess keeper_;
   process::MessageBuffer inbox_;

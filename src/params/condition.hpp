@@ -47,6 +47,7 @@ class Condition {
  private:
   friend class ConditionParser;
   friend class ConditionEvaluation;
+  friend class ConditionCheck;
   enum class Op : std::uint8_t {
     literal,
     name,
@@ -77,9 +78,16 @@ class Condition {
   int root_ = -1;
 };
 
-/// Parses and checks names; problems are appended, and the condition must then not be evaluated.
+/// Parses and checks names, and what can be told before any step has run: states that no step can have,
+/// values that are neither true nor false, comparisons that cannot be made. Problems are appended, and the
+/// condition must then not be evaluated.
 Condition parse_condition(std::string_view text, const ConditionScope& scope,
                           std::vector<ConditionProblem>& problems);
+
+/// The second half of parse_condition: what the values known at load say. `condition` is one without
+/// problems.
+void check_condition(const Condition& condition, const ConditionScope& scope,
+                     std::vector<ConditionProblem>& problems);
 
 using ConditionLookup = std::function<Json(const ConditionName&)>;
 

@@ -332,7 +332,10 @@ class ConditionParser {
 
 Condition parse_condition(std::string_view text, const ConditionScope& scope,
                           std::vector<ConditionProblem>& problems) {
-  return ConditionParser(text, scope, problems).parse();
+  const std::size_t before = problems.size();
+  Condition condition = ConditionParser(text, scope, problems).parse();
+  if (problems.size() == before) check_condition(condition, scope, problems);
+  return condition;
 }
 
 }  // namespace mlops::params

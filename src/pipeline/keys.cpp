@@ -52,6 +52,7 @@ constexpr Key kStepKeys[] = {
      R"({"oneOf":[{"$ref":"#/$defs/text"},{"type":"array","items":{"$ref":"#/$defs/scalar"},"minItems":1}]})",
      "What to run: a text is a /bin/sh script, a list is a program with its arguments and no shell."},
     {"inputs", kTexts, "Files and folders that the step reads."},
+    {"code", kTexts, "Files of the program itself: a change makes the step run again.", {}, true},
     {"outputs", R"({"$ref":"#/$defs/outputs"})", "Files and folders that the step makes."},
     {"metrics", kTexts, "Files of figures that the step writes: JSON, YAML, CSV or TSV."},
     {"params", kTexts, "Dotted names of params that the step depends on.", {}, true},
@@ -80,6 +81,13 @@ constexpr Key kStepKeys[] = {
      "After a failure: stop (default) ends the run, continue lets independent steps go on.", kOnFailure,
      true},
     {"always", kBool, "Runs however the steps before it ended: for clean-up and messages."},
+    {"cache",
+     kBool,
+     "Whether results of an earlier run with the same inputs, params and command are taken instead of "
+     "running; by "
+     "default where inputs and outputs are declared, but never for kind deploy.",
+     {},
+     true},
     {"leave_running", kBool, "Processes that the step started may outlive it."},
     {"workdir", kScalar, "Directory of the step, relative to the file's.", {}, true},
     {"foreach",
@@ -93,6 +101,8 @@ constexpr Key kStepKeys[] = {
 constexpr Key kOutputKeys[] = {
     {"path", kText, "File or folder, relative to the step's directory."},
     {"kind", R"({"$ref":"#/$defs/name"})", "What it is: model, data, report or a word of your own."},
+    {"persist", R"({"$ref":"#/$defs/flag"})",
+     "The step updates it: it stays in place while the step runs, instead of being set aside."},
 };
 
 constexpr Key kRetryKeys[] = {

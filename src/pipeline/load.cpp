@@ -3,8 +3,8 @@
 
 #include "params/overrides.hpp"
 #include "pipeline/check.hpp"
+#include "pipeline/source.hpp"
 #include "pipeline/step_reader.hpp"
-#include "util/files.hpp"
 #include "util/strings.hpp"
 
 #include <algorithm>
@@ -352,31 +352,17 @@ class Loader {
   Problems& problems_;
 };
 
-// "did you mean 'pipeline.yaml'?" for the name of a file that does not exist.
-std::string similar_file(const std::string& path) {
-  const std::filesystem::path wanted(path);
-  std::vector<std::string> names;
-  std::error_code error;
-  const auto folder = wanted.has_parent_path() ? wanted.parent_path() : std::filesystem::path(".");
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    const std::string extension = entry.path().extension().string();
-    if (extension != ".yaml" && extension != ".yml") continue;
-    names.push_back((wanted.has_parent_path() ? entry.path() : entry.path().filename()).string());
-  }
-  std::ranges::sort(names);
-  return util::did_you_mean(path, names);
-}
-
 }  // namespace
 
 Pipeline parse_pipeline(std::string text, const std::string& path, const LoadOptions& options) {
   Pipeline result;
   result.file = path;
-  result.directory = std::filesystem::path(util::absolute_path(path)).parent_path().string();
+  result.directory = pipeline::directory_of_source(path);
   result.source = std::move(text);
-  Problems problems(path, result.source);
+  const std::string shown = pipeline::shown_name(path);
+  Problems problems(shown, result.source);
   std::vector<Diagnostic> yaml_problems;
-  const YamlNode root = util::parse_yaml(result.source, path, yaml_problems);
+  const YamlNode root = util::parse_yaml(result.source, shown, yaml_problems);
   const bool readable = yaml_problems.empty();
   for (Diagnostic& problem : yaml_problems) problems.add(std::move(problem));
   if (readable && root.is_null()) {
@@ -389,20 +375,7 @@ Pipeline parse_pipeline(std::string text, const std::string& path, const LoadOpt
 }
 
 Pipeline load_pipeline(const std::string& path, const LoadOptions& options) {
-  // A file that is not there is a problem like those in it: `validate` goes on with the next.
-  const auto refuse = [&](const std::string& message, const std::string& hint) {
-    throw BadFile({{path, {}, message, hint}});
-  };
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (std::filesystem::is_directory(status)) {
-    const std::string inside = (std::filesystem::path(path) / "pipeline.yaml").string();
-    refuse("is a directory, not a pipeline file",
-           util::exists(inside) ? "did you mean '" + inside + "'?" : "");
-  }
-  if (!std::filesystem::exists(status)) refuse("there is no such file", similar_file(path));
-  // More than parse_yaml takes, so that it can say how large the file is, but not all of /dev/zero.
-  return parse_pipeline(util::read_file(path, 16 * util::kYamlMaxBytes), path, options);
+  return parse_pipeline(pipeline::read_source(path), path, options);
 }
 
 }  // namespace mlops

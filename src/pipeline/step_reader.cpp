@@ -110,6 +110,8 @@ class Reading {
       if (!path)
         return problems_.add(node.at, "an output has no 'path'", "such as {path: model.bin, kind: model}");
       if (const YamlNode* kind = node.find("kind")) output.kind = fields_.name(*kind, "kind");
+      if (const YamlNode* persist = node.find("persist"))
+        output.persist = fields_.boolean(*persist, "persist").value_or(false);
     }
     if (!path->is_scalar()) return fields_.expected(*path, "outputs", "a path or {path: …, kind: …}");
     for (Placed& placed : fields_.texts(*path, "outputs")) {
@@ -270,6 +272,10 @@ class Reading {
       s.no_output_timeout = fields_.duration(*n, "no_output_timeout").value_or(s.no_output_timeout);
     }
     if (const YamlNode* n = find("grace")) s.grace = fields_.duration(*n, "grace").value_or(s.grace);
+    if (const YamlNode* n = find("cache")) s.cache = fields_.boolean(*n, "cache");
+    if (const YamlNode* n = find("code")) {
+      for (Placed& file : fields_.texts(*n, "code")) s.code.push_back(std::move(file.text));
+    }
     if (const YamlNode* n = find("always")) s.always = fields_.boolean(*n, "always").value_or(false);
     if (const YamlNode* n = find("leave_running"))
       s.leave_running = fields_.boolean(*n, "leave_running").value_or(false);

@@ -10,8 +10,8 @@ namespace mlops::process {
 // write(2). Words and their order must not be changed:
 //   start STEP ATTEMPT STARTED_MS BOOT_ID        written before the process exists
 //   end STEP ATTEMPT CAUSE CODE SIGNAL CORE ERRNO PID STARTED_MS ENDED_MS USER_US SYSTEM_US MAX_RSS_KB
-//       READ_BYTES WRITTEN_BYTES LOG_BYTES LOG_DROPPED LOG_ERRNO LEFT_OVER OUTPUT_HELD .
-// The final dot tells a whole line from a torn one.
+//       READ_BYTES WRITTEN_BYTES LOG_BYTES LOG_DROPPED LOG_ERRNO LEFT_OVER OUTPUT_HELD [NOT_ENDED] .
+// The final dot tells a whole line from a torn one; NOT_ENDED is there if it is not 0.
 
 namespace {
 
@@ -39,6 +39,7 @@ class Words {
     value = number_value == 1;
     return true;
   }
+  bool at(std::string_view word) const { return rest_.substr(0, rest_.find(' ')) == word; }
   bool done() const { return rest_.empty(); }
 
  private:
@@ -66,16 +67,15 @@ std::string format_start(const AttemptKey& key, std::int64_t started_ms, const s
 
 std::string format_end(const ExitRecord& r) {
   char line[512];
-  std::snprintf(line, sizeof line,
-                "end %d %d %s %d %d %d %d %d %lld %lld %lld %lld %lld %lld %lld %llu %llu %d %d %d .",
-                r.key.step, r.key.attempt, to_string(r.cause), r.code, r.signal, r.core_dumped, r.error,
-                static_cast<int>(r.pid), static_cast<long long>(r.started_ms),
-                static_cast<long long>(r.ended_ms), static_cast<long long>(r.user_us),
-                static_cast<long long>(r.system_us), static_cast<long long>(r.max_rss_kb),
-                static_cast<long long>(r.read_bytes), static_cast<long long>(r.written_bytes),
-                static_cast<unsigned long long>(r.log_bytes), static_cast<unsigned long long>(r.log_dropped),
-                r.log_error, r.left_over, r.output_held);
-  return line;
+  std::snprintf(
+      line, sizeof line, "end %d %d %s %d %d %d %d %d %lld %lld %lld %lld %lld %lld %lld %llu %llu %d %d %d",
+      r.key.step, r.key.attempt, to_string(r.cause), r.code, r.signal, r.core_dumped, r.error,
+      static_cast<int>(r.pid), static_cast<long long>(r.started_ms), static_cast<long long>(r.ended_ms),
+      static_cast<long long>(r.user_us), static_cast<long long>(r.system_us),
+      static_cast<long long>(r.max_rss_kb), static_cast<long long>(r.read_bytes),
+      static_cast<long long>(r.written_bytes), static_cast<unsigned long long>(r.log_bytes),
+      static_cast<unsigned long long>(r.log_dropped), r.log_error, r.left_over, r.output_held);
+  return line + (r.not_ended != 0 ? " " + std::to_string(r.not_ended) : std::string()) + " .";
 }
 
 std::vector<JournalEntry> parse_journal(std::string_view text) {
@@ -105,7 +105,7 @@ std::vector<JournalEntry> parse_journal(std::string_view text) {
           !words.number(r.system_us) || !words.number(r.max_rss_kb) || !words.number(r.read_bytes) ||
           !words.number(r.written_bytes) || !words.number(r.log_bytes) || !words.number(r.log_dropped) ||
           !words.number(r.log_error) || !words.number(r.left_over) || !words.flag(r.output_held) ||
-          words.next() != "." || !words.done()) {
+          (!words.at(".") && !words.number(r.not_ended)) || words.next() != "." || !words.done()) {
         continue;
       }
       entry.started_ms = r.started_ms;

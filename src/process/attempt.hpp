@@ -60,6 +60,7 @@ struct ExitRecord {
   int log_error = 0;              ///< errno that ended the keeping of the log, or 0
   int left_over = 0;              ///< processes it left behind, which were ended
   bool output_held = false;       ///< a process left behind still held its output
+  int not_ended = 0;              ///< processes it left behind that SIGKILL did not end in time
 
   bool succeeded() const { return cause == Cause::exited && code == 0; }
 };

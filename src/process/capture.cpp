@@ -7,9 +7,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -17,6 +19,24 @@
 extern char** environ;
 
 namespace mlops::process {
+
+namespace {
+
+// Waits for the child `pid` until the monotonic time `end`; false if it has not ended by then.
+bool wait_until(pid_t pid, std::int64_t end, int& status) {
+  const util::Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  while (true) {
+    const pid_t got = ::waitpid(pid, &status, WNOHANG);
+    if (got == pid || (got < 0 && errno != EINTR)) return got == pid;
+    const std::int64_t left = end - util::monotonic_ms();
+    if (left <= 0) return false;
+    // Without a pidfd, for want of descriptors, poll is but a short sleep.
+    pollfd waiting{process.get(), POLLIN, 0};
+    ::poll(&waiting, 1, static_cast<int>(process ? left : std::min<std::int64_t>(left, 10)));
+  }
+}
+
+}  // namespace
 
 Captured capture(const std::vector<std::string>& argv, const std::string& directory, int limit_ms,
                  const std::vector<std::string>& env) {
@@ -51,7 +71,9 @@ Captured capture(const std::vector<std::string>& argv, const std::string& direct
   while (true) {
     pollfd waiting{out.get(), POLLIN, 0};
     const std::int64_t left = end - util::monotonic_ms();
-    if (left <= 0 || ::poll(&waiting, 1, static_cast<int>(left)) == 0) {
+    const int ready = left <= 0 ? 0 : ::poll(&waiting, 1, static_cast<int>(left));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready == 0) {
       late = true;
       break;
     }
@@ -61,12 +83,15 @@ Captured capture(const std::vector<std::string>& argv, const std::string& direct
     if (n <= 0) break;
     if (result.out.size() < most) result.out.append(buffer, static_cast<std::size_t>(n));
   }
+  // The end of the output need not be the end of the command.
+  int status = 0;
+  late = late || !wait_until(pid, end, status);
   if (late) {
     ::kill(-pid, SIGKILL);
     result.error = "did not end within " + std::to_string(limit_ms / 1000) + " s";
+    // One that hangs in the kernel is not waited for any longer.
+    wait_until(pid, util::monotonic_ms() + 1'000, status);
   }
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
   if (!late && WIFEXITED(status)) result.code = WEXITSTATUS(status);
   return result;
 }

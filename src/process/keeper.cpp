@@ -4,6 +4,7 @@
 
 #include "process/keeper_loop.hpp"
 #include "process/lock_file.hpp"
+#include "process/run_files.hpp"
 #include "process/wire.hpp"
 #include "util/files.hpp"
 
@@ -28,13 +29,17 @@ void detach_from_runner() {
   ::signal(SIGHUP, SIG_IGN);
   ::signal(SIGINT, SIG_IGN);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of the write that meets it
+  ::signal(SIGCHLD, SIG_DFL);  // where it is ignored, the kernel waits for our children, and ends are lost
   sigset_t set;
   ::sigemptyset(&set);
   for (const int signal : {SIGCHLD, SIGTERM}) ::sigaddset(&set, signal);
   ::sigprocmask(SIG_SETMASK, &set, nullptr);
-  // Steps dump no cores: they hold secrets and fill disks.
-  const rlimit none{0, 0};
-  ::setrlimit(RLIMIT_CORE, &none);
+  // Steps dump no cores: they hold secrets and fill disks. One that wants to may raise its limit.
+  rlimit core{};
+  ::getrlimit(RLIMIT_CORE, &core);
+  core.rlim_cur = 0;
+  ::setrlimit(RLIMIT_CORE, &core);
   const int null = ::open("/dev/null", O_RDWR);
   for (const int fd : {0, 1, 2}) ::dup2(null, fd);
   if (null > 2) ::close(null);
@@ -56,6 +61,7 @@ int run_keeper(util::Fd socket) {
   MessageBuffer inbox;
   std::optional<std::string_view> message;
   while (!(message = inbox.next())) {
+    if (inbox.broken()) return 1;
     // One byte at a time keeps what follows in the socket; there are fewer than a hundred.
     char byte;
     const ssize_t n = ::recv(socket.get(), &byte, 1, 0);
@@ -68,14 +74,17 @@ int run_keeper(util::Fd socket) {
   KeeperPlace place;
   place.run_directory = reader.text();
   place.run_id = reader.text();
+  if (!reader.ok()) return 1;
   try {
-    const LockFile lock = LockFile::lock(place.run_directory + "/keeper.lock", "run " + place.run_id, 10'000);
+    const LockFile lock = LockFile::lock(run_files::in(place.run_directory, run_files::keeper_lock),
+                                         "run " + place.run_id, 10'000);
     serve_run(std::move(socket), place);
     return 0;
   } catch (const std::exception& error) {
     // Nobody watches this process; the reason goes where the run's other records are.
     try {
-      util::write_file(place.run_directory + "/keeper.error", std::string(error.what()) + "\n");
+      util::write_file(run_files::in(place.run_directory, run_files::keeper_error),
+                       std::string(error.what()) + "\n");
     } catch (const std::exception&) {}
     return 1;
   }
@@ -120,7 +129,7 @@ void send_place(int socket, const KeeperPlace& place) {
   const std::string& bytes = message.finish();
   if (::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) {
     throw Error(ExitCode::io, "cannot reach the keeper process of run " + place.run_id + ": it has ended",
-                "see keeper.error in " + place.run_directory);
+                std::string("see ") + run_files::keeper_error + " in " + place.run_directory);
   }
 }
 

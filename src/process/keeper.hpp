@@ -13,7 +13,7 @@ namespace mlops::process {
 
 /// What a keeper needs to know of its run before the first step.
 struct KeeperPlace {
-  std::string run_directory;  ///< holds `attempts`, `output.idx`, `keeper.lock` and `logs/`
+  std::string run_directory;  ///< what lies in it: run_files.hpp
   std::string run_id;
 };
 

@@ -10,43 +10,60 @@
 
 namespace mlops::process {
 
-// Our children that are no step's main process.
+std::optional<std::uint64_t> KeptProcesses::attempt_of_main(pid_t pid) const {
+  const auto it = mains_.find(pid);
+  return it == mains_.end() ? std::nullopt : std::optional(it->second);
+}
+
+// Our children that are no step's main process. Only we wait for them, so their numbers stay theirs.
 std::vector<pid_t> KeptProcesses::orphans() const {
   std::vector<pid_t> found = children_of(::getpid());
   std::erase_if(found, [&](pid_t pid) { return mains_.contains(pid); });
   return found;
 }
 
-void KeptProcesses::signal_all(const RunningAttempt& attempt, int signal) const {
-  signal_tree(attempt.pid, signal);
-  for (const pid_t pid : orphans()) {
-    if (::getpgid(pid) == attempt.pid || !has_environment(pid, attempt.cookie)) continue;
-    signal_tree(pid, signal);
-    ::kill(pid, signal);
+// What belongs to the attempt and is no longer below its main process. That one leads a session, whose number
+// cannot pass to another until we have waited for it.
+std::vector<pid_t> KeptProcesses::strays(const RunningAttempt& attempt) const {
+  const auto ours = [&](pid_t pid) {
+    return ::getsid(pid) == attempt.pid || has_environment(pid, attempt.cookie);
+  };
+  std::vector<pid_t> found;
+  for (const pid_t orphan : orphans()) {
+    const bool whole = ours(orphan);
+    if (whole) found.push_back(orphan);
+    for (const pid_t pid : descendants_of(orphan)) {
+      if (whole || ours(pid)) found.push_back(pid);
+    }
   }
+  return found;
 }
 
-bool KeptProcesses::anything_left(const RunningAttempt& attempt) const {
-  // The number of the group cannot pass to another while a member lives.
-  if (::kill(-attempt.pid, 0) == 0) return true;
-  const std::vector<pid_t> others = orphans();
-  return std::any_of(others.begin(), others.end(),
-                     [&](pid_t pid) { return has_environment(pid, attempt.cookie); });
+void KeptProcesses::signal_all(const RunningAttempt& attempt, int signal) const {
+  signal_tree(attempt.pid, signal);
+  for (const pid_t pid : strays(attempt)) {
+    if (::getpgid(pid) != attempt.pid) ::kill(pid, signal);
+  }
 }
 
 int KeptProcesses::count_left(const RunningAttempt& attempt) const {
-  int count = 0;
-  for (const pid_t pid : orphans()) {
-    if (::getpgid(pid) != attempt.pid && !has_environment(pid, attempt.cookie)) continue;
-    count += 1 + static_cast<int>(descendants_of(pid).size());
-  }
-  return std::max(count, 1);
+  const std::vector<pid_t> found = strays(attempt);
+  return static_cast<int>(std::count_if(found.begin(), found.end(), is_alive));
 }
 
 void KeptProcesses::reap_orphans() const {
-  siginfo_t info{};
-  if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
   for (const pid_t pid : orphans()) ::waitpid(pid, nullptr, WNOHANG);
+}
+
+bool has_ended(pid_t pid) {
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == pid;
+}
+
+pid_t some_ended_child() {
+  siginfo_t info{};
+  return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ? info.si_pid : 0;
 }
 
 }  // namespace mlops::process

@@ -6,7 +6,9 @@
 
 #include <sys/types.h>
 
-#include <unordered_set>
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
 #include <vector>
 
 namespace mlops::process {
@@ -14,14 +16,14 @@ namespace mlops::process {
 /// For a process that is a subreaper: orphans below it become its children.
 class KeptProcesses {
  public:
-  /// A step's main process, from its start until it has been waited for.
-  void add_main(pid_t pid) { mains_.insert(pid); }
+  /// A step's main process, from its start until it has been waited for, and the number of its attempt.
+  void add_main(pid_t pid, std::uint64_t attempt) { mains_.emplace(pid, attempt); }
   void remove_main(pid_t pid) { mains_.erase(pid); }
+  std::optional<std::uint64_t> attempt_of_main(pid_t pid) const;
 
   void signal_all(const RunningAttempt& attempt, int signal) const;
 
-  bool anything_left(const RunningAttempt& attempt) const;
-  /// At least 1; for attempts that have something left.
+  /// Of an attempt whose main process has ended, but has not been waited for: how many others still live.
   int count_left(const RunningAttempt& attempt) const;
 
   /// Waits for orphans that have ended; main processes are left to their attempts.
@@ -29,8 +31,15 @@ class KeptProcesses {
 
  private:
   std::vector<pid_t> orphans() const;
+  std::vector<pid_t> strays(const RunningAttempt& attempt) const;
 
-  std::unordered_set<pid_t> mains_;
+  std::unordered_map<pid_t, std::uint64_t> mains_;
 };
+
+/// True once the child `pid` can be waited for. It stays so.
+bool has_ended(pid_t pid);
+
+/// A child that has ended and was not waited for yet, or 0.
+pid_t some_ended_child();
 
 }  // namespace mlops::process

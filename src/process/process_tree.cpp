@@ -1,6 +1,7 @@
 #include "process/process_tree.hpp"
 
 #include "util/fd.hpp"
+#include "util/fd_lock.hpp"
 #include "util/files.hpp"
 #include "util/strings.hpp"
 
@@ -11,6 +12,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <set>
 
 namespace mlops::process {
 
@@ -59,6 +61,18 @@ std::vector<pid_t> descendants_of(pid_t pid) {
   return found;
 }
 
+bool is_alive(pid_t pid) {
+  // The name is in parentheses and may hold anything: "PID (NAME) STATE PPID …", THREADS is the 20th field.
+  const std::string stat = read_quietly("/proc/" + std::to_string(pid) + "/stat");
+  const std::size_t close = stat.rfind(')');
+  if (close == stat.npos || close + 2 >= stat.size()) return false;
+  const char state = stat[close + 2];
+  if (state != 'Z' && state != 'X') return true;
+  // A first thread that has ended looks like a zombie while the others go on.
+  const auto fields = util::split(std::string_view(stat).substr(close + 2), ' ');
+  return fields.size() > 17 && std::atoi(fields[17].c_str()) > 1;
+}
+
 void signal_tree(pid_t leader, int signal) {
   const std::vector<pid_t> descendants = descendants_of(leader);
   ::kill(-leader, signal);
@@ -76,16 +90,30 @@ bool has_environment(pid_t pid, const std::vector<std::string>& entries) {
   return true;
 }
 
-int kill_by_environment(const std::vector<std::string>& entries) {
-  int killed = 0;
+namespace {
+
+// Adds what it kills to `killed`. False if there was nothing to kill.
+bool sweep(const std::vector<std::string>& entries, std::set<pid_t>& killed) {
+  bool found = false;
   for (const pid_t pid : numbers_in("/proc")) {
     if (pid == ::getpid() || !has_environment(pid, entries)) continue;
     // The fd pins the process; a second look makes sure that it is still the one that was seen.
     const util::Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     if (!process || !has_environment(pid, entries)) continue;
-    if (::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) == 0) ++killed;
+    if (::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) != 0) continue;
+    killed.insert(pid);
+    found = true;
   }
-  return killed;
+  return found;
+}
+
+}  // namespace
+
+int kill_by_environment(const std::vector<std::string>& entries) {
+  std::set<pid_t> killed;
+  // Between two looks what was killed gets the time to go; what does not go ends the looking.
+  for (int sweeps = 0; sweeps < 10 && sweep(entries, killed); ++sweeps) util::pause_us(5'000);
+  return static_cast<int>(killed.size());
 }
 
 }  // namespace mlops::process

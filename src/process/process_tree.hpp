@@ -18,11 +18,14 @@ std::vector<pid_t> descendants_of(pid_t pid);
 /// Sends `signal` to the process group `leader` and to every descendant that left the group.
 void signal_tree(pid_t leader, int signal);
 
+/// False for a zombie too: it runs nothing, holds nothing, and cannot be ended.
+bool is_alive(pid_t pid);
+
 /// True if the environment that `pid` was started with has all of `entries` ("NAME=value").
 bool has_environment(pid_t pid, const std::vector<std::string>& entries);
 
-/// Kills every process whose environment has all of `entries`: what a dead keeper left behind. Returns how
-/// many.
+/// Kills every process whose environment has all of `entries`, what a dead keeper left behind, and looks
+/// again for what these forked meanwhile. Returns how many.
 int kill_by_environment(const std::vector<std::string>& entries);
 
 }  // namespace mlops::process

@@ -16,6 +16,9 @@ namespace mlops::process {
 // process left behind may hold the pipe for ever.
 inline constexpr std::int64_t drain_quiet_ms = 200;
 inline constexpr std::int64_t drain_limit_ms = 2'000;
+// SIGKILL ends nothing that hangs in the kernel or belongs to somebody else.
+inline constexpr std::int64_t kill_limit_ms = 5'000;
+inline constexpr std::int64_t kill_again_ms = 50;
 inline constexpr std::int64_t never = INT64_MAX;
 
 struct RunningAttempt {
@@ -27,8 +30,7 @@ struct RunningAttempt {
 
   StartRequest request;
   Phase phase = Phase::running;
-  pid_t pid = 0;  ///< leader of its process group and session
-  util::Fd process;
+  pid_t pid = 0;      ///< leader of its process group and session; not waited for before the attempt is over
   util::Fd pipes[2];  ///< stdout, stderr
   StepLog log;
   ExitRecord record;
@@ -37,6 +39,8 @@ struct RunningAttempt {
   std::int64_t ended = 0;
   std::int64_t kill_at = never;
   bool killed = false;
+  std::int64_t give_up_at = never;  ///< on what SIGKILL does not end
+  bool alone = false;               ///< nothing more of it is to be waited for
   std::vector<std::string> cookie;  ///< environment by which its processes are known
 
   bool draining_done() const { return !pipes[0] && !pipes[1]; }
@@ -57,6 +61,7 @@ struct RunningAttempt {
   void shift(std::int64_t ms) {
     started += ms, last_output += ms, ended += ms;
     if (kill_at != never) kill_at += ms;
+    if (give_up_at != never) give_up_at += ms;
   }
 };
 

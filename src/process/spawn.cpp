@@ -30,7 +30,7 @@ std::string find_program(const std::string& name, const std::string& path, const
 
 pid_t spawn(const std::string& program, const std::vector<std::string>& argv,
             const std::vector<const char*>& env, const std::string& directory, int out_fd, int err_fd,
-            int null_fd) {
+            int null_fd, const rlimit* open_files) {
   struct Actions {
     posix_spawn_file_actions_t value;
     Actions() { ::posix_spawn_file_actions_init(&value); }
@@ -60,9 +60,14 @@ pid_t spawn(const std::string& program, const std::vector<std::string>& argv,
   for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
 
+  // posix_spawn knows no limits, and setting the child's from outside would race with its exec: a limit is
+  // inherited, so ours is the child's for that moment. What is open already stays open under a lower one.
+  rlimit ours{};
+  if (open_files) ::prlimit(0, RLIMIT_NOFILE, open_files, &ours);
   pid_t pid = 0;
   const int error = ::posix_spawn(&pid, program.c_str(), &actions.value, &attributes.value, arguments.data(),
                                   const_cast<char* const*>(env.data()));
+  if (open_files) ::setrlimit(RLIMIT_NOFILE, &ours);
   return error == 0 ? pid : -error;
 }
 

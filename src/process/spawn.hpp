@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <string>
@@ -12,10 +13,11 @@ namespace mlops::process {
 std::string find_program(const std::string& name, const std::string& path, const std::string& directory);
 
 /// Starts `argv` (argv[0] is an absolute or relative path of a program) as leader of its own session, with
-/// default signal dispositions, an empty signal mask and /dev/null as standard input. Returns the pid, or a
-/// negative errno value.
+/// default signal dispositions, an empty signal mask and `null_fd` as standard input. `open_files`, if given,
+/// is its RLIMIT_NOFILE; the process must have no other threads then. Returns the pid, or a negative errno
+/// value.
 pid_t spawn(const std::string& program, const std::vector<std::string>& argv,
             const std::vector<const char*>& env, const std::string& directory, int out_fd, int err_fd,
-            int null_fd);
+            int null_fd, const rlimit* open_files = nullptr);
 
 }  // namespace mlops::process

@@ -1,7 +1,7 @@
 #include "process/step_log.hpp"
 
+#include "process/run_files.hpp"
 #include "util/failpoint.hpp"
-#include "util/files.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -16,62 +16,70 @@ std::string log_name(const std::string& step, int attempt) {
   return step + "." + std::to_string(attempt) + ".log";
 }
 
+bool StepLog::wants_mark(Stream stream, std::int64_t now_ms) const {
+  if (marks_ >= close_marks) return written_ - last_mark_at_ >= later_mark_distance;
+  return last_mark_ms_ < 0 || stream != last_stream_ || now_ms - last_mark_ms_ >= 100;
+}
+
+void StepLog::mark(Stream stream, std::int64_t now_ms) {
+  char line[96];
+  const int length = std::snprintf(line, sizeof line, "%d.%d %llu %c %lld\n", key_.step, key_.attempt,
+                                   static_cast<unsigned long long>(written_), static_cast<char>(stream),
+                                   static_cast<long long>(now_ms));
+  // The index is a convenience: without it the log itself is still whole.
+  (void)!::write(index_fd_, line, static_cast<std::size_t>(length));
+  last_mark_ms_ = now_ms;
+  last_mark_at_ = written_;
+  last_stream_ = stream;
+  ++marks_;
+}
+
 void StepLog::append(Stream stream, std::string_view bytes, std::int64_t now_ms) {
   if (bytes.empty()) return;
-  if (last_mark_ms_ < 0 || stream != last_stream_ || now_ms - last_mark_ms_ >= 100) {
-    char line[96];
-    const int length = std::snprintf(line, sizeof line, "%d.%d %llu %c %lld\n", key_.step, key_.attempt,
-                                     static_cast<unsigned long long>(written_), static_cast<char>(stream),
-                                     static_cast<long long>(now_ms));
-    // The index is a convenience: without it the log itself is still whole.
-    (void)!::write(index_fd_, line, static_cast<std::size_t>(length));
-    last_mark_ms_ = now_ms;
-    last_stream_ = stream;
-  }
+  if (wants_mark(stream, now_ms)) mark(stream, now_ms);
   keep(bytes);
 }
 
 void StepLog::keep(std::string_view bytes) {
-  if (error_ != 0) {
-    written_ += bytes.size();
-    lost_ += bytes.size();
-    return;
-  }
-  if (written_ < head_) {
-    const std::string_view part = bytes.substr(0, std::min<std::uint64_t>(bytes.size(), head_ - written_));
-    if (!head_file_) {
-      head_file_.reset(::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-      if (!head_file_) error_ = errno;
-    }
-    if (error_ == 0) error_ = util::failpoint("log_write");
-    if (error_ == 0) error_ = util::write_all(head_file_.get(), part);
-    if (error_ != 0) return keep(bytes);
-    written_ += part.size();
-    bytes.remove_prefix(part.size());
-  }
   while (!bytes.empty() && error_ == 0) {
-    if (tail_ == 0) {
-      written_ += bytes.size();
-      return;
+    std::uint64_t part = bytes.size();
+    std::size_t done = 0;
+    if (written_ < head_) {
+      part = std::min(part, head_ - written_);
+      done = write_at(head_file_, path_, bytes.substr(0, part), written_);
+    } else if (tail_ > 0) {
+      const std::uint64_t at = (written_ - head_) % tail_;
+      part = std::min(part, tail_ - at);
+      done = write_at(tail_file_, run_files::log_tail(path_), bytes.substr(0, part), at);
+    } else {
+      done = bytes.size();
     }
-    if (!tail_file_) {
-      tail_file_.reset(::open((path_ + ".tail").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-      if (!tail_file_) {
-        error_ = errno;
-        return keep(bytes);
-      }
-    }
-    const std::uint64_t at = (written_ - head_) % tail_;
-    const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), tail_ - at));
-    const ssize_t n = ::pwrite(tail_file_.get(), bytes.data(), part, static_cast<off_t>(at));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) {
-      error_ = n < 0 ? errno : EIO;
-      return keep(bytes);
-    }
-    written_ += static_cast<std::uint64_t>(n);
-    bytes.remove_prefix(static_cast<std::size_t>(n));
+    written_ += done;
+    bytes.remove_prefix(done);
   }
+  // Nothing is kept after an error: a log with holes would pass for a whole one.
+  written_ += bytes.size();
+  lost_ += bytes.size();
+}
+
+// One write. Returns how many bytes are on disk; if none, error_ says why.
+std::size_t StepLog::write_at(util::Fd& file, const std::string& path, std::string_view bytes,
+                              std::uint64_t at) {
+  bool& made = &file == &head_file_ ? head_made_ : tail_made_;
+  if (!file) file.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (made ? 0 : O_TRUNC), 0600));
+  made = made || file;
+  error_ = file ? util::failpoint("log_write") : errno;
+  while (error_ == 0) {
+    const ssize_t n = ::pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(at));
+    if (n > 0) return static_cast<std::size_t>(n);
+    if (n == 0 || errno != EINTR) error_ = n == 0 ? EIO : errno;
+  }
+  return 0;
+}
+
+void StepLog::close_files() {
+  head_file_.reset();
+  tail_file_.reset();
 }
 
 std::uint64_t StepLog::dropped() const {
@@ -83,7 +91,7 @@ std::uint64_t StepLog::dropped() const {
 std::uint64_t read_log_tail(const std::string& log_path, std::uint64_t total, std::uint64_t head,
                             std::uint64_t tail_cap, std::string& out) {
   if (total <= head) return 0;
-  const util::Fd fd(::open((log_path + ".tail").c_str(), O_RDONLY | O_CLOEXEC));
+  const util::Fd fd(::open(run_files::log_tail(log_path).c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return 0;
   const std::uint64_t beyond = total - head;
   const std::uint64_t kept = std::min(beyond, tail_cap);

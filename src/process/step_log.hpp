@@ -22,12 +22,22 @@ class StepLog {
   /// Never blocks the step: when the disk refuses, bytes are counted as dropped and error() says why.
   void append(Stream stream, std::string_view bytes, std::int64_t now_ms);
 
+  /// Gives its descriptors back; the next byte opens the files again.
+  void close_files();
+
   std::uint64_t written() const { return written_; }
   std::uint64_t dropped() const;
   int error() const { return error_; }
 
  private:
+  // So that two streams in turn, byte by byte, do not make an index larger than the log.
+  static constexpr int close_marks = 20'000;
+  static constexpr std::uint64_t later_mark_distance = 1u << 20;
+
+  bool wants_mark(Stream stream, std::int64_t now_ms) const;
+  void mark(Stream stream, std::int64_t now_ms);
   void keep(std::string_view bytes);
+  std::size_t write_at(util::Fd& file, const std::string& path, std::string_view bytes, std::uint64_t at);
 
   std::string path_;
   AttemptKey key_;
@@ -41,6 +51,10 @@ class StepLog {
   int error_ = 0;
   Stream last_stream_ = Stream::out;
   std::int64_t last_mark_ms_ = -1;
+  std::uint64_t last_mark_at_ = 0;
+  int marks_ = 0;
+  bool head_made_ = false;
+  bool tail_made_ = false;
 };
 
 /// The name of an attempt's log below the run's `logs/`.

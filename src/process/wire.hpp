@@ -54,6 +54,9 @@ class Writer {
   std::string bytes_;
 };
 
+/// More than the kernel takes of arguments and environment, and no reason to run out of memory.
+inline constexpr std::uint32_t longest_message = 64u << 20;
+
 /// Reads the fields of one message; a short message yields zeroes and `ok()` is false.
 class Reader {
  public:
@@ -105,11 +108,16 @@ class MessageBuffer {
     if (bytes_.size() - begin_ < 4) return compact();
     std::uint32_t length = 0;
     std::memcpy(&length, bytes_.data() + begin_, 4);
+    if (length > longest_message) broken_ = true;
+    if (broken_) return std::nullopt;
     if (bytes_.size() - begin_ - 4 < length) return compact();
     const std::string_view message(bytes_.data() + begin_ + 4, length);
     begin_ += 4 + length;
     return message;
   }
+
+  /// What came is no message of ours; nothing more will come of it.
+  bool broken() const { return broken_; }
 
  private:
   std::optional<std::string_view> compact() {
@@ -120,6 +128,7 @@ class MessageBuffer {
 
   std::string bytes_;
   std::size_t begin_ = 0;
+  bool broken_ = false;
 };
 
 }  // namespace mlops::process

@@ -27,24 +27,50 @@ Sha256::~Sha256() { delete state_; }
 
 void Sha256::update(std::string_view bytes) { SHA256_Update(&state_->context, bytes.data(), bytes.size()); }
 
-std::string Sha256::hex() {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256_Final(digest, &state_->context);
+Digest Sha256::digest() {
+  Digest digest;
+  SHA256_Final(digest.bytes.data(), &state_->context);
+  return digest;
+}
+
+std::string Digest::hex() const {
   constexpr char digits[] = "0123456789abcdef";
-  std::string text;
-  text.reserve(sizeof digest * 2);
-  for (const unsigned char byte : digest) {
-    text += digits[byte >> 4];
-    text += digits[byte & 15];
+  std::string text(bytes.size() * 2, '0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    text[2 * i] = digits[bytes[i] >> 4];
+    text[2 * i + 1] = digits[bytes[i] & 15];
   }
   return text;
 }
 
-std::string sha256(std::string_view bytes) {
+std::optional<Digest> Digest::from_hex(std::string_view text) {
+  Digest digest;
+  if (text.size() != digest.bytes.size() * 2) return std::nullopt;
+  const auto value = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
+  for (std::size_t i = 0; i < digest.bytes.size(); ++i) {
+    const int high = value(text[2 * i]), low = value(text[2 * i + 1]);
+    if (high < 0 || low < 0) return std::nullopt;
+    digest.bytes[i] = static_cast<unsigned char>(high << 4 | low);
+  }
+  return digest;
+}
+
+std::optional<Digest> Digest::from_bytes(std::string_view bytes) {
+  Digest digest;
+  if (bytes.size() != digest.bytes.size()) return std::nullopt;
+  std::memcpy(digest.bytes.data(), bytes.data(), bytes.size());
+  return digest;
+}
+
+Digest digest_of(std::string_view bytes) {
   Sha256 hash;
   hash.update(bytes);
-  return hash.hex();
+  return hash.digest();
 }
+
+std::string sha256(std::string_view bytes) { return digest_of(bytes).hex(); }
 
 namespace {
 

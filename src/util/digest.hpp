@@ -1,11 +1,32 @@
 #pragma once
 
+#include <array>
+#include <compare>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace mlops::util {
+
+/// A SHA-256, the name of a content.
+struct Digest {
+  std::array<unsigned char, 32> bytes{};
+
+  std::string hex() const;  ///< 64 lower-case digits
+  static std::optional<Digest> from_hex(std::string_view text);
+  static std::optional<Digest> from_bytes(std::string_view bytes);
+  auto operator<=>(const Digest&) const = default;
+};
+
+struct DigestHash {
+  std::size_t operator()(const Digest& digest) const {
+    std::size_t hash = 0;
+    std::memcpy(&hash, digest.bytes.data(), sizeof hash);
+    return hash;
+  }
+};
 
 /// Streaming SHA-256 (FIPS 180-4).
 class Sha256 {
@@ -16,15 +37,17 @@ class Sha256 {
   Sha256& operator=(const Sha256&) = delete;
 
   void update(std::string_view bytes);
-  /// 64 lower-case hexadecimal digits; the object is spent afterwards.
-  std::string hex();
+  /// The object is spent afterwards.
+  Digest digest();
+  std::string hex() { return digest().hex(); }
 
  private:
   struct State;
   State* state_;
 };
 
-std::string sha256(std::string_view bytes);
+Digest digest_of(std::string_view bytes);
+std::string sha256(std::string_view bytes);  ///< as hex
 
 /// What a path holds: a file's bytes, or a directory's names, modes and bytes in sorted order.
 struct Content {

@@ -59,6 +59,19 @@ std::optional<std::string> read_file_if_exists(const std::string& path) {
   return read_all(fd.get(), path, 0);
 }
 
+std::optional<std::string> read_regular_file(const std::string& path, std::size_t limit) {
+  // O_NONBLOCK: opening a pipe without a writer would wait for one.
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) {
+    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+    throw_errno("cannot open '" + path + "'", errno);
+  }
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) throw_errno("cannot read '" + path + "'", errno);
+  if (!S_ISREG(st.st_mode)) throw Error(ExitCode::usage, "cannot read '" + path + "': it is no regular file");
+  return read_all(fd.get(), path, limit);
+}
+
 Fd open_file(const std::string& path, int flags, unsigned mode) {
   int error = failpoint("open");
   Fd fd;
@@ -112,11 +125,11 @@ void write_file(const std::string& path, std::string_view bytes) {
   if (const int error = write_all(fd.get(), bytes)) throw_errno("cannot write '" + path + "'", error);
 }
 
-void make_directories(const std::string& path) {
+void make_directories(const std::string& path, unsigned mode) {
   for (std::size_t i = 1; i <= path.size(); ++i) {
     if (i < path.size() && path[i] != '/') continue;
     const std::string part = path.substr(0, i);
-    if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST && !(errno == EROFS && exists(part))) {
+    if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST && !(errno == EROFS && exists(part))) {
       throw_errno("cannot create directory '" + part + "'", errno);
     }
   }

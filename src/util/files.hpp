@@ -16,6 +16,10 @@ std::string read_file(const std::string& path, std::size_t limit = 0);
 /// As read_file, but nullopt when the file does not exist.
 std::optional<std::string> read_file_if_exists(const std::string& path);
 
+/// A file that a stranger wrote: nullopt when it does not exist; Error(usage) when it is no regular file or
+/// has more than `limit` bytes. Never blocks.
+std::optional<std::string> read_regular_file(const std::string& path, std::size_t limit);
+
 /// Opens with O_CLOEXEC and mode 0600; throws Error(io) with `path`.
 Fd open_file(const std::string& path, int flags, unsigned mode = 0600);
 
@@ -29,8 +33,8 @@ void write_file_atomically(const std::string& path, std::string_view bytes);
 /// Creates or truncates; not durable. Throws Error(io).
 void write_file(const std::string& path, std::string_view bytes);
 
-/// mkdir -p with mode 0700 for what it creates. Throws Error(io).
-void make_directories(const std::string& path);
+/// mkdir -p with `mode` for what it creates. Throws Error(io).
+void make_directories(const std::string& path, unsigned mode = 0700);
 
 bool exists(const std::string& path);
 

@@ -4,9 +4,30 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace mlops::util {
+
+namespace {
+
+constexpr char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+constexpr std::size_t time_length = 10, length = 16;
+
+}  // namespace
+
+std::string id_prefix(Instant moment) {
+  std::int64_t ms = std::max<std::int64_t>(0, moment.time_since_epoch().count());
+  std::string prefix(time_length, '0');
+  for (std::size_t i = time_length; i-- > 0; ms >>= 5) prefix[i] = digits[ms & 31];
+  return prefix;
+}
+
+bool is_id(std::string_view text) {
+  if (text.size() != length) return false;
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'); });
+}
 
 std::string new_id() {
   static std::int64_t last = 0;
@@ -16,10 +37,9 @@ std::string new_id() {
   std::uint32_t random = 0;
   if (::getrandom(&random, sizeof random, 0) != sizeof random)
     random = static_cast<std::uint32_t>(ms * 2654435761);
-  constexpr char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-  std::string id(16, '0');
-  for (std::size_t i = 10; i-- > 0; ms >>= 5) id[i] = digits[ms & 31];
-  for (std::size_t i = 16; i-- > 10; random >>= 5) id[i] = digits[random & 31];
+  std::string id = id_prefix(Instant(std::chrono::milliseconds(ms)));
+  id.resize(length);
+  for (std::size_t i = length; i-- > time_length; random >>= 5) id[i] = digits[random & 31];
   return id;
 }
 

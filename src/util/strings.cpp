@@ -89,7 +89,14 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   const std::string best = closest(word, candidates);
   if (!best.empty()) return "did you mean '" + best + "'?";
   if (candidates.empty() || candidates.size() > 40) return {};
-  return "known: " + join(candidates, ", ");
+  constexpr std::size_t enough = 400;
+  std::string known = "known: ";
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (i > 0 && known.size() + candidates[i].size() > enough)
+      return known + ", and " + std::to_string(candidates.size() - i) + " more";
+    known += (i > 0 ? ", " : "") + candidates[i];
+  }
+  return known;
 }
 
 namespace {
@@ -150,6 +157,32 @@ std::string to_utf8(std::string_view bytes) {
     }
   }
   return text;
+}
+
+std::string escape_controls(std::string_view text) {
+  std::string shown;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto c = static_cast<unsigned char>(text[i]);
+    // U+0080 to U+009F are control characters too; in UTF-8 they are C2 and a byte of that number.
+    const bool second_set =
+        c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
+    if (c >= 0x20 && c != 0x7F && !second_set) {
+      shown += text[i];
+      continue;
+    }
+    if (second_set) c = static_cast<unsigned char>(text[++i]);
+    constexpr const char* digits = "0123456789abcdef";
+    if (c == '\n') {
+      shown += "\\n";
+    } else if (c == '\t') {
+      shown += "\\t";
+    } else if (c == '\r') {
+      shown += "\\r";
+    } else {
+      (shown += "\\x") += {digits[c >> 4], digits[c & 15]};
+    }
+  }
+  return shown;
 }
 
 int display_width(std::string_view utf8) {

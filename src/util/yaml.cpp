@@ -1,6 +1,7 @@
 #include "util/yaml.hpp"
 
 #include "util/strings.hpp"
+#include "util/yaml_shape.hpp"
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -17,7 +18,10 @@ namespace {
 
 using Kind = YamlNode::Kind;
 
-struct Stop {};  // thrown through yaml-cpp's parser when reading on makes no sense
+// Thrown through yaml-cpp's parser when reading on makes no sense.
+struct Stop {
+  bool may_be_unclosed = false;  // an open bracket looks like this too: yaml-cpp takes it for a key
+};
 
 Location place(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
 
@@ -152,6 +156,10 @@ class TreeBuilder final : public YAML::EventHandler {
     report(at, std::move(message), std::move(hint));
     throw Stop{};
   }
+  [[noreturn]] void stop_at_bracket(Location at, std::string message) {
+    report(at, std::move(message));
+    throw Stop{true};
+  }
   void expect(const YamlNode& node, const std::string& tag, bool met, const char* wanted) {
     if (!met) report(node.at, shown_tag(tag) + ": expected " + wanted + ", got '" + node.text + "'");
   }
@@ -166,7 +174,8 @@ class TreeBuilder final : public YAML::EventHandler {
     }
   }
   void check_depth(int depth, Location at) {
-    if (depth > kYamlMaxDepth) stop(at, "nested deeper than " + std::to_string(kYamlMaxDepth) + " levels");
+    if (depth > kYamlMaxDepth)
+      stop_at_bracket(at, "nested deeper than " + std::to_string(kYamlMaxDepth) + " levels");
   }
 
   // Counts an aliased subtree before it is copied, so that no alias can outgrow the limits.
@@ -229,7 +238,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void open(Kind kind, Location at, const std::string& tag, YAML::anchor_t anchor) {
     const Tag meaning = tag_of(tag);
-    if (expects_key()) stop(at, "a map key must be text, not " + name(kind));
+    if (expects_key()) stop_at_bracket(at, "a map key must be text, not " + name(kind));
     if (meaning == Tag::unknown) {
       unknown_tag(at, tag);
     } else if (meaning != Tag::none && meaning != Tag::text &&
@@ -347,6 +356,8 @@ struct Wording {
   std::string_view theirs, message, hint;
 };
 
+constexpr std::string_view kMarkInQuotes = "'---' or '...' inside a quoted text";
+
 constexpr Wording kWordings[] = {
     {"end of map not found", "this line does not fit the map around it",
      "check the indentation and the ': ' after the key"},
@@ -360,7 +371,7 @@ constexpr Wording kWordings[] = {
     {"illegal flow end", "a ']' or '}' without its beginning", "quote a text that starts with it"},
     {"illegal tab when looking for indentation", "a tab is used as indentation", "YAML wants spaces"},
     {"illegal EOF in scalar", "the file ends inside a quoted text", "close the quotes"},
-    {"illegal document indicator in scalar", "'---' or '...' inside a quoted text", "close the quotes"},
+    {"illegal document indicator in scalar", kMarkInQuotes, "close the quotes"},
     {"illegal character in scalar", "a character is not allowed in this text", "put the text in quotes"},
     {"unknown escape character", "an unknown escape in a text in double quotes",
      "write \\\\ for a backslash, or use single quotes"},
@@ -390,12 +401,39 @@ Diagnostic worded(const std::string& file, const YAML::Exception& e) {
   return d;
 }
 
-// What shows at the end mark that parse_yaml() adds is a problem of the file's last line.
-void move_before_end_mark(Diagnostic& d, std::ptrdiff_t lines) {
-  if (d.at.line <= lines) return;
-  d.at = {static_cast<int>(lines), 1};
-  if (d.message != "'---' or '...' inside a quoted text") return;
-  d.message = "the file ends inside a quoted text";
+// Where the mistake was made, if the place at which the parser gave up is not it.
+void trace_back(Diagnostic& d, std::string_view text) {
+  const YamlShape shape = shape_of_yaml(text);
+  const std::string ends = "the file ends on line " + std::to_string(shape.last_line);
+  // What shows at the end mark that parse_yaml() adds is a problem of the file's last line.
+  if (d.at.line > shape.last_line) {
+    d.at = {shape.last_line, 1};
+    if (d.message == kMarkInQuotes) d.message = "the file ends inside a quoted text";
+  }
+  if (const auto& open = shape.open) {
+    const bool list = open->kind == '[';
+    const std::string closer = open->kind == '{' ? "'}'" : list ? "']'" : open->kind == '"' ? "\"" : "'";
+    d.at = open->at;
+    d.message = open->kind == '{' ? "a map is not closed"
+                : list            ? "a list is not closed"
+                                  : "a text in quotes is not closed";
+    d.hint = open->closer.line == 0 ? ends + " without the closing " + closer
+                                    : std::string("there is a '") + open->closer_kind + "' on line " +
+                                          std::to_string(open->closer.line) + " before the closing " + closer;
+    return;
+  }
+  for (const Location& tab : shape.tabs) {
+    if (tab.line != d.at.line) continue;
+    d.at = tab;
+    d.message = "a tab is used as indentation";
+    d.hint = "YAML wants spaces";
+    return;
+  }
+  for (const YamlShape::LongText& quoted : shape.long_texts) {
+    if (quoted.end.line != d.at.line) continue;
+    d.hint = "a text in quotes began on line " + std::to_string(quoted.begin.line) +
+             " and ends here: is its closing quote missing?";
+  }
 }
 
 // --- Before parsing -------------------------------------------------------------------------------
@@ -461,11 +499,12 @@ YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<
   try {
     YAML::Parser parser(in);
     while (parser.HandleNextDocument(builder)) {}
-  } catch (const Stop&) {
+  } catch (const Stop& stop) {
+    if (stop.may_be_unclosed && shape_of_yaml(text).open) trace_back(problems.back(), text);
     return {};
   } catch (const YAML::Exception& e) {
     problems.push_back(worded(file, e));
-    if (text.ends_with('\n')) move_before_end_mark(problems.back(), std::ranges::count(text, '\n'));
+    trace_back(problems.back(), text);
     return {};
   }
   YamlNode root = builder.take();

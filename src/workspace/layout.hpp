@@ -1,5 +1,8 @@
-// Every name that mlops gives to a file, in one place. They are on users' disks and must not be changed.
+// Every name that mlops gives to a file; those the keeper needs too are in process/run_files.hpp. They are on
+// users' disks and must not be changed.
 #pragma once
+
+#include "process/run_files.hpp"
 
 #include <string>
 
@@ -13,12 +16,12 @@ inline constexpr const char* runs = "runs";
 inline constexpr const char* definition = "pipeline.yaml";  // the file as it was when the run started
 inline constexpr const char* settings = "run.json";         // how the run was asked for
 inline constexpr const char* params = "params.json";        // what MLOPS_PARAMS points to
-inline constexpr const char* attempts = "attempts";         // exit records, see process/attempt.cpp
-inline constexpr const char* output_index =
-    "output.idx";  // which stream wrote when, see process/step_log.hpp
+inline constexpr const char* attempts = process::run_files::attempts;
+inline constexpr const char* output_index = process::run_files::output_index;
 inline constexpr const char* runner_lock = "runner.lock";
-inline constexpr const char* keeper_lock = "keeper.lock";
-inline constexpr const char* logs = "logs";
+inline constexpr const char* keeper_lock = process::run_files::keeper_lock;
+inline constexpr const char* keeper_error = process::run_files::keeper_error;
+inline constexpr const char* logs = process::run_files::logs;
 inline constexpr const char* files = "files";  // what steps write to MLOPS_METRICS and MLOPS_OUTPUT
 
 inline std::string in(const std::string& directory, const char* name) { return directory + "/" + name; }

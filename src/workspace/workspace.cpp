@@ -2,6 +2,7 @@
 #include <mlops/workspace.hpp>
 
 #include "util/files.hpp"
+#include "util/id.hpp"
 #include "workspace/layout.hpp"
 
 #include <sys/stat.h>
@@ -69,6 +70,10 @@ Workspace Workspace::create(const std::string& root) {
 std::string Workspace::database_path() const { return state_directory() + "/" + layout::database; }
 
 std::string Workspace::run_directory(const std::string& run_id) const {
+  if (!util::is_id(run_id)) {
+    throw Error(ExitCode::usage, "'" + run_id + "' is no id of a run: an id is 16 characters of a-z and 0-9",
+                "`mlops runs --ids` lists them");
+  }
   return state_directory() + "/" + layout::runs + "/" + run_id;
 }
 
@@ -77,6 +82,15 @@ std::string Workspace::relative(const std::string& path) const {
   if (full == root_) return ".";
   const std::string prefix = root_ == "/" ? "/" : root_ + "/";
   return full.starts_with(prefix) ? full.substr(prefix.size()) : full;
+}
+
+bool Workspace::trusted() const {
+  try {
+    check_owner();
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 void Workspace::check_owner() const {

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Measures mlops beside ninja in one run and prints ratios.
 
-Usage: bench.py MLOPS [--quick] [--json FILE] [NAME...]     names: start validate steps flat memory log runs
+Usage: bench.py MLOPS [--quick] [--json FILE] [NAME...]     names: start validate steps flat memory log runs noop tree
 Each time is the median of several repetitions, mlops and its peer taking turns.
 """
 import json
+import os
 import shutil
 import sqlite3
 import statistics
@@ -163,6 +164,68 @@ class Bench:
             self.row(f"runs {' '.join(arguments)} of {count:,}".replace("  ", " "), f"{ours * 1e3:.1f} ms", "", "", "<= 50 ms", ours <= 0.05)
 
 
+    def noop(self):
+        """10,000 steps with a file in and a file out each, of which nothing has changed."""
+        lines, ninja = ["name: noop", "steps:"], ["rule c\n  command = cp $in $out"]
+        (self.dir / "out").mkdir(exist_ok=True)
+        (self.dir / "source").write_text("x\n")
+        for i in range(10_000):
+            before = "source" if i % 100 == 0 else f"out/m{i - 1}"
+            lines.append(f"  s{i}: {{run: cp {before} out/m{i}, inputs: {before}, outputs: out/m{i}}}")
+            ninja.append(f"build out/n{i}: c " + ("source" if i % 100 == 0 else f"out/n{i - 1}"))
+        (self.dir / "noop.yaml").write_text("\n".join(lines) + "\n")
+        (self.dir / "noop.ninja").write_text("\n".join(ninja) + "\n")
+        shutil.rmtree(self.dir / ".mlops", ignore_errors=True)
+        (self.dir / ".mlops").mkdir()
+        ours, theirs = [self.mlops, "run", "noop.yaml", "--jobs", "2", "--quiet"], ["ninja", "-j2", "-f", "noop.ninja"]
+        first, first_ninja = timed(ours, self.dir), timed(theirs, self.dir)
+        self.row("10,000 steps with files, first run", f"{first:.1f} s", f"{first_ninja:.1f} s", f"{first / first_ninja:.2f}", "", True)
+        timed(ours, self.dir)
+        again, ninja_again = take_turns(lambda: timed(ours, self.dir), lambda: timed(theirs, self.dir), 3)
+        self.row("10,000 steps of which nothing has changed", f"{again * 1e3:.0f} ms", f"{ninja_again * 1e3:.0f} ms",
+                 f"{again / ninja_again:.1f}", "<= 3", again / ninja_again <= 3)
+
+    def tree(self):
+        """A directory of 70,000 small files (the shape of MNIST as images) as input and as output, beside DVC."""
+        count = 7_000 if self.quick else 70_000
+        data = self.dir / "tree"
+        for i in range(count):
+            folder = data / ("train" if i % 7 else "test") / str(i % 10)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{i:05d}.png").write_bytes(b"%08d" % i * 34)
+        shutil.rmtree(self.dir / ".mlops", ignore_errors=True)
+        (self.dir / ".mlops").mkdir()
+        (self.dir / "use.yaml").write_text("name: use\nsteps:\n  a: {run: touch used, inputs: tree, outputs: used}\n")
+        (self.dir / "add.yaml").write_text("name: add\nsteps:\n  a: {run: 'true', inputs: use.yaml, outputs: [{path: tree, persist: true}]}\n")
+        use, add = [self.mlops, "run", "use.yaml", "-q"], [self.mlops, "run", "add.yaml", "-q", "--force"]
+        dvc = shutil.which(os.environ.get("DVC", "dvc"))
+        peer = {}
+        if dvc:
+            subprocess.run(["git", "init", "-q"], cwd=self.dir, check=True)
+            subprocess.run([dvc, "init", "-q"], cwd=self.dir, check=True)
+            peer["first"] = timed([dvc, "add", "-q", "tree"], self.dir)
+            peer["status"] = timed([dvc, "status", "-q"], self.dir)
+        else:
+            print("dvc is not installed (set DVC to its path): its column is empty")
+        timed(use, self.dir)
+        noop, bare = take_turns(lambda: timed(use, self.dir), lambda: timed(["find", "tree", "-ls"], self.dir), REPEAT)
+        self.row(f"no-op, {count:,} unchanged files / find -ls", f"{noop * 1e3:.0f} ms", f"{bare * 1e3:.0f} ms", f"{noop / bare:.2f}",
+                 "<= 1.5", noop / bare <= 1.5)
+
+        def beside(what, ours, key, bar):
+            theirs = peer.get(key)
+            ratio = theirs / ours if theirs else 0
+            self.row(what, f"{ours:.2f} s", f"{theirs:.2f} s" if theirs else "-", f"1/{ratio:.0f}" if theirs else "-", f">= {bar} x faster",
+                     not theirs or ratio >= bar)
+
+        beside("  the same / dvc status", noop, "status", 20)
+        beside(f"first add of {count:,} files / dvc add", timed(add, self.dir), "first", 10)
+        (data / "train/1/00001.png").write_bytes(b"changed")
+        again = timed(add, self.dir)
+        if dvc:
+            peer["again"] = timed([dvc, "add", "-q", "tree"], self.dir)
+        beside("add again after one change / dvc add", again, "again", 50)
+
 # RUSAGE_CHILDREN would count steps; the kernel's own record of the process is read just before it is reaped.
 RSS_PROBE = """
 import os, subprocess, sys, time
@@ -203,7 +266,7 @@ def main():
     bench = Bench(str(Path(arguments[0]).resolve()), quick)
     print(f"{'':<46} {'mlops':>12} {'peer':>12} {'ratio':>8}  bar")
     try:
-        for name in names or ["start", "validate", "steps", "flat", "memory", "log", "runs"]:
+        for name in names or ["start", "validate", "steps", "flat", "memory", "log", "runs", "noop", "tree"]:
             getattr(bench, name)()
     finally:
         shutil.rmtree(bench.dir, ignore_errors=True)

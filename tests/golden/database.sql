@@ -6,7 +6,7 @@ CREATE TABLE artifacts (
   kind       TEXT NOT NULL,              -- model, data, …; may be empty
   sha256     TEXT NOT NULL,
   size       INTEGER NOT NULL,           -- bytes, summed over a directory
-  files      INTEGER NOT NULL,           -- 1 for a file
+  files      INTEGER NOT NULL, form TEXT NOT NULL DEFAULT 'file',           -- 1 for a file
   PRIMARY KEY (run_id, step, direction, path)
 ) WITHOUT ROWID;
 
@@ -32,6 +32,15 @@ CREATE TABLE attempts (
   note           TEXT NOT NULL DEFAULT '',   -- what else is worth knowing
   PRIMARY KEY (run_id, step, attempt)
 ) WITHOUT ROWID;
+
+CREATE TABLE cache (
+  key         TEXT PRIMARY KEY,
+  run_id      TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  step        INTEGER NOT NULL,
+  created_at  TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX cache_by_run ON cache(run_id, step);
 
 CREATE TABLE definitions (
   sha256      TEXT PRIMARY KEY,          -- of `source`
@@ -94,11 +103,22 @@ CREATE TABLE runs (
   mlops_version TEXT NOT NULL,
   runner_pid    INTEGER NOT NULL,
   boot_id       TEXT NOT NULL            -- of the machine when the runner last started
-) WITHOUT ROWID;
+, part_started_at TEXT) WITHOUT ROWID;
+
+CREATE INDEX runs_by_definition ON runs(definition);
+
+CREATE INDEX runs_by_end ON runs(substr(id, -4));
 
 CREATE INDEX runs_by_pipeline ON runs(pipeline, id);
 
 CREATE INDEX runs_by_state ON runs(state, id);
+
+CREATE TABLE step_facts (
+  run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  step    INTEGER NOT NULL,
+  facts   TEXT NOT NULL,
+  PRIMARY KEY (run_id, step)
+) WITHOUT ROWID;
 
 CREATE TABLE step_outputs (
   run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
@@ -119,13 +139,18 @@ CREATE TABLE steps (
   reason      TEXT NOT NULL DEFAULT '',
   attempts    INTEGER NOT NULL DEFAULT 0,
   started_at  TEXT,
-  ended_at    TEXT,
+  ended_at    TEXT, cache_key TEXT, because TEXT NOT NULL DEFAULT '[]', source_run TEXT, source_step INTEGER,
   PRIMARY KEY (run_id, step)
 ) WITHOUT ROWID;
 
+CREATE INDEX steps_by_name ON steps(name, run_id);
+
+CREATE INDEX steps_by_source ON steps(source_run, source_step) WHERE source_run IS NOT NULL;
+
 CREATE VIEW v_artifacts AS
-  SELECT a.run_id, r.pipeline, s.name AS step, a.direction, a.path, a.kind, a.size, a.files, a.sha256
-  FROM artifacts a JOIN runs r ON r.id = a.run_id JOIN steps s ON s.run_id = a.run_id AND s.step = a.step;
+  SELECT s.run_id, r.pipeline, s.name AS step, a.direction, a.path, a.kind, a.form, a.size, a.files, a.sha256
+  FROM steps s JOIN runs r ON r.id = s.run_id
+  JOIN artifacts a ON a.run_id = coalesce(s.source_run, s.run_id) AND a.step = coalesce(s.source_step, s.step);
 
 CREATE VIEW v_attempts AS
   SELECT a.run_id, s.name AS step, a.attempt, a.cause, a.exit_code, a.signal, a.started_at, a.ended_at,
@@ -134,13 +159,14 @@ CREATE VIEW v_attempts AS
   FROM attempts a JOIN steps s ON s.run_id = a.run_id AND s.step = a.step;
 
 CREATE VIEW v_metric_history AS
-  SELECT m.run_id, s.name AS step, m.name, m.at, m.value, m.time
-  FROM metrics m JOIN steps s ON s.run_id = m.run_id AND s.step = m.step;
+  SELECT s.run_id, s.name AS step, m.name, m.at, m.value, m.time
+  FROM steps s
+  JOIN metrics m ON m.run_id = coalesce(s.source_run, s.run_id) AND m.step = coalesce(s.source_step, s.step);
 
 CREATE VIEW v_metrics AS
-  SELECT m.run_id, r.pipeline, s.name AS step, m.name, m.value, m.points
-  FROM metric_latest m JOIN runs r ON r.id = m.run_id
-  JOIN steps s ON s.run_id = m.run_id AND s.step = m.step;
+  SELECT s.run_id, r.pipeline, s.name AS step, m.name, m.value, m.points
+  FROM steps s JOIN runs r ON r.id = s.run_id
+  JOIN metric_latest m ON m.run_id = coalesce(s.source_run, s.run_id) AND m.step = coalesce(s.source_step, s.step);
 
 CREATE VIEW v_params AS
   SELECT p.run_id, r.pipeline, p.name, p.value FROM run_params p JOIN runs r ON r.id = p.run_id;
@@ -152,5 +178,5 @@ CREATE VIEW v_runs AS
 
 CREATE VIEW v_steps AS
   SELECT s.run_id, r.pipeline, s.step, s.name, s.kind, s.state, s.reason, s.attempts, s.started_at, s.ended_at,
-         ROUND((julianday(s.ended_at) - julianday(s.started_at)) * 86400, 3) AS seconds
+         ROUND((julianday(s.ended_at) - julianday(s.started_at)) * 86400, 3) AS seconds, s.source_run, s.because
   FROM steps s JOIN runs r ON r.id = s.run_id;

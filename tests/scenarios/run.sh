@@ -60,18 +60,18 @@ mlops run p.yaml --set n=4 --only argv; expect_ok
 mlops logs latest argv; expect_out "n=4|5|"   # rows come from the run before
 mlops run p.yaml --set nn=4; expect_exit 2; expect_err "did you mean"
 mlops run p.yaml --only frist; expect_exit 2; expect_err "did you mean 'first'?"
-mlops run p.yaml --from reads --dry-run; expect_ok
+mlops run p.yaml --from reads --dry-run --no-cache; expect_ok
 expect_out "run reads"; expect_out "skip first"
 expect_equal "$("$MLOPS" runs --ids | wc -l)" 2
-mlops run p.yaml --until reads --skip first; expect_ok
+mlops run p.yaml --until reads --skip first --no-cache; expect_ok
 mlops show --json
 expect_equal "$(json '[s["name"] for s in j["steps"] if s["state"]=="succeeded"]')" "['reads']"
 
 # The plan of --dry-run is what runs
-"$MLOPS" run p.yaml --dry-run --json --until good > plan.json
-mlops run p.yaml --until good --json; expect_ok
+"$MLOPS" run p.yaml --dry-run --json --until good --no-cache > plan.json
+mlops run p.yaml --until good --json --no-cache; expect_ok
 expect_equal "$(json 'sorted(s["name"] for s in j["steps"] if s["state"]!="skipped" or s["reason"].startswith("params"))')" \
-    "$(python3 -c 'import json; print(sorted(s["name"] for s in json.load(open("plan.json"))["steps"] if s["action"]=="run"))')"
+    "$(python3 -c 'import json; print(sorted(s["name"] for s in json.load(open("plan.json"))["steps"] if s["action"] in ("run", "maybe")))')"
 
 # Failures and their exit codes
 cat > f.yaml <<'Y'
@@ -130,3 +130,42 @@ mlops show latest:demo; expect_ok; mlops show latest:dmeo; expect_exit 2; expect
 mlops rm "$id"; expect_ok; expect_missing ".mlops/runs/$id"
 mlops rm --keep 1 --dry-run; expect_ok; expect_out "would delete"
 mlops rm --keep 0; expect_ok; expect_equal "$("$MLOPS" runs --ids 2>/dev/null | wc -l)" 0
+
+# Leaving steps out keeps the order of the others, and clean-up still comes last
+cat > order.yaml <<'Y'
+steps:
+  a: {run: 'sleep 0.3; echo a >> order'}
+  b: {run: 'echo b >> order', needs: a}
+  c: {run: 'echo c >> order', needs: b}
+  clean: {run: 'echo clean >> order', always: true}
+Y
+ordered() { rm -f order; mlops run order.yaml "$@"; expect_ok; expect_equal "$(tr '\n' ' ' < order)" "$out_order"; }
+out_order="a b clean " ordered --skip c
+out_order="a c clean " ordered --skip b
+out_order="a c " ordered --only a,c
+sed -i 's/sleep 0.3; echo a >> order/exit 1/' order.yaml
+rm -f order; mlops run order.yaml --skip b --keep-going; expect_exit 1; expect_file order clean
+mlops run order.yaml --only a --skip a; expect_exit 2; expect_err "leaves nothing to run"
+
+# What does not fit beside --resume is refused; a resumed run knows what its earlier part found
+mlops run --resume latest --set x=1; expect_exit 2; expect_err "--set has no place beside --resume"
+mlops run --resume latest --dry-run; expect_exit 2
+cat > again.yaml <<'Y'
+steps:
+  measure: {run: 'echo "{\"acc\": 0.7}" > acc.json', metrics: acc.json}
+  odd: {run: exit 4, on_failure: continue}
+  flaky: {run: test -e fixed, needs: [measure, odd]}
+  good: {run: touch decided, needs: flaky, when: steps.measure.metrics.acc > 0.5 and steps.odd.exit_code == 4}
+Y
+mlops run again.yaml; expect_exit 1
+touch fixed; mlops run --resume latest; expect_ok; expect_exists decided
+
+# A gate that cannot be run has not said no; all that is impossible is told at once, also by a dry run
+printf 'steps:\n  g: {kind: gate, run: no-such-gate}\n' > g2.yaml; mlops run g2.yaml; expect_exit 1
+printf 'steps:\n  a: {run: x, resources: {cpus: 9999, gpus: 64}}\n  b: {run: x, resources: {memory: 900TiB}}\n' > imp.yaml
+mlops run imp.yaml --dry-run; expect_exit 2; expect_err "9999 cpus"; expect_err "64 gpus"; expect_err "step 'b'"
+
+# What a step leaves at MLOPS_METRICS is no reason to hang, and a work tree that is swept away is noticed
+printf 'steps:\n  f: {run: "mkfifo $MLOPS_METRICS"}\n' > fifo.yaml; mlops run fifo.yaml; expect_exit 1; expect_out "no regular file"
+mkdir gone; printf 'steps:\n  s: {run: "rm -rf .mlops"}\n' > gone/p.yaml; mkdir gone/.mlops
+mlops run gone/p.yaml; expect_exit 74; expect_err "was deleted while the run was going on"

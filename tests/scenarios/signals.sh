@@ -42,7 +42,7 @@ mlops status; expect_out "nothing is running"
 start; kill -9 $pid; ended; mlops status; expect_out "its runner died"
 mlops cancel latest; expect_ok; expect_out "its steps were stopped"
 wait_for 5 nobody_left "$("$MLOPS" runs --ids --limit 1)"
-expect_equal "$(sql "select state from v_runs order by id desc limit 1")" interrupted
+expect_equal "$(sql "select state from v_runs order by id desc limit 1")" cancelled
 
 # A reader that goes away does not end the run.
 "$MLOPS" run tick.yaml | head -1 > /dev/null

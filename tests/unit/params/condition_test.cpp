@@ -64,7 +64,11 @@ std::string problem(std::string_view text) {
   return std::to_string(problems[0].column) + " " + problems[0].message + " | " + problems[0].hint;
 }
 
+// What is wrong with the values, said when the file is loaded or, if they were not known then, in the run.
 std::string failure(std::string_view text) {
+  std::vector<ConditionProblem> problems;
+  parse_condition(text, scope(), problems);
+  if (problems.size() == 1) return "at load: " + problems[0].message;
   try {
     verdict(text);
   } catch (const Error& e) {
@@ -250,6 +254,51 @@ TEST_CASE("a verdict says why") {
   REQUIRE(verdict("params.n in [1, 2]").why == "params.n in [1, 2] is false (3)");
   REQUIRE(verdict("params.n not in [1, 3]").why == "params.n not in [1, 3] is false (3)");
   REQUIRE(verdict("params.n not in [1, 2]").why == "params.n not in [1, 2] is true (3)");
-  REQUIRE(verdict("not params.n == 3").why == "params.n == 3 is true (3)");
+  REQUIRE(verdict("not params.n == 3").why == "not params.n == 3 is false (3)");
+  REQUIRE(verdict("not (params.n == 4)").why == "not (params.n == 4) is true (3)");
+  REQUIRE(verdict("not (params.n == 3 and params.text == 'abc')").why ==
+          "not (params.n == 3 and params.text == 'abc') is false (3, \"abc\")");
+  REQUIRE(verdict("not params.no").why == "not params.no is true (false)");
+  REQUIRE(verdict("not false").why == "not false is true");
+  REQUIRE(verdict("not not (params.n == 3)").why == "not not (params.n == 3) is true (3)");
   REQUIRE(verdict("params.n == params.nested.x").why == "params.n == params.nested.x is false (3, 2)");
+}
+
+TEST_CASE("what is known when the file is loaded is checked then") {
+  REQUIRE(failure("params.n") == "at load: params.n is 3, which is neither true nor false");
+  REQUIRE(failure("params.yes and not params.text") ==
+          "at load: params.text is \"abc\", which is neither true nor false");
+  REQUIRE(problem("params.yes and params.n") == "16 params.n is 3, which is neither true nor false | ");
+  REQUIRE(failure("1") == "at load: 1 is neither true nor false");
+  REQUIRE(failure("'x'") == "at load: 'x' is neither true nor false");
+  REQUIRE(failure("matrix.m < 3") == "at load: matrix.m < 3: \"rf\" and 3 have no order");
+  REQUIRE(failure("params.n == 4 or 1 in params.n") == "at load: params.n is 3, not a list");
+  REQUIRE(failure("steps.train.outputs.ok == 1 and params.n") ==
+          "at load: params.n is 3, which is neither true nor false");
+  // What guards another part of the condition does so here too.
+  REQUIRE_FALSE(holds("params.text == 'x' and params.n"));
+  REQUIRE(holds("params.n == 3 or params.text > 1"));
+  // Made by steps or found in the environment: only a run can tell.
+  REQUIRE(failure("steps.ingest.outputs.text") ==
+          "steps.ingest.outputs.text is \"abc\", which is neither true nor false");
+  REQUIRE(failure("env.MLOPS_NO_SUCH_NAME > 1") ==
+          "env.MLOPS_NO_SUCH_NAME > 1: no value and 1 have no order");
+}
+
+TEST_CASE("states that no step can have are refused") {
+  for (const char* word : {"succeeded", "failed", "skipped", "not_run", "cancelled", "lost", "interrupted"}) {
+    holds("steps.train.state == '" + std::string(word) + "'");
+    holds("'" + std::string(word) + "' != steps.train.state");
+  }
+  REQUIRE(holds("steps.train.state in ['failed', 'succeeded'] and steps.train.state != null"));
+  REQUIRE(problem("steps.train.state == 'success'") ==
+          "22 'success' is no state of a step | did you mean 'succeeded'?");
+  REQUIRE_THAT(problem("'fail' != steps.train.state"),
+               ContainsSubstring("1 'fail' is no state of a step | did you"));
+  REQUIRE_THAT(problem("steps.train.state not in ['failed', 'running']"),
+               ContainsSubstring("37 'running' is no state of a step"));
+  REQUIRE_THAT(problem("steps.train.state == 'skiped'"), ContainsSubstring("did you mean 'skipped'?"));
+  REQUIRE_THAT(problem("steps.train.state == 'cached'"), ContainsSubstring("counts as 'succeeded'"));
+  REQUIRE_THAT(problem("steps.train.state == 0"),
+               ContainsSubstring("22 '0' is no state of a step | known: succeeded, "));
 }

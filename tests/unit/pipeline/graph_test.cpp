@@ -42,7 +42,7 @@ TEST_CASE("edges come from needs, data, outputs and conditions") {
   REQUIRE(edges("steps: {a: {run: x}, b: {run: [x, '-${steps.a.outputs.k}']}}") ==
           List{"a>b ${steps.a.outputs.k}"});
   REQUIRE(
-      edges("steps: {a: {run: x}, b: {run: x, when: steps.a.metrics.acc > 1 and steps.a.state == 'x'}}") ==
+      edges("steps: {a: {run: x}, b: {run: x, when: steps.a.metrics.acc > 1 and steps.a.state == 'lost'}}") ==
       List{"a>b when", "a>b when"});
   REQUIRE(edges("steps: {a: {run: x, outputs: [m], inputs: [m/../n]}}").empty());
 }

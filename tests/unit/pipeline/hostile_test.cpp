@@ -30,8 +30,9 @@ TEST_CASE("deep nesting of every kind is refused") {
   for (const char* opening : {"[", "{a: ", "- ", "? ", "[{a: ", "- ? ", "!!seq [", "&a [", "{? "}) {
     for (const int times : {65, 500, 5'000, 100'000}) {
       INFO(opening << " x " << times);
-      REQUIRE_THAT(first(repeated(opening, times)),
-                   ContainsSubstring("nested") || ContainsSubstring("map key"));
+      REQUIRE_THAT(first(repeated(opening, times)), ContainsSubstring("nested") ||
+                                                        ContainsSubstring("map key") ||
+                                                        ContainsSubstring("is not closed"));
     }
   }
   std::string block;

@@ -78,7 +78,7 @@ TEST_CASE("bad values of step keys are refused at their place") {
       {"when: ''", "4:11 when: the condition is empty"},
       {"when: [a]", "when: expected a condition"},
       {"when: \"params.x\"", "4:12 when: 'params.x' is not set"},
-      {"when: steps.s.state == 'x'", "when: step 's' asks about itself"},
+      {"when: steps.s.state == 'lost'", "when: step 's' asks about itself"},
       {"on_failure: contine",
        "on_failure: expected stop, continue, got 'contine' | did you mean 'continue'?"},
       {"always: yes", "always: expected true or false, got 'yes'"},
@@ -161,4 +161,11 @@ TEST_CASE("bad values at the head of the file are refused") {
   REQUIRE_THAT(problem("steps: {'a b': {run: x}}"), ContainsSubstring("1:9 'a b' is not a name of a step"));
   REQUIRE_THAT(problem("steps: {" + std::string(101, 'a') + ": {run: x}}"),
                ContainsSubstring("is not a name of a step"));
+}
+
+TEST_CASE("a condition that can never be decided is refused at its place") {
+  REQUIRE(problem("params: {n: 4}\nsteps: {a: {run: x, when: params.n}}\n") ==
+          "2:27 when: params.n is 4, which is neither true nor false | ");
+  REQUIRE(problem("steps:\n  a: {run: x}\n  b: {run: x, always: true, when: steps.a.state == 'faild'}\n") ==
+          "3:52 when: 'faild' is no state of a step | did you mean 'failed'?");
 }

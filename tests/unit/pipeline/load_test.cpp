@@ -2,6 +2,11 @@
 #include "temp_dir.hpp"
 #include "util/files.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
 using namespace mlops;
 
 namespace {
@@ -203,4 +208,60 @@ TEST_CASE("a file is loaded from disk, and what is no file is refused") {
   REQUIRE_THROWS_AS(load_pipeline(dir / "none.yaml"), Error);
   REQUIRE_THROWS_AS(load_pipeline(dir.path()), Error);
   REQUIRE_THROWS_AS(load_pipeline("/dev/zero"), Error);
+}
+
+namespace {
+
+std::string refusal(const std::string& path) {
+  try {
+    load_pipeline(path);
+  } catch (const BadFile& e) {
+    REQUIRE(e.problems().size() == 1);
+    return e.problems()[0].message + " | " + e.problems()[0].hint;
+  }
+  return "loads";
+}
+
+}  // namespace
+
+TEST_CASE("only what can be read to its end is opened") {
+  const TempDir dir;
+  REQUIRE(::mkfifo((dir / "fifo.yaml").c_str(), 0600) == 0);
+  REQUIRE_THAT(refusal(dir / "fifo.yaml"), ContainsSubstring("is a named pipe, not a pipeline file | "));
+  REQUIRE_THAT(refusal("/dev/null"), ContainsSubstring("is a device"));
+  REQUIRE_THAT(refusal(dir.path()), ContainsSubstring("is a directory"));
+
+  // A pipe that was handed over is read, relative to the working directory.
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const std::string text = "steps: {s: {run: x}}";
+  REQUIRE(::write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+  ::close(ends[1]);
+  const Pipeline pipeline = load_pipeline("/dev/fd/" + std::to_string(ends[0]));
+  ::close(ends[0]);
+  REQUIRE(pipeline.steps.size() == 1);
+  REQUIRE(pipeline.directory == std::filesystem::current_path());
+}
+
+TEST_CASE("links that lead nowhere are called that") {
+  const TempDir dir;
+  std::filesystem::create_symlink("gone.yml", dir / "dangling.yaml");
+  std::filesystem::create_symlink("loop.yaml", dir / "loop.yaml");
+  REQUIRE_THAT(refusal(dir / "dangling.yaml"),
+               ContainsSubstring("is a link to 'gone.yml', which does not exist | "));
+  REQUIRE_THAT(refusal(dir / "loop.yaml"), ContainsSubstring("is a link that leads back to itself | "));
+  REQUIRE_THAT(refusal(dir / "loop.yaml/x.yaml"), ContainsSubstring("leads back to itself"));
+  util::write_file(dir / "train.yaml", "steps: {s: {run: x}}");
+  REQUIRE(refusal(dir / "trian.yaml") ==
+          "there is no such file | did you mean '" + (dir / "train.yaml") + "'?");
+}
+
+TEST_CASE("names of files are shown without control characters") {
+  const TempDir dir;
+  try {
+    load_pipeline(dir / "a\nb\x1b[31m.yaml");
+    FAIL();
+  } catch (const BadFile& e) {
+    REQUIRE(e.problems()[0].file == dir / "a\\nb\\x1b[31m.yaml");
+  }
 }

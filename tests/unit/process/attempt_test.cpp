@@ -32,6 +32,19 @@ TEST_CASE("an exit record survives its line") {
   REQUIRE(format_end(*entries[0].end) == format_end(r));
 }
 
+TEST_CASE("a record has a word for processes that could not be ended only if there are any") {
+  ExitRecord r;
+  r.key = {0, 1};
+  r.cause = Cause::exited;
+  REQUIRE(format_end(r).ends_with(" 0 0 ."));
+  r.not_ended = 3;
+  REQUIRE(format_end(r).ends_with(" 0 0 3 ."));
+  const auto entries = parse_journal(format_end(r) + "\n");
+  REQUIRE(entries.size() == 1);
+  REQUIRE(entries[0].end->not_ended == 3);
+  REQUIRE(parse_journal("end 0 1 exited 0 0 0 0 5 1 2 0 0 0 0 0 0 0 0 0 0 x .\n").empty());
+}
+
 TEST_CASE("a torn or damaged line is no record: unknown never becomes success") {
   ExitRecord r;
   r.key = {0, 1};

@@ -1,68 +1,16 @@
-#include "process/keeper.hpp"
-
-#include "catch.hpp"
-#include "executors/local.hpp"
+#include "keeper_bench.hpp"
+#include "process/lock_file.hpp"
 #include "process/process_tree.hpp"
-#include "temp_dir.hpp"
-#include "util/files.hpp"
-#include "util/time.hpp"
+#include "process/run_files.hpp"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-
-#include <chrono>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 using namespace mlops;
 using namespace mlops::process;
-
-namespace {
-
-/// A keeper in a run directory of its own.
-struct Bench {
-  TempDir dir;
-  executors::Local local;
-
-  Bench() : local(make_keeper(dir), {dir.path(), "run1"}) {}
-
-  static KeeperProcess make_keeper(const TempDir& dir) {
-    util::make_directories(dir / "logs");
-    return fork_keeper();
-  }
-
-  StartRequest request(const std::string& script, int step = 0) {
-    StartRequest r;
-    r.key = {step, 1};
-    r.name = "s" + std::to_string(step);
-    r.argv = {"/bin/sh", "-c", script};
-    r.directory = dir.path();
-    r.env = {"MLOPS_RUN_ID=run1", "MLOPS_STEP=" + r.name, "MLOPS_ATTEMPT=1"};
-    r.grace_ms = 500;
-    return r;
-  }
-
-  ExitRecord wait(int limit_ms = 20'000) {
-    const std::int64_t end = util::monotonic_ms() + limit_ms;
-    while (util::monotonic_ms() < end) {
-      pollfd waiting{local.fd(), POLLIN, 0};
-      ::poll(&waiting, 1, 100);
-      for (const auto& event : local.receive()) {
-        if (const auto* ended = std::get_if<executors::Ended>(&event)) return ended->record;
-        if (std::holds_alternative<executors::OutputGrew>(event)) local.output_read();
-        if (std::holds_alternative<executors::KeeperDied>(event)) FAIL("the keeper died");
-      }
-    }
-    FAIL("no end in time");
-    return {};
-  }
-
-  ExitRecord run(const StartRequest& r) {
-    local.start(r);
-    return wait();
-  }
-};
-
-}  // namespace
 
 TEST_CASE("the keeper reports exit codes, signals and what cannot be started") {
   Bench bench;
@@ -105,7 +53,7 @@ TEST_CASE("a time-out ends the whole tree: TERM, grace, KILL") {
   REQUIRE(record.cause == Cause::timeout);
   REQUIRE(util::monotonic_ms() - start >= 600);
   REQUIRE(util::monotonic_ms() - start < 5'000);
-  REQUIRE(kill_by_environment({"MLOPS_RUN_ID=run1", "MLOPS_STEP=s0"}) == 0);
+  REQUIRE(kill_by_environment({run_mark, "MLOPS_STEP=s0"}) == 0);
 }
 
 TEST_CASE("silence has a limit of its own") {
@@ -132,7 +80,7 @@ TEST_CASE("what a step leaves behind is ended, unless it may stay") {
         bench.run(bench.request("setsid sleep 1000 >/dev/null 2>&1 </dev/null & sleep 0.1"));
     REQUIRE(record.succeeded());
     REQUIRE(record.left_over >= 1);
-    REQUIRE(kill_by_environment({"MLOPS_RUN_ID=run1"}) == 0);
+    REQUIRE(kill_by_environment({run_mark}) == 0);
   }
   SECTION("leave_running") {
     StartRequest r = bench.request("setsid sleep 1000 >/dev/null 2>&1 </dev/null & sleep 0.1");
@@ -140,26 +88,73 @@ TEST_CASE("what a step leaves behind is ended, unless it may stay") {
     const ExitRecord record = bench.run(r);
     REQUIRE(record.succeeded());
     REQUIRE(record.left_over == 0);
-    REQUIRE(kill_by_environment({"MLOPS_RUN_ID=run1"}) >= 1);
+    REQUIRE(kill_by_environment({run_mark}) >= 1);
   }
 }
 
 TEST_CASE("steps get no descriptors, signals or terminal of ours") {
   Bench bench;
   const ExitRecord r = bench.run(bench.request(
-      "ls /proc/self/fd | wc -l; grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o sid=,pgid= -p $$ "
-      "2>/dev/null | "
-      "awk '{print ($1==$2) ? \"own\" : \"shared\"}'; [ -t 0 ] || echo no-tty; readlink /proc/self/fd/0"));
+      // Field 6 of stat is the session; sh's own name has no blanks.
+      "ls /proc/self/fd | wc -l | tr -d ' '; echo $$ $(cut -d' ' -f5,6 /proc/$$/stat); [ -t 0 ] || echo "
+      "no-tty;"
+      "readlink /proc/self/fd/0; grep -E '^Sig(Blk|Ign)' /proc/self/status"));
   REQUIRE(r.succeeded());
-  const std::string text = util::read_file(bench.dir / "logs/s0.1.log");
-  REQUIRE_THAT(text, ContainsSubstring("4\n"));  // 0, 1, 2 and the one that ls opened
-  REQUIRE_THAT(text, ContainsSubstring("SigBlk:\t0000000000000000"));
+  const std::string pid = std::to_string(r.pid);
+  const std::string text = bench.log();
+  const std::string expected = "4\n" +  // 0, 1, 2 and the one that ls opened
+                               pid + " " + pid + " " + pid +
+                               "\nno-tty\n/dev/null\nSigBlk:\t0000000000000000\nSigIgn:\t";
+  REQUIRE(text.substr(0, expected.size()) == expected);
   // glibc's posix_spawn leaves its two internal signals (32 and 33) ignored; all others are back to default.
-  const bool none_ignored = text.find("SigIgn:\t0000000000000000") != text.npos ||
-                            text.find("SigIgn:\t0000000180000000") != text.npos;
-  REQUIRE(none_ignored);
-  REQUIRE_THAT(text, ContainsSubstring("no-tty"));
-  REQUIRE_THAT(text, ContainsSubstring("/dev/null"));
+  const std::string ignored = text.substr(expected.size());
+  REQUIRE((ignored == "0000000000000000\n" || ignored == "0000000180000000\n"));
+}
+
+TEST_CASE("steps work where and under the limits they were asked to") {
+  rlimit files{}, core{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  ::getrlimit(RLIMIT_CORE, &core);
+  const rlimit lower{std::min<rlim_t>(files.rlim_cur, 200), files.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &lower);
+  const mode_t mask = ::umask(027);
+  Bench bench;
+  ::umask(mask);
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  const ExitRecord r = bench.run(bench.request(
+      "pwd; umask; grep -E 'open files|core file' /proc/self/limits | awk '{print $(NF-2), $(NF-1)}'"));
+  REQUIRE(r.succeeded());
+  const auto number = [](rlim_t limit) {
+    return limit == RLIM_INFINITY ? std::string("unlimited") : std::to_string(limit);
+  };
+  REQUIRE(bench.log() == bench.dir.path() + "\n0027\n0 " + number(core.rlim_max) + "\n" +
+                             number(lower.rlim_cur) + " " + number(lower.rlim_max) + "\n");
+}
+
+TEST_CASE("a step that goes on running holds no lock of ours") {
+  TempDir dir;
+  util::make_directories(dir / "logs");
+  const std::string lock = dir / run_files::keeper_lock;
+  {
+    executors::Local local(fork_keeper(), {dir.path(), test_run});
+    StartRequest r;
+    r.name = "s0";
+    r.key = {0, 1};
+    r.argv = {"/bin/sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & sleep 0.1"};
+    r.env = {run_mark};
+    r.directory = dir.path();
+    r.leave_running = true;
+    local.start(r);
+    for (bool ended = false; !ended;) {
+      pollfd waiting{local.fd(), POLLIN, 0};
+      REQUIRE(::poll(&waiting, 1, 20'000) == 1);
+      for (const auto& event : local.receive())
+        ended = ended || std::holds_alternative<executors::Ended>(event);
+    }
+    REQUIRE(LockFile::is_locked(lock));
+  }
+  REQUIRE_FALSE(LockFile::is_locked(lock));
+  REQUIRE(kill_by_environment({run_mark}) == 1);
 }
 
 TEST_CASE("a paused attempt does not run and its clock stands still") {
@@ -181,7 +176,7 @@ TEST_CASE("steps go on and their ends are recorded when nobody is left to hear o
   TempDir dir;
   util::make_directories(dir / "logs");
   {
-    executors::Local local(fork_keeper(), {dir.path(), "run1"});
+    executors::Local local(fork_keeper(), {dir.path(), test_run});
     StartRequest r;
     r.key = {0, 1};
     r.name = "s0";

@@ -41,6 +41,9 @@ TEST_CASE("a slip of the fingers is recognised, another word is not") {
   REQUIRE(closest("ouputs", std::vector<std::string>(2001, "outputs")).empty());  // would take too long
   REQUIRE(did_you_mean("ouputs", keys) == "did you mean 'outputs'?");
   REQUIRE(did_you_mean("schedule", keys) == "known: outputs, inputs, run, needs");
+  const std::string many = did_you_mean("zzzz", std::vector<std::string>(40, std::string(30, 'a')));
+  REQUIRE(many.size() < 430);
+  REQUIRE_THAT(many, ContainsSubstring("a, and 28 more"));
   REQUIRE(did_you_mean("x", {}).empty());
   REQUIRE(did_you_mean("xyz", std::vector<std::string>(41, "abcdefgh")).empty());
 }
@@ -84,4 +87,11 @@ TEST_CASE("wide characters take two columns, accents none") {
   REQUIRE(display_width("🚀") == 2);
   REQUIRE(display_width("▶ x") == 3);
   REQUIRE(display_width("\xFF\xFF") == 2);
+}
+
+TEST_CASE("control characters are shown, not sent") {
+  REQUIRE(escape_controls("plain é 한 \\n") == "plain é 한 \\n");
+  REQUIRE(escape_controls("a\nb\tc\rd") == "a\\nb\\tc\\rd");
+  REQUIRE(escape_controls(std::string("\x1b[31m\0\x7f", 7)) == "\\x1b[31m\\x00\\x7f");
+  REQUIRE(escape_controls("\xC2\x9B\xC2\xA0") == "\\x9b\xC2\xA0");
 }

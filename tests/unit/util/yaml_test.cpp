@@ -176,9 +176,9 @@ TEST_CASE("a file holds one document") {
 
 TEST_CASE("mistakes in YAML are named in plain words, with a place") {
   REQUIRE_THAT(problem("a: 1\n b: 2\n"), ContainsSubstring("2:"));
-  REQUIRE_THAT(problem("a: [1, 2\nb: 3\n"), ContainsSubstring("']'"));
-  REQUIRE_THAT(problem("a: {b: 1\n"), ContainsSubstring("'}'"));
-  REQUIRE_THAT(problem("a: \"x\n"), ContainsSubstring("the file ends inside a quoted text"));
+  REQUIRE_THAT(problem("a: [1, 2\nb: 3\n"), ContainsSubstring("1:4 a list is not closed"));
+  REQUIRE_THAT(problem("a: {b: 1\n"), ContainsSubstring("1:4 a map is not closed"));
+  REQUIRE_THAT(problem("a: \"x\n"), ContainsSubstring("1:4 a text in quotes is not closed"));
   REQUIRE_THAT(problem("a: \"\\q\"\n"), ContainsSubstring("unknown escape"));
   REQUIRE_THAT(problem("a: \"x\\N\"\n"), ContainsSubstring("1:4 the escapes \\N and \\_ cannot be read"));
   REQUIRE_THAT(problem("\"\\_\": 1\n"), ContainsSubstring("1:1 the escapes"));
@@ -220,4 +220,42 @@ TEST_CASE("aliases cannot outgrow the limits") {
                ContainsSubstring("nested deeper"));
   REQUIRE_THAT(problem("a: &a " + std::string(10'000, 'x') + "\nb: [" + repeated("*a, ", 500) + "]"),
                ContainsSubstring("aliases repeat more than 4 MiB"));
+}
+
+TEST_CASE("what is not closed is reported where it begins") {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"name: \"abc\nsteps:\n  a: {run: x}\n", "1:7 a text in quotes is not closed"},
+      {"name: it's\nb: 'abc\n\n# '' \\ ''\n", "2:4 a text in quotes is not closed"},
+      {"a: # don't\n  - \"x\\\"\n", "2:5 a text in quotes is not closed"},
+      {"a: |\n  it's \"\n  [\nb: ['x', \"y\n", "4:10 a text in quotes is not closed"},
+      {"steps: {a: {run: x, inputs: [a, b}}\n", "1:29 a list is not closed"},
+      {"steps:\n  a:\n    inputs: [a, b\n    outputs: c\n", "3:13 a list is not closed"},
+      {"a: {b: 1\nc: 2\n", "1:4 a map is not closed"},
+      {repeated("[", 5000), "1:5000 a list is not closed"},
+      {"a: " + repeated("[", 50), "1:53 a list is not closed"},
+      {"[1,", "1:1 a list is not closed"},
+  };
+  for (const auto& [text, expected] : cases) {
+    INFO(text.substr(0, 100));
+    REQUIRE_THAT(problem(text), ContainsSubstring(expected));
+  }
+  const auto hint = [](const std::string& text) { return read(text).problems.at(0).hint; };
+  REQUIRE(hint("name: \"abc\nsteps: 1\n") == "the file ends on line 2 without the closing \"");
+  REQUIRE(hint("a: [1\n") == "the file ends on line 1 without the closing ']'");
+  REQUIRE(hint("a: {b: [1}\n") == "there is a '}' on line 1 before the closing ']'");
+  REQUIRE(hint("name: \"abc\nsteps:\n  a: {run: \"x\"}\n") ==
+          "a text in quotes began on line 1 and ends here: is its closing quote missing?");
+}
+
+TEST_CASE("a tab as indentation is called that") {
+  for (const char* text : {"steps:\n\ta:\n\t\trun: x\n", "steps:\n\ta: {run: x}\n\tb: {run: y}\n",
+                           "steps:\n  \ta:\n      run: x\n"}) {
+    INFO(text);
+    REQUIRE_THAT(problem(text), ContainsSubstring("a tab is used as indentation"));
+    REQUIRE_THAT(problem(text), ContainsSubstring("2:"));
+  }
+  REQUIRE_THAT(problem("steps:\n  a:\n    run: x\n    inputs:\n    \t- y\n"),
+               ContainsSubstring("5:5 a tab is used"));
+  REQUIRE_THAT(problem("s:\n  a:\n    run: |\n      x\n\ty: 1\n"), ContainsSubstring("5:1 a tab is used"));
+  REQUIRE(read("a: {\n\tb: 1}\nc: |\n  x\n  \ty\n").problems.empty());
 }

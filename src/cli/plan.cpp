@@ -1,0 +1,111 @@
+#include "cli/plan.hpp"
+
+#include "cli/context.hpp"
+#include "engine/job.hpp"
+#include "util/strings.hpp"
+
+#include <cstdio>
+
+namespace mlops::cli {
+
+using What = engine::Foreseen::What;
+
+namespace {
+
+std::vector<std::string> names_of(const Pipeline& pipeline, const std::vector<int>& steps) {
+  std::vector<std::string> names;
+  for (const int step : steps) names.push_back(pipeline.steps[static_cast<std::size_t>(step)].name);
+  return names;
+}
+
+std::string all_words(const std::vector<engine::Cause>& causes) {
+  std::vector<std::string> list;
+  for (const engine::Cause& cause : causes) list.push_back(engine::words(cause));
+  return util::to_utf8(util::join(list, "; "));
+}
+
+struct Options {
+  std::string file;
+  std::vector<std::string> overrides;
+  RunSettings settings;
+  bool json = false;
+};
+
+}  // namespace
+
+nlohmann::json plan_json(const Pipeline& pipeline, const Graph& graph,
+                         const std::vector<engine::Foreseen>& plan) {
+  nlohmann::json steps = nlohmann::json::array();
+  for (const engine::Foreseen& seen : plan) {
+    const auto i = static_cast<std::size_t>(seen.step);
+    const Step& step = pipeline.steps[i];
+    steps.push_back({{"name", step.name},
+                     {"kind", step.kind},
+                     {"action", to_string(seen.what)},
+                     {"reason", all_words(seen.causes)},
+                     {"because", engine::causes_json(seen.causes)},
+                     {"command", engine::command_text(step)},
+                     {"when", step.when},
+                     {"needs", names_of(pipeline, graph.needs[i])}});
+  }
+  return {
+      {"pipeline", pipeline.name}, {"file", pipeline.file}, {"params", pipeline.params}, {"steps", steps}};
+}
+
+void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<engine::Foreseen>& plan,
+                bool commands) {
+  const Style style = style_of(stdout);
+  int count[4] = {};
+  for (const engine::Foreseen& seen : plan) ++count[static_cast<int>(seen.what)];
+  std::printf("%s would run %d of %zu steps", style.bold(pipeline.name).c_str(), count[0], plan.size());
+  if (count[2] > 0) std::printf(", perhaps %d more", count[2]);
+  if (count[1] > 0) std::printf("; %d cached", count[1]);
+  std::printf(":\n");
+  for (const engine::Foreseen& seen : plan) {
+    const auto i = static_cast<std::size_t>(seen.step);
+    const Step& step = pipeline.steps[i];
+    if (seen.what == What::left_out || seen.what == What::cached) {
+      std::printf(
+          "%s\n",
+          style.dim(std::string(to_string(seen.what)) + " " + step.name + ": " + all_words(seen.causes))
+              .c_str());
+      continue;
+    }
+    std::string head = style.accent(std::string(to_string(seen.what)) + " ") + step.name;
+    if (!step.kind.empty()) head += style.dim(" [" + step.kind + "]");
+    if (commands) {
+      const auto needs = names_of(pipeline, graph.needs[i]);
+      if (!needs.empty()) head += style.dim(" after " + util::join(needs, ", "));
+      if (step.always) head += style.dim(" always");
+    }
+    std::printf("%s: %s\n", head.c_str(), all_words(seen.causes).c_str());
+    if (!commands) continue;
+    for (const std::string& line : util::split(util::trim(engine::command_text(step)), '\n'))
+      std::printf("    %s\n", util::to_utf8(line).c_str());
+  }
+}
+
+void set_up_plan(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  app.add_option("FILE", options->file, "pipeline file")->required();
+  app.add_option("-s,--set", options->overrides, "set a param, as for run")
+      ->type_name("KEY=VALUE")
+      ->take_all()
+      ->expected(1);
+  app.add_flag("--json", options->json, "print JSON");
+  app.footer(
+      "Tells for every step whether it would run, and why. Changes nothing.\n"
+      "Example:\n  mlops plan pipeline.yaml --set train.lr=0.2");
+  app.callback([options, &context] {
+    const Pipeline pipeline =
+        load_pipeline(options->file, {.overrides = options->overrides, .check_files = true});
+    const Graph graph = make_graph(pipeline);
+    const auto plan = engine::foresee(pipeline, graph, make_plan(pipeline, graph, {}),
+                                      Workspace::find(pipeline.directory, context.workspace),
+                                      engine::cache_settings(options->settings));
+    if (options->json) return print_json(plan_json(pipeline, graph, plan));
+    print_plan(pipeline, graph, plan, false);
+  });
+}
+
+}  // namespace mlops::cli

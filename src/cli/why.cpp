@@ -1,0 +1,101 @@
+#include "cli/context.hpp"
+#include "cli/output.hpp"
+#include "db/runs.hpp"
+#include "db/steps.hpp"
+#include "engine/step_facts.hpp"
+#include "util/strings.hpp"
+
+#include <cstdio>
+
+namespace mlops::cli {
+
+namespace {
+
+struct Options {
+  std::string what;
+  std::string run = "latest";
+  bool json = false;
+};
+
+// The steps that `name` means: one of that name, all of its expansions, or who made the file of that name.
+std::vector<StepRecord> find_steps(OpenWorkspace& open, const std::string& id, const std::string& name) {
+  db::Connection& connection = open.database.connection();
+  std::vector<StepRecord> found;
+  std::vector<std::string> names;
+  const std::vector<StepRecord> steps = db::steps_of(connection, id);
+  for (const StepRecord& step : steps) {
+    names.push_back(step.name);
+    if (step.name == name || step.name.substr(0, step.name.find('@')) == name) found.push_back(step);
+  }
+  if (!found.empty()) return found;
+  const std::string path = open.workspace.relative(name);
+  for (const ArtifactRecord& artifact : db::artifacts_of(connection, id)) {
+    if (artifact.output && (artifact.path == path || artifact.path == name))
+      found.push_back(steps[static_cast<std::size_t>(artifact.step)]);
+    if (artifact.output) names.push_back(artifact.path);
+  }
+  if (found.empty())
+    throw Error(ExitCode::usage, "run " + id + " has no step or output '" + name + "'",
+                util::did_you_mean(name, names));
+  return found;
+}
+
+const char* verb(const StepRecord& step) {
+  switch (step.state) {
+    case StepState::cached: return "was not run in";
+    case StepState::skipped:
+    case StepState::not_run: return "did not run in";
+    case StepState::pending:
+    case StepState::running:
+    case StepState::retrying:
+    case StepState::succeeded:
+    case StepState::failed:
+    case StepState::lost:
+    case StepState::interrupted:
+    case StepState::cancelled: break;
+  }
+  return step.attempts > 0 ? "ran in" : "did not run in";
+}
+
+void why(const Options& options, Context& context) {
+  OpenWorkspace open = open_to_read(context);
+  const std::string id = find_run_id(open, options.run);
+  const auto steps = find_steps(open, id, options.what);
+  nlohmann::json list = nlohmann::json::array();
+  const Style style = style_of(stdout);
+  for (const StepRecord& step : steps) {
+    const auto causes = engine::parse_causes(step.because);
+    if (options.json) {
+      nlohmann::json entry = to_json(step);
+      entry["because"] = engine::causes_json(causes);
+      entry["words"] = nlohmann::json::array();
+      for (const engine::Cause& cause : causes) entry["words"].push_back(engine::words(cause));
+      list.push_back(std::move(entry));
+      continue;
+    }
+    std::printf("%s %s run %s (%s)\n", style.bold(util::to_utf8(step.name)).c_str(), verb(step), id.c_str(),
+                style.of(step.state, to_string(step.state)).c_str());
+    for (const engine::Cause& cause : causes)
+      std::printf("  %s\n", util::to_utf8(engine::words(cause)).c_str());
+    if (causes.empty() && step.attempts > 0) std::printf("  always, as it declares no files\n");
+    if (!step.reason.empty() && step.state != StepState::cached)
+      std::printf("  %s\n", util::to_utf8(step.reason).c_str());
+  }
+  if (options.json) print_json({{"run", id}, {"steps", std::move(list)}});
+}
+
+}  // namespace
+
+void set_up_why(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  app.add_option("STEP", options->what, "a step, or the path of an output")->required();
+  app.add_option("RUN", options->run,
+                 "an id, a unique beginning or end of one, latest (default) or latest:PIPELINE");
+  app.add_flag("--json", options->json, "print JSON");
+  app.footer(
+      "`mlops plan FILE` tells the same before anything runs.\n"
+      "Examples:\n  mlops why train\n  mlops why models/best.json 7k2m --json");
+  app.callback([options, &context] { why(*options, context); });
+}
+
+}  // namespace mlops::cli

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <mlops/records.hpp>
+
+#include "db/database.hpp"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mlops::db {
+
+/// The run and step that made the results with a key.
+struct CacheEntry {
+  std::string run;
+  int step = 0;
+};
+std::optional<CacheEntry> find_cached(Connection& db, const std::string& key);
+
+/// What a step itself set and measured (not what a cached one refers to): the values of MLOPS_OUTPUT, and the
+/// last point of each metric.
+std::vector<std::pair<std::string, std::string>> values_set_by(Connection& db, const CacheEntry& maker);
+std::vector<MetricPoint> metrics_of(Connection& db, const CacheEntry& maker);
+
+/// Within a Transaction of the caller. The newest maker of a key replaces the one before.
+void put_cached(Connection& db, const std::string& key, const std::string& run_id, int step, Instant now);
+void put_facts(Connection& db, const std::string& run_id, int step, const std::string& facts);
+
+/// What the step depended on in the newest run of the pipeline in which it ran and succeeded, as JSON.
+std::optional<std::string> last_facts(Connection& db, const std::string& pipeline, const std::string& step);
+std::optional<std::string> facts_of(Connection& db, const std::string& run_id, int step);
+
+struct KeptContent {
+  std::string sha256;
+  std::string form;  ///< as ArtifactRecord::form
+};
+/// The outputs of all recorded runs; with `since`, only of runs started then or later, with `newest` >= 0
+/// only of that many of each pipeline; those of runs that are running in any case.
+std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant> since, int newest);
+
+/// Hands what other runs refer to in `run_id` to the oldest of them, before `run_id` is deleted. Within a
+/// Transaction.
+void hand_over_results(Connection& db, const std::string& run_id);
+
+}  // namespace mlops::db

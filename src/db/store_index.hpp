@@ -1,0 +1,52 @@
+// The database beside the store: where packed objects lie, and digests of files that have not changed since
+// they were read. Everything in it can be made again from the store and the files, so a damaged one is simply
+// replaced.
+#pragma once
+
+#include "db/database.hpp"
+#include "util/digest.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlops::db {
+
+struct PackedObject {
+  util::Digest digest;
+  std::string pack;  ///< its name
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
+};
+
+/// Not thread-safe.
+class StoreIndex {
+ public:
+  /// Opens or makes the index at `path`; `replaced()` tells that a damaged one was thrown away.
+  explicit StoreIndex(const std::string& path);
+  bool replaced() const { return replaced_; }
+
+  std::optional<PackedObject> find(const util::Digest& digest);
+  std::vector<std::string> packs();
+  std::vector<PackedObject> objects_of(const std::string& pack);
+  void for_each_object(const std::function<void(const PackedObject&)>& on_object);
+  void add_pack(const std::string& pack, const std::vector<PackedObject>& objects);
+  void remove_pack(const std::string& pack);
+  void remove_object(const util::Digest& digest);
+
+  /// What is remembered of the files in a directory, in a form of the caller's; "" if nothing.
+  std::string directory(std::string_view path);
+  /// An empty text forgets the directory.
+  void put_directories(const std::vector<std::pair<std::string, std::string>>& entries);
+
+ private:
+  static Database open(const std::string& path, bool& replaced);
+
+  bool replaced_ = false;
+  Database database_;
+};
+
+}  // namespace mlops::db

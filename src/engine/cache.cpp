@@ -1,0 +1,164 @@
+#include "engine/cache.hpp"
+
+#include <mlops/error.hpp>
+
+#include "db/cache.hpp"
+#include "db/steps.hpp"
+#include "engine/collect.hpp"
+#include "params/overrides.hpp"
+#include "store/restore.hpp"
+#include "util/files.hpp"
+
+namespace mlops::engine {
+
+CacheSettings cache_settings(const RunSettings& settings) {
+  return {.look_up = settings.use_cache,
+          .keep = settings.use_cache,
+          .force_all = settings.force_all,
+          .forced = {settings.forced.begin(), settings.forced.end()}};
+}
+
+const char* form_of(const store::Content& content) {
+  return content.directory ? "tree" : content.executable ? "executable" : "file";
+}
+
+std::string why_never_reused(const Step& step) {
+  if (step.always) return "it is a clean-up step";
+  if (step.cache == false) return "it says cache: false";
+  if (step.outputs.empty() && step.metrics.empty()) return "it declares no outputs";
+  if (step.cache == true) return {};
+  if (step.kind == "deploy") return "it deploys: what it does outside its outputs matters";
+  if (step.inputs.empty() && step.code.empty()) return "it declares no inputs: what it reads is not known";
+  return {};
+}
+
+namespace {
+
+// {"lr": 0.1, "sizes": [1, 2]} below "train" -> train.lr, train.sizes: the leaves tell best what has changed.
+void add_param(const std::string& name, const Json& value, std::map<std::string, std::string>& params) {
+  if (value.is_object() && !value.empty()) {
+    for (const auto& [key, child] : value.items()) add_param(name + "." + key, child, params);
+  } else {
+    params[name] = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+}
+
+}  // namespace
+
+OpenFacts open_facts(const Pipeline& pipeline, int index, const OutputValues& values) {
+  const Step& step = pipeline.steps[static_cast<std::size_t>(index)];
+  OpenFacts open{index, {}};
+  StepFacts& facts = open.facts;
+  facts.shell = step.command.shell;
+  for (const Text& argument : step.command.argv) {
+    if (!facts.command.empty()) facts.command += '\n';
+    facts.command += fill(argument, values, facts.shell);
+  }
+  facts.workdir = step.workdir;
+  for (const std::string& name : step.params) {
+    const Json* value = params::find_param(pipeline.params, name);
+    add_param(name, value ? *value : Json(), facts.params);
+  }
+  for (const auto& [name, value] : pipeline.env) facts.env[name] = value;
+  for (const auto& [name, value] : step.env) facts.env[name] = fill(value, values, false);
+  for (const Output& output : step.outputs) facts.outputs.push_back(output.path);
+  for (const std::string& file : step.metrics) facts.outputs.push_back(file);
+  return open;
+}
+
+Cache::Cache(const Pipeline& pipeline, const Workspace& workspace, store::Objects& objects,
+             store::Snapshots& snapshots, CacheSettings settings)
+    : pipeline_(pipeline),
+      workspace_(workspace),
+      objects_(objects),
+      snapshots_(snapshots),
+      settings_(std::move(settings)) {}
+
+db::Connection& Cache::connection() {
+  if (!database_)
+    database_ = std::make_unique<db::Database>(db::Database::open_to_read(workspace_.database_path()));
+  return database_->connection();
+}
+
+std::vector<FileFact> Cache::look_at(const std::string& directory, const std::vector<std::string>& paths) {
+  std::vector<FileFact> facts;
+  for (const std::string& path : paths) {
+    const std::string full = step_path(directory, path);
+    const auto content = snapshots_.look(full);
+    FileFact fact{workspace_.relative(full), "", "", 0, 1};
+    if (content) fact = {fact.path, form_of(*content), content->digest.hex(), content->size, content->files};
+    facts.push_back(std::move(fact));
+  }
+  return facts;
+}
+
+bool Cache::is_forced(const Step& step) const {
+  return settings_.force_all || settings_.forced.contains(step.name) || settings_.forced.contains(step.base);
+}
+
+std::vector<Cause> Cache::causes_of(const Step& step, const CheckResult& result) {
+  const auto before = db::last_facts(connection(), pipeline_.name, step.name);
+  if (!before) return {{"first_run", "", "", ""}};
+  return compare_facts(parse_facts(Json::parse(*before, nullptr, false)), result.facts);
+}
+
+std::string Cache::place_outputs(const Source& source, bool put_back) {
+  for (const ArtifactRecord& output : source.outputs) {
+    const std::string path = util::absolute_path(workspace_.root() + "/" + output.path);
+    const std::string full = output.path[0] == '/' ? output.path : path;
+    const auto here = snapshots_.look(full);
+    if (here && here->digest.hex() == output.sha256 && form_of(*here) == output.form) continue;
+    const auto digest = util::Digest::from_hex(output.sha256);
+    if (!digest || output.form == "listing") return output.path;
+    const store::Content wanted{*digest, output.size, output.files, output.form == "tree",
+                                output.form == "executable"};
+    if (put_back ? !store::restore(objects_, wanted, full) : !objects_.has(*digest)) return output.path;
+  }
+  return {};
+}
+
+CheckResult Cache::check(OpenFacts open, bool put_back) {
+  const Step& step = pipeline_.steps[static_cast<std::size_t>(open.step)];
+  CheckResult result;
+  result.step = open.step;
+  result.facts = std::move(open.facts);
+  const std::string directory = step_directory(pipeline_, step);
+  result.facts.inputs = look_at(directory, step.inputs);
+  result.facts.code = look_at(directory, step.code);
+  if (const std::string never = why_never_reused(step); !never.empty()) {
+    result.causes = {{"no_cache", never, "", ""}};
+    return result;
+  }
+  result.key = cache_key(result.facts);
+  if (is_forced(step)) {
+    result.causes = {{"forced", "--force", "", ""}};
+    return result;
+  }
+  if (!settings_.look_up) {
+    result.causes = {{"forced", "--no-cache", "", ""}};
+    return result;
+  }
+  if (const auto entry = db::find_cached(connection(), result.key)) {
+    Source source{entry->run, entry->step, {}};
+    for (ArtifactRecord& artifact : db::artifacts_of_step(connection(), entry->run, entry->step)) {
+      if (artifact.output) source.outputs.push_back(std::move(artifact));
+    }
+    const std::string missing = place_outputs(source, put_back);
+    if (missing.empty()) {
+      result.hit = true;
+      result.source_run = source.run;
+      result.source_step = source.step;
+      result.causes = {{"cached", source.run, "", ""}};
+      result.outputs = db::values_set_by(connection(), *entry);
+      result.metrics = db::metrics_of(connection(), *entry);
+      return result;
+    }
+    result.causes = {{"missing", missing, "", ""}};
+    return result;
+  }
+  result.causes = causes_of(step, result);
+  if (result.causes.empty()) result.causes = {{"missing", "of an earlier run", "", ""}};
+  return result;
+}
+
+}  // namespace mlops::engine

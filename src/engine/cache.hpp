@@ -1,0 +1,92 @@
+// Whether a step's results are there already: its key looked up, its outputs found in place or put back from
+// the store.
+#pragma once
+
+#include <mlops/pipeline.hpp>
+#include <mlops/records.hpp>
+#include <mlops/run.hpp>
+#include <mlops/workspace.hpp>
+
+#include "db/database.hpp"
+#include "engine/job.hpp"
+#include "engine/step_facts.hpp"
+#include "store/objects.hpp"
+#include "store/snapshot.hpp"
+
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mlops::engine {
+
+/// How a run uses earlier results.
+struct CacheSettings {
+  bool look_up = true;  ///< else every step runs
+  bool keep = true;     ///< outputs go into the store
+  bool force_all = false;
+  std::set<std::string> forced;  ///< names of steps, or their bases
+};
+
+CacheSettings cache_settings(const RunSettings& settings);
+
+/// Why the results of `step` are never taken from an earlier run; empty if they may be.
+std::string why_never_reused(const Step& step);
+
+/// What is known of a step before its files are looked at.
+struct OpenFacts {
+  int step = 0;
+  StepFacts facts;
+};
+/// Throws Error(usage) when the step's command needs a value that no step has set.
+OpenFacts open_facts(const Pipeline& pipeline, int step, const OutputValues& values);
+
+struct CheckResult {
+  int step = 0;
+  bool hit = false;
+  StepFacts facts;
+  std::string key;            ///< empty: the step's results are not reused
+  std::vector<Cause> causes;  ///< why it runs, or why not
+  std::string source_run;     ///< of a hit
+  int source_step = -1;
+  std::vector<std::pair<std::string, std::string>> outputs;  ///< of the source, for later steps
+  std::vector<MetricPoint> metrics;                          ///< likewise, the last of each
+  std::string note;                                          ///< what went wrong on the way, if anything
+};
+
+/// For one thread. Reads the database by a connection of its own.
+class Cache {
+ public:
+  Cache(const Pipeline& pipeline, const Workspace& workspace, store::Objects& objects,
+        store::Snapshots& snapshots, CacheSettings settings);
+
+  /// Looks at the step's files and at earlier runs. With `put_back`, outputs that are not in place are
+  /// restored, and only then is it a hit; without, it is enough that they could be.
+  CheckResult check(OpenFacts open, bool put_back);
+
+ private:
+  struct Source {
+    std::string run;
+    int step = 0;
+    std::vector<ArtifactRecord> outputs;
+  };
+  std::vector<FileFact> look_at(const std::string& directory, const std::vector<std::string>& paths);
+  bool is_forced(const Step& step) const;
+  std::vector<Cause> causes_of(const Step& step, const CheckResult& result);
+  /// The first output that is neither in place nor can be had, or empty.
+  std::string place_outputs(const Source& source, bool put_back);
+  db::Connection& connection();
+
+  const Pipeline& pipeline_;
+  const Workspace& workspace_;
+  store::Objects& objects_;
+  store::Snapshots& snapshots_;
+  CacheSettings settings_;
+  std::unique_ptr<db::Database> database_;
+};
+
+/// The form of a content, as artifacts and facts name it.
+const char* form_of(const store::Content& content);
+
+}  // namespace mlops::engine

@@ -1,0 +1,128 @@
+#include "engine/removal.hpp"
+
+#include <mlops/error.hpp>
+
+#include "engine/recovery.hpp"
+#include "process/lock_file.hpp"
+#include "workspace/layout.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <set>
+
+namespace mlops::engine {
+
+namespace {
+
+using process::LockFile;
+
+constexpr int batch = 100;  // one commit and so many locks at a time
+
+enum class Entry { none, link, directory };
+
+Entry entry_at(const std::string& path) {
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) != 0) {
+    if (errno == ENOENT) return Entry::none;
+    throw_errno("cannot look at '" + path + "'", errno);
+  }
+  // Whatever else lies there is unlinked as a link is: without a look at what is behind it.
+  return S_ISDIR(st.st_mode) ? Entry::directory : Entry::link;
+}
+
+[[noreturn]] void refuse(const std::string& id) {
+  throw Error(ExitCode::busy, "cannot delete run " + id + ": it is running",
+              "end it first: mlops cancel " + id);
+}
+
+bool runs_now(const Workspace& workspace, const std::string& id) {
+  return entry_at(workspace.run_directory(id)) == Entry::directory &&
+         liveness(workspace, id) != Liveness::dead;
+}
+
+// Keeps a resume out as long as it is held; none where there is no directory to lock.
+std::optional<LockFile> lock_run(const Workspace& workspace, const std::string& id) {
+  const std::string directory = workspace.run_directory(id);
+  if (entry_at(directory) != Entry::directory) return std::nullopt;
+  const std::string path = layout::in(directory, layout::runner_lock);
+  struct stat st {};
+  // Taking a lock writes to the file: not to one elsewhere.
+  if (::lstat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
+    throw Error(ExitCode::io, "cannot lock run " + id + ": '" + path + "' is no regular file", "remove it");
+  }
+  auto lock = LockFile::try_lock(path);
+  if (!lock || LockFile::is_locked(layout::in(directory, layout::keeper_lock))) refuse(id);
+  return lock;
+}
+
+void delete_directory(const std::string& path) {
+  std::error_code error;
+  switch (entry_at(path)) {
+    case Entry::none: return;
+    case Entry::link: std::filesystem::remove(path, error); break;
+    case Entry::directory: std::filesystem::remove_all(path, error); break;
+  }
+  if (error) throw Error(ExitCode::io, "cannot delete '" + path + "': " + error.message());
+}
+
+void remove_batch(const Workspace& workspace, db::Database& database, const std::vector<std::string>& ids,
+                  const std::function<void(const std::string&)>& on_run) {
+  std::vector<std::optional<LockFile>> locks;
+  for (const std::string& id : ids) locks.push_back(lock_run(workspace, id));
+  // First the rows: a directory without one is harmless and found by `mlops doctor`.
+  db::Transaction transaction(database, db::Durability::full);
+  for (const std::string& id : ids) db::delete_run(database.connection(), id);
+  transaction.commit();
+  for (const std::string& id : ids) {
+    delete_directory(workspace.run_directory(id));
+    on_run(id);
+  }
+}
+
+std::vector<std::string> without_repetitions(const std::vector<std::string>& ids) {
+  std::vector<std::string> once;
+  std::set<std::string> seen;
+  for (const std::string& id : ids) {
+    if (seen.insert(id).second) once.push_back(id);
+  }
+  return once;
+}
+
+void remove_some(const Workspace& workspace, db::Database& database, const std::vector<std::string>& ids,
+                 bool dry_run, const std::function<void(const std::string&)>& on_run) {
+  if (!dry_run) return remove_batch(workspace, database, ids, on_run);
+  for (const std::string& id : ids) on_run(id);
+}
+
+}  // namespace
+
+void remove_runs(const Workspace& workspace, db::Database& database, const RemovalRequest& request,
+                 const std::function<void(const std::string&)>& on_run) {
+  if (!request.dry_run) workspace.check_owner();
+  const std::vector<std::string> named = without_repetitions(request.runs);
+  for (const std::string& id : named) {
+    if (runs_now(workspace, id)) refuse(id);
+  }
+  for (std::size_t i = 0; i < named.size(); i += batch) {
+    const auto begin = named.begin() + static_cast<std::ptrdiff_t>(i);
+    const std::size_t count = std::min<std::size_t>(batch, named.size() - i);
+    remove_some(workspace, database, {begin, begin + static_cast<std::ptrdiff_t>(count)}, request.dry_run,
+                on_run);
+  }
+  if (!request.pruning) return;
+  const std::set<std::string> done(named.begin(), named.end());
+  std::string below;
+  while (true) {
+    std::vector<std::string> ids = db::ids_to_prune(database.connection(), *request.pruning, below, batch);
+    if (ids.empty()) return;
+    below = ids.back();
+    // One that was resumed a moment ago is no longer old.
+    std::erase_if(ids, [&](const std::string& id) { return done.contains(id) || runs_now(workspace, id); });
+    remove_some(workspace, database, ids, request.dry_run, on_run);
+  }
+}
+
+}  // namespace mlops::engine

@@ -1,0 +1,200 @@
+#include "engine/step_facts.hpp"
+
+#include "util/digest.hpp"
+#include "util/strings.hpp"
+
+#include <algorithm>
+
+namespace mlops::engine {
+
+namespace {
+
+constexpr int format = 1;  // of the key; a change makes every step run once more
+
+Json files_json(const std::vector<FileFact>& files) {
+  Json list = Json::array();
+  for (const FileFact& file : files)
+    list.push_back({{"path", file.path}, {"form", file.form}, {"sha256", file.sha256}});
+  return list;
+}
+
+std::vector<FileFact> parse_files(const Json& list) {
+  std::vector<FileFact> files;
+  for (const Json& file : list)
+    files.push_back({file.value("path", ""), file.value("form", ""), file.value("sha256", ""), 0, 1});
+  return files;
+}
+
+void compare_maps(const char* kind, const std::map<std::string, std::string>& before,
+                  const std::map<std::string, std::string>& now, std::vector<Cause>& causes) {
+  for (const auto& [name, value] : now) {
+    const auto old = before.find(name);
+    if (old == before.end()) {
+      causes.push_back({kind, name, "", value});
+    } else if (old->second != value) {
+      causes.push_back({kind, name, old->second, value});
+    }
+  }
+  for (const auto& [name, value] : before) {
+    if (!now.contains(name)) causes.push_back({kind, name, value, ""});
+  }
+}
+
+void compare_files(const char* kind, const std::vector<FileFact>& before, const std::vector<FileFact>& now,
+                   std::vector<Cause>& causes) {
+  const auto find = [](const std::vector<FileFact>& files, const std::string& path) {
+    return std::find_if(files.begin(), files.end(), [&](const FileFact& file) { return file.path == path; });
+  };
+  const auto shown = [](const FileFact& file) {
+    return file.sha256.substr(0, 12) + (file.form == "executable" ? " executable" : "");
+  };
+  for (const FileFact& file : now) {
+    const auto old = find(before, file.path);
+    if (old == before.end()) {
+      causes.push_back({kind, file.path, "", shown(file)});
+    } else if (!(*old == file)) {
+      causes.push_back({kind, file.path, shown(*old), shown(file)});
+    }
+  }
+  for (const FileFact& file : before) {
+    if (find(now, file.path) == now.end()) causes.push_back({kind, file.path, shown(file), ""});
+  }
+}
+
+// Of two lines the words that differ, with the one before them.
+void cut_to_difference(std::string& a, std::string& b) {
+  std::vector<std::string> x = util::split(a, ' '), y = util::split(b, ' ');
+  std::size_t same = 0;
+  while (same < x.size() && same < y.size() && x[same] == y[same]) ++same;
+  while (x.size() > same && y.size() > same && x.back() == y.back()) x.pop_back(), y.pop_back();
+  const auto begin = static_cast<std::ptrdiff_t>(same > 0 ? same - 1 : 0);
+  const auto cut = [&](const std::vector<std::string>& words) {
+    return util::join(std::vector<std::string>(
+                          words.begin() + std::min<std::ptrdiff_t>(begin, std::ssize(words)), words.end()),
+                      " ");
+  };
+  a = cut(x);
+  b = cut(y);
+}
+
+// The first line in which two commands differ.
+Cause command_cause(const StepFacts& before, const StepFacts& now) {
+  if (before.shell != now.shell)
+    return {"command", now.shell ? "now a shell script" : "now without a shell", "", ""};
+  const auto old_lines = util::split(before.command, '\n'), new_lines = util::split(now.command, '\n');
+  for (std::size_t i = 0; i < std::max(old_lines.size(), new_lines.size()); ++i) {
+    std::string a = i < old_lines.size() ? old_lines[i] : "", b = i < new_lines.size() ? new_lines[i] : "";
+    if (a == b) continue;
+    cut_to_difference(a, b);
+    return {"command", new_lines.size() > 1 ? "line " + std::to_string(i + 1) : "", a, b};
+  }
+  return {"command", "", before.command, now.command};
+}
+
+}  // namespace
+
+Json facts_json(const StepFacts& facts) {
+  return {{"command", facts.command},       {"shell", facts.shell},    {"workdir", facts.workdir},
+          {"params", facts.params},         {"env", facts.env},        {"inputs", files_json(facts.inputs)},
+          {"code", files_json(facts.code)}, {"outputs", facts.outputs}};
+}
+
+StepFacts parse_facts(const Json& json) {
+  StepFacts facts;
+  if (!json.is_object()) return facts;
+  facts.command = json.value("command", "");
+  facts.shell = json.value("shell", false);
+  facts.workdir = json.value("workdir", "");
+  facts.params = json.value("params", facts.params);
+  facts.env = json.value("env", facts.env);
+  facts.inputs = parse_files(json.value("inputs", Json::array()));
+  facts.code = parse_files(json.value("code", Json::array()));
+  facts.outputs = json.value("outputs", facts.outputs);
+  return facts;
+}
+
+std::string cache_key(const StepFacts& facts) {
+  Json json = facts_json(facts);
+  json["format"] = format;
+  return util::sha256(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+std::vector<Cause> compare_facts(const StepFacts& before, const StepFacts& now) {
+  std::vector<Cause> causes;
+  if (before.command != now.command || before.shell != now.shell)
+    causes.push_back(command_cause(before, now));
+  if (before.workdir != now.workdir) causes.push_back({"workdir", "", before.workdir, now.workdir});
+  compare_maps("param", before.params, now.params, causes);
+  compare_maps("env", before.env, now.env, causes);
+  compare_files("input", before.inputs, now.inputs, causes);
+  compare_files("code", before.code, now.code, causes);
+  for (const std::string& path : now.outputs) {
+    if (std::ranges::find(before.outputs, path) == before.outputs.end())
+      causes.push_back({"output", path, "", "declared"});
+  }
+  for (const std::string& path : before.outputs) {
+    if (std::ranges::find(now.outputs, path) == now.outputs.end())
+      causes.push_back({"output", path, "declared", ""});
+  }
+  // The same things in another order are another key, as order may mean something to the command.
+  if (causes.empty() && !(before == now)) causes.push_back({"order", "", "", ""});
+  return causes;
+}
+
+Json causes_json(const std::vector<Cause>& causes) {
+  Json list = Json::array();
+  for (const Cause& cause : causes) {
+    Json entry = {{"kind", cause.kind}};
+    if (!cause.what.empty()) entry["what"] = cause.what;
+    if (!cause.before.empty() || !cause.after.empty()) {
+      entry["before"] = cause.before;
+      entry["after"] = cause.after;
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+std::vector<Cause> parse_causes(const std::string& text) {
+  std::vector<Cause> causes;
+  const Json list = Json::parse(text, nullptr, false);
+  if (!list.is_array()) return causes;
+  for (const Json& entry : list) {
+    if (!entry.is_object()) continue;
+    causes.push_back({entry.value("kind", ""), entry.value("what", ""), entry.value("before", ""),
+                      entry.value("after", "")});
+  }
+  return causes;
+}
+
+std::string words(const Cause& c) {
+  const auto change = [&](const std::string& noun) {
+    if (c.before.empty()) return noun + " is new" + (c.after.empty() ? "" : " (" + c.after + ")");
+    if (c.after.empty()) return noun + " is gone (it was " + c.before + ")";
+    return noun + ": " + c.before + " → " + c.after;
+  };
+  if (c.kind == "first_run") return "it has no earlier result";
+  if (c.kind == "param") return change("param " + c.what);
+  if (c.kind == "env") return change("env " + c.what);
+  if (c.kind == "input") return change("input " + c.what);
+  if (c.kind == "code") return change("code " + c.what);
+  if (c.kind == "output") return change("output " + c.what);
+  if (c.kind == "workdir") return change("workdir");
+  if (c.kind == "order") return "the same things are declared in another order";
+  if (c.kind == "command") {
+    if (c.before.empty() && c.after.empty()) return "command: " + c.what;
+    const std::string where = "command" + (c.what.empty() ? "" : ", " + c.what);
+    return where + ": " + (c.before.empty() ? "nothing" : c.before) + " → " +
+           (c.after.empty() ? "nothing" : c.after);
+  }
+  if (c.kind == "missing") return "its output " + c.what + " is neither there nor in the store";
+  if (c.kind == "forced") return "forced by " + c.what;
+  if (c.kind == "upstream") return "waits for " + c.what + ", which runs";
+  if (c.kind == "no_cache") return "always, as " + c.what;
+  if (c.kind == "condition") return "when " + c.what;
+  if (c.kind == "left_out" || c.kind == "unknown") return c.what;
+  if (c.kind == "cached") return "nothing has changed since run " + c.what;
+  return c.kind + (c.what.empty() ? "" : " " + c.what);
+}
+
+}  // namespace mlops::engine

@@ -1,0 +1,115 @@
+#include "store/file_reader.hpp"
+
+#include <mlops/error.hpp>
+
+#include "util/files.hpp"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+namespace mlops::store {
+
+namespace {
+
+constexpr std::size_t buffer_size = 1 << 18;
+constexpr int most_tries = 5;
+
+// Digests the rest of `from`, and writes it to `to` if that is a descriptor.
+util::Digest pump(int from, int to, const std::string& path, const Objects& objects) {
+  thread_local std::vector<char> buffer(buffer_size);
+  util::Sha256 hash;
+  while (true) {
+    if (objects.stopped()) throw Error(ExitCode::interrupted, "stopped while reading '" + path + "'");
+    const ssize_t n = ::read(from, buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_errno("cannot read '" + path + "'", errno);
+    if (n == 0) return hash.digest();
+    const std::string_view part(buffer.data(), static_cast<std::size_t>(n));
+    hash.update(part);
+    if (to < 0) continue;
+    if (const int error = util::write_all(to, part)) throw_errno("cannot store '" + path + "'", error);
+  }
+}
+
+util::Digest read_small(const util::Fd& fd, const std::string& path, Publisher* publisher) {
+  std::string bytes(small_object, '\0');
+  std::size_t size = 0;
+  while (size < bytes.size()) {
+    const ssize_t n = ::read(fd.get(), bytes.data() + size, bytes.size() - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_errno("cannot read '" + path + "'", errno);
+    if (n == 0) break;
+    size += static_cast<std::size_t>(n);
+  }
+  const std::string_view content = std::string_view(bytes).substr(0, size);
+  return publisher ? publisher->add(content) : util::digest_of(content);
+}
+
+// A clone is a snapshot that nobody can change any more; a copy is digested as it is written.
+util::Digest store_large(const util::Fd& fd, const std::string& path, std::uint64_t size, Objects& objects,
+                         Publisher& publisher) {
+  const std::string temporary = objects.temporary_path();
+  util::Digest digest;
+  try {
+    const util::Fd to = util::open_file(temporary, O_RDWR | O_CREAT | O_EXCL, 0444);
+    const bool cloned = ::ioctl(to.get(), FICLONE, fd.get()) == 0;
+    digest = cloned ? pump(to.get(), -1, path, objects) : pump(fd.get(), to.get(), path, objects);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  publisher.add_written(digest, temporary, size);
+  return digest;
+}
+
+}  // namespace
+
+FileStamp stamp_of(const struct stat& st) {
+  const auto ns = [](const timespec& t) { return t.tv_sec * 1'000'000'000LL + t.tv_nsec; };
+  return {static_cast<std::uint64_t>(st.st_size), st.st_ino, ns(st.st_mtim), ns(st.st_ctim)};
+}
+
+std::int64_t coarse_clock_ns() {
+  timespec time{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &time);
+  return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
+}
+
+ReadFile read_file(const std::string& path, Objects& objects, Publisher* publisher) {
+  for (int tries = 1;; ++tries) {
+    const std::int64_t now = coarse_clock_ns();
+    const util::Fd fd = util::open_file(path, O_RDONLY | O_NONBLOCK);
+    struct stat before {
+    }, after{};
+    if (::fstat(fd.get(), &before) != 0) throw_errno("cannot read '" + path + "'", errno);
+    if (!S_ISREG(before.st_mode))
+      throw Error(ExitCode::io, "cannot digest '" + path + "': it is no regular file");
+    ReadFile result;
+    result.stamp = stamp_of(before);
+    result.executable = (before.st_mode & S_IXUSR) != 0;
+    result.settled = result.stamp.mtime < now && result.stamp.ctime < now;
+    if (result.stamp.size < small_object) {
+      result.digest = read_small(fd, path, publisher);
+    } else if (publisher) {
+      result.digest = store_large(fd, path, result.stamp.size, objects, *publisher);
+    } else {
+      ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+      result.digest = pump(fd.get(), -1, path, objects);
+    }
+    if (::fstat(fd.get(), &after) != 0) throw_errno("cannot read '" + path + "'", errno);
+    if (stamp_of(after) == result.stamp) return result;
+    if (tries == most_tries) {
+      throw Error(ExitCode::io, "cannot digest '" + path + "': it changes while it is read",
+                  "see which process writes to it, for example with `fuser -v " + path + "`");
+    }
+  }
+}
+
+}  // namespace mlops::store

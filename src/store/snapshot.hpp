@@ -1,0 +1,71 @@
+// What a path holds, by digest: files that have not changed since they were last read are not read again.
+#pragma once
+
+#include "store/objects.hpp"
+#include "store/tree.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlops::store {
+
+/// The content of a file or of a directory (a tree, see store/tree.hpp).
+struct Content {
+  util::Digest digest;
+  std::uint64_t size = 0;   ///< bytes, summed over a directory
+  std::uint64_t files = 1;  ///< 1 for a file
+  bool directory = false;
+  bool executable = false;
+  bool operator==(const Content&) const = default;
+};
+
+/// What is known of one file without reading it. Times in nanoseconds since the epoch.
+struct FileStamp {
+  std::uint64_t size = 0, inode = 0;
+  std::int64_t mtime = 0, ctime = 0;
+  bool operator==(const FileStamp&) const = default;
+};
+
+/// Digests paths and remembers files by size, inode and times in the index of the store. A file that was
+/// changed in the very tick in which it was read is not remembered, as git has it ("racily clean").
+/// Thread-safe.
+class Snapshots {
+ public:
+  /// `threads` read files at the same time; 0: as many as there are cores.
+  explicit Snapshots(Objects& objects, int threads = 0);
+  Snapshots(const Snapshots&) = delete;
+  Snapshots& operator=(const Snapshots&) = delete;
+
+  /// Digests the file or directory at `path` (absolute); nullopt if there is none. Symbolic links inside a
+  /// directory are recorded and not followed, a link at `path` itself is. Throws Error(io), also when a file
+  /// changes again and again while it is read.
+  std::optional<Content> look(const std::string& path);
+
+  /// As look(), and hands all that the store does not have to `publisher`.
+  std::optional<Content> keep(const std::string& path, Publisher& publisher);
+
+  /// Writes what was learnt to the index. Losing it costs time, nothing else.
+  void save();
+
+  /// Files whose bytes were read so far.
+  std::uint64_t files_read() const { return files_read_; }
+
+ private:
+  std::optional<Content> take(const std::string& path, Publisher* publisher);
+  Content take_directory(const std::string& path, Publisher* publisher);
+  void remember(const std::string& path, std::string entries);
+  std::string recall(const std::string& path);
+
+  Objects& objects_;
+  int threads_;
+  std::mutex mutex_;
+  std::map<std::string, std::string> learnt_;  // directories and single files not yet written to the index
+  std::atomic<std::uint64_t> files_read_ = 0;
+};
+
+}  // namespace mlops::store

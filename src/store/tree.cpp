@@ -1,0 +1,257 @@
+#include "store/tree.hpp"
+
+#include <mlops/error.hpp>
+
+#include <charconv>
+#include <optional>
+
+namespace mlops::store {
+
+using util::Digest;
+
+namespace {
+
+constexpr std::string_view leaf_head = "mlops tree 1 leaf\n";
+constexpr std::string_view node_head = "mlops tree 1 node\n";
+
+// On average a node has this many entries; a power of two.
+constexpr std::uint64_t node_entries = 256;
+
+// FNV-1a, spread by the finaliser of splitmix64: part of the format, never to be changed.
+bool ends_node(std::string_view path) {
+  std::uint64_t hash = 14695981039346656037u;
+  for (const char c : path) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9;
+  hash = (hash ^ (hash >> 27)) * 0x94d049bb133111eb;
+  return ((hash ^ (hash >> 31)) & (node_entries - 1)) == 0;
+}
+
+struct Child {
+  std::uint64_t files = 0, size = 0;
+  Digest digest;
+  std::string first;
+};
+
+class Parser {
+ public:
+  explicit Parser(std::string_view bytes) : rest_(bytes) {}
+
+  bool leaf(TreeEntry& entry) {
+    if (rest_.size() < 2 || rest_[1] != ' ' ||
+        std::string_view("fxld").find(rest_[0]) == std::string_view::npos)
+      return false;
+    entry.mode = static_cast<FileMode>(rest_[0]);
+    rest_.remove_prefix(2);
+    return number(entry.size) && digest(entry.digest) && path(entry.path);
+  }
+  bool child(Child& child) {
+    return number(child.files) && number(child.size) && digest(child.digest) && path(child.first);
+  }
+  bool done() const { return rest_.empty(); }
+
+ private:
+  bool number(std::uint64_t& value) {
+    const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), value);
+    if (error != std::errc() || end == rest_.data() + rest_.size() || *end != ' ') return false;
+    rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()) + 1);
+    return true;
+  }
+  bool digest(Digest& value) {
+    const auto parsed = Digest::from_hex(rest_.substr(0, 64));
+    if (!parsed || rest_.size() < 66 || rest_[64] != ' ') return false;
+    value = *parsed;
+    rest_.remove_prefix(65);
+    return true;
+  }
+  bool path(std::string& value) {
+    const std::size_t end = rest_.find('\0');
+    if (end == rest_.npos) return false;
+    value = rest_.substr(0, end);
+    rest_.remove_prefix(end + 1);
+    return true;
+  }
+  std::string_view rest_;
+};
+
+struct Node {
+  std::vector<TreeEntry> entries;  // of a leaf
+  std::vector<Child> children;
+  bool leaf = true;
+};
+
+std::optional<Node> parse(std::string_view bytes) {
+  Node node;
+  node.leaf = bytes.starts_with(leaf_head);
+  if (!node.leaf && !bytes.starts_with(node_head)) return std::nullopt;
+  Parser parser(bytes.substr(leaf_head.size()));
+  while (!parser.done()) {
+    if (node.leaf ? !parser.leaf(node.entries.emplace_back()) : !parser.child(node.children.emplace_back()))
+      return std::nullopt;
+  }
+  return node;
+}
+
+Node read_node(Objects& objects, const Digest& digest) {
+  const auto bytes = objects.read(digest);
+  auto node = bytes ? parse(*bytes) : std::nullopt;
+  if (!node) {
+    throw Error(ExitCode::io, "the version " + digest.hex() + " of a directory is not whole in the store",
+                "fetch it from a remote with `mlops fetch`, or make it again by running what made it");
+  }
+  return std::move(*node);
+}
+
+}  // namespace
+
+bool is_tree(std::string_view bytes) { return bytes.starts_with(leaf_head) || bytes.starts_with(node_head); }
+
+void TreeBuilder::add(const TreeEntry& entry) {
+  if (levels_.empty()) levels_.resize(1);
+  Node& leaf = levels_[0];
+  if (leaf.entries++ == 0) leaf.first = entry.path;
+  leaf.text += static_cast<char>(entry.mode);
+  leaf.text += ' ';
+  leaf.text += std::to_string(entry.size);
+  leaf.text += ' ';
+  leaf.text += entry.digest.hex();
+  leaf.text += ' ';
+  leaf.text += entry.path;
+  leaf.text += '\0';
+  leaf.files += entry.mode == FileMode::directory ? 0 : 1;
+  leaf.size += entry.size;
+  if (ends_node(entry.path)) close(0);
+}
+
+// Ends the node of a level and tells the level above.
+void TreeBuilder::close(std::size_t level) {
+  if (levels_.size() == level + 1) levels_.resize(level + 2);
+  Node& node = levels_[level];
+  const Digest digest = put_(std::string(level == 0 ? leaf_head : node_head) + node.text);
+  Node& above = levels_[level + 1];
+  if (above.entries++ == 0) above.first = node.first;
+  above.text +=
+      std::to_string(node.files) + " " + std::to_string(node.size) + " " + digest.hex() + " " + node.first;
+  above.text += '\0';
+  above.files += node.files;
+  above.size += node.size;
+  const std::string first = std::move(node.first);
+  node = Node();
+  node.closed_one = true;
+  // A single entry closes no node of its own, or a tree could grow upwards without end.
+  if (above.entries > 1 && ends_node(first)) close(level + 1);
+}
+
+TreeSummary TreeBuilder::finish() {
+  if (levels_.empty()) levels_.resize(1);
+  for (std::size_t level = 0;; ++level) {
+    Node& node = levels_[level];
+    const bool top = level + 1 == levels_.size();
+    if (top && !node.closed_one) {
+      return {put_(std::string(level == 0 ? leaf_head : node_head) + node.text), node.files, node.size};
+    }
+    if (node.entries > 0) close(level);
+  }
+}
+
+void walk_tree(Objects& objects, const Digest& tree, const std::function<bool(TreeEntry&&)>& on_entry) {
+  std::vector<Digest> open = {tree};
+  while (!open.empty()) {
+    Node node = read_node(objects, open.back());
+    open.pop_back();
+    for (TreeEntry& entry : node.entries) {
+      if (!on_entry(std::move(entry))) return;
+    }
+    for (std::size_t i = node.children.size(); i-- > 0;) open.push_back(node.children[i].digest);
+  }
+}
+
+void walk_objects(Objects& objects, const Digest& tree, const std::function<bool(const Digest&)>& on_object,
+                  const std::function<void(const Digest&)>& on_missing) {
+  std::vector<Digest> open = {tree};
+  while (!open.empty()) {
+    const Digest digest = open.back();
+    open.pop_back();
+    if (!on_object(digest)) continue;  // known already, with all below it
+    const auto bytes = objects.read(digest);
+    const auto node = bytes ? parse(*bytes) : std::nullopt;
+    if (!node) {
+      on_missing(digest);
+      continue;
+    }
+    for (const TreeEntry& entry : node->entries) {
+      if (entry.mode != FileMode::directory) on_object(entry.digest);
+    }
+    for (const Child& child : node->children) open.push_back(child.digest);
+  }
+}
+
+namespace {
+
+// Reads a tree entry by entry, but can pass over a whole node that is about to begin.
+class Cursor {
+ public:
+  Cursor(Objects& objects, const Digest& tree) : objects_(objects) { open_.push_back({tree, {}}); }
+
+  /// The node that begins here, if no part of it has been read.
+  const Digest* node() const { return entries_.empty() && !open_.empty() ? &open_.back().digest : nullptr; }
+  void skip_node() { open_.pop_back(); }
+  /// Opens nodes until an entry is at hand; null at the end.
+  const TreeEntry* entry() {
+    while (entries_.empty() && !open_.empty()) open_node();
+    return entries_.empty() ? nullptr : &entries_.back();
+  }
+  void open_node() {
+    Node node = read_node(objects_, open_.back().digest);
+    open_.pop_back();
+    entries_.assign(std::make_move_iterator(node.entries.rbegin()),
+                    std::make_move_iterator(node.entries.rend()));
+    for (std::size_t i = node.children.size(); i-- > 0;) open_.push_back(std::move(node.children[i]));
+  }
+  void next() { entries_.pop_back(); }
+
+  struct Open {
+    Digest digest;
+    std::string first;
+    Open(Digest d, std::string f) : digest(d), first(std::move(f)) {}
+    explicit(false) Open(Child child) : digest(child.digest), first(std::move(child.first)) {}
+  };
+
+ private:
+  Objects& objects_;
+  std::vector<Open> open_;          // nodes to come, the next one last
+  std::vector<TreeEntry> entries_;  // of the leaf at hand, the next one last
+};
+
+}  // namespace
+
+void diff_trees(Objects& objects, const Digest& before, const Digest& after,
+                const std::function<void(const TreeChange&)>& on_change) {
+  Cursor a(objects, before), b(objects, after);
+  using Kind = TreeChange::Kind;
+  while (true) {
+    // Equal nodes at the same place are equal in all that they hold.
+    if (a.node() && b.node()) {
+      if (*a.node() == *b.node()) {
+        a.skip_node(), b.skip_node();
+      } else {
+        a.open_node(), b.open_node();
+      }
+      continue;
+    }
+    const TreeEntry* x = a.entry();
+    const TreeEntry* y = b.entry();
+    if (!x && !y) return;
+    if (!y || (x && x->path < y->path)) {
+      on_change({Kind::removed, *x, {}});
+      a.next();
+    } else if (!x || y->path < x->path) {
+      on_change({Kind::added, {}, *y});
+      b.next();
+    } else {
+      if (!(*x == *y)) on_change({Kind::changed, *x, *y});
+      a.next(), b.next();
+    }
+  }
+}
+
+}  // namespace mlops::store

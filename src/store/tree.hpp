@@ -1,0 +1,88 @@
+// A version of a directory: its files in the order of their paths, cut into nodes that are objects of the
+// store.
+//
+// A node is text:
+//   "mlops tree 1 leaf\n", then for each file       MODE SIZE DIGEST PATH NUL
+//   "mlops tree 1 node\n", then for each node below  FILES SIZE DIGEST FIRST-PATH NUL
+// MODE is f (file), x (executable file), l (symbolic link: the object is its target) or d (a directory
+// without files). Paths are relative, in the order of their bytes, and may hold any byte but NUL.
+//
+// Where one node ends and the next begins depends on the paths alone (a hash of the last one), so that a
+// version that differs in one file shares all nodes but one leaf and those above it, whatever the history.
+// Equal directories have equal digests. The idea of cutting by content: Rabin; as search trees: "prolly
+// trees" of Noms.
+#pragma once
+
+#include "store/objects.hpp"
+#include "util/digest.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlops::store {
+
+enum class FileMode : char { file = 'f', executable = 'x', link = 'l', directory = 'd' };
+
+struct TreeEntry {
+  FileMode mode = FileMode::file;
+  std::uint64_t size = 0;
+  util::Digest digest;
+  std::string path;
+  bool operator==(const TreeEntry&) const = default;
+};
+
+/// What the top of a tree says of the whole.
+struct TreeSummary {
+  util::Digest digest;
+  std::uint64_t files = 0;
+  std::uint64_t size = 0;  ///< bytes of all files
+};
+
+/// Takes entries in the order of their paths. `put` gets the bytes of each node as it is finished.
+class TreeBuilder {
+ public:
+  using Put = std::function<util::Digest(std::string_view bytes)>;
+  explicit TreeBuilder(Put put) : put_(std::move(put)) {}
+
+  void add(const TreeEntry& entry);
+  TreeSummary finish();
+
+ private:
+  struct Node {  // of one level, being filled
+    std::string text;
+    std::string first;
+    std::uint64_t files = 0, size = 0;
+    int entries = 0;
+    bool closed_one = false;  // the level has more than this node
+  };
+  void close(std::size_t level);
+
+  Put put_;
+  std::vector<Node> levels_;
+};
+
+/// Calls `on_entry` for every file of a tree, in order; false from it ends the walk. Throws Error(io) when a
+/// node is missing or damaged.
+void walk_tree(Objects& objects, const util::Digest& tree, const std::function<bool(TreeEntry&&)>& on_entry);
+
+/// The digests of all nodes and objects of a tree; each is told once per place. What is not in the store is
+/// told to `on_missing` and passed over.
+void walk_objects(Objects& objects, const util::Digest& tree,
+                  const std::function<bool(const util::Digest&)>& on_object,
+                  const std::function<void(const util::Digest&)>& on_missing);
+
+struct TreeChange {
+  enum class Kind { added, removed, changed } kind = Kind::added;
+  TreeEntry before, after;
+};
+/// What differs from `before` to `after`, in order of path. Nodes that both share are not read.
+void diff_trees(Objects& objects, const util::Digest& before, const util::Digest& after,
+                const std::function<void(const TreeChange&)>& on_change);
+
+/// True if `bytes` are a node of a tree.
+bool is_tree(std::string_view bytes);
+
+}  // namespace mlops::store

@@ -1,0 +1,117 @@
+# Commands that look at a workspace or tidy it: init, validate, runs, logs, cancel, rm, doctor, and output that nobody
+# can take.
+. "$(dirname "$0")/common.sh"
+
+# The first line of the file that init writes leads an editor to a schema that is there.
+mlops init; expect_ok
+schema=$(sed -n '1s/^# yaml-language-server: \$schema=//p' pipeline.yaml)
+expect_exists "$schema"
+python3 -c 'import json, sys; json.load(open(sys.argv[1]))["properties"]["steps"]' "$schema" > /dev/null || fail "no schema"
+expect_equal "$(ls -a .mlops . | grep -c tmp)" 0
+mlops runs; expect_exit 74; expect_err "nothing has run in this workspace yet"
+
+# Problems as JSON
+printf 'steps:\n  a: {run: "true", ouputs: [x]}\n' > broken.yaml
+mlops validate pipeline.yaml broken.yaml --json; expect_exit 2
+expect_equal "$(json 'j["valid"], [f["valid"] for f in j["files"]]')" "(False, [True, False])"
+expect_equal "$(json 'j["files"][0]["name"], j["files"][0]["steps"]')" "('starter', 4)"
+expect_equal "$(json '[(p["file"], p["line"], "outputs" in p["hint"]) for p in j["files"][1]["problems"]]')" "[('broken.yaml', 2, True)]"
+mlops validate pipeline.yaml --json; expect_ok; expect_equal "$(json 'j["valid"]')" True
+
+# Output that cannot be written is no success.
+if [ -w /dev/full ]; then
+    for command in --help --version "runs --help" "validate pipeline.yaml" "schema" "version --json" man "completion bash"; do
+        "$MLOPS" $command > /dev/full 2> "$here/.err"; code=$?
+        expect_exit 74; grep -q "cannot write" "$here/.err" || fail "mlops $command says nothing"
+    done
+    "$MLOPS" validate broken.yaml > /dev/full 2> /dev/null; code=$?; expect_exit 2
+fi
+
+# Runs by time, state and number
+printf 'name: good\nsteps: {a: {run: "echo good"}}\n' > good.yaml
+printf 'name: bad\nsteps: {a: {run: "echo try $MLOPS_ATTEMPT; exit 1", retry: {times: 1, delay: 1ms}}}\n' > bad.yaml
+for file in good bad good; do "$MLOPS" run $file.yaml --quiet > /dev/null; done
+ids() { "$MLOPS" runs --ids "$@" 2> /dev/null | wc -l; }
+expect_equal "$(ids) $(ids --limit 2) $(ids --state failed) $(ids --state succeeded --limit 1)" "3 2 1 1"
+expect_equal "$(ids --since 1h) $(ids --since 2099-01-01) $(ids --since 2020-01-01T00:00:00Z --state failed)" "3 0 1"
+sleep 1.2; expect_equal "$(ids --since 1s)" 0
+mlops runs --state faild; expect_exit 2; expect_err "did you mean 'failed'"
+mlops runs --since tomorrow; expect_exit 2; expect_err "cannot read the time"
+id=$("$MLOPS" runs --ids --state failed)
+mlops show "${id: -4}"; expect_ok; mlops show "${id: -7}"; expect_ok
+
+# Logs of one attempt
+mlops logs latest:bad a --attempt 1; expect_equal "$out" "try 1"
+mlops logs latest:bad a; expect_equal "$out" "try 2"
+mlops logs latest:bad a --attempt 1 --follow; expect_equal "$out" "try 1"
+mlops logs latest:bad a --follow --times; expect_out " out try 2"
+[[ "$out" =~ ^20[0-9][0-9]-.*\ out\ try\ 2$ ]] || fail "no time: $out"
+mlops logs latest:bad a --attempt 3; expect_exit 2; expect_err "it has 2"
+
+# A condition whose words look like those of a selection is still told.
+printf 'name: no\nparams: {publish: true}\nsteps: {a: {run: "true", when: not params.publish}, b: {run: "true"}}\n' > no.yaml
+mlops run no.yaml; expect_ok; expect_out "a skipped: "
+mlops run no.yaml --only b; expect_ok; expect_no_out "a skipped"
+
+# Cancel at once, and without waiting
+printf 'name: slow\nsteps:\n  a: {run: "trap : TERM; touch started; while :; do sleep 0.05 || :; done", grace: 30s}\n  clean: {run: touch cleaned, always: true}\n' > slow.yaml
+start() { rm -f started cleaned; "$MLOPS" run slow.yaml > run.out 2>&1 & pid=$!; wait_for 10 test -e started; }
+start; before=$(date +%s)
+mlops cancel latest --now --json; expect_ok
+expect_equal "$(json 'j["runs"][0]["cancelled"]')" True
+wait $pid; [ $(($(date +%s) - before)) -lt 10 ] || fail "cancel --now waited for the grace"
+expect_missing cleaned
+wait_for 5 nobody_left "$("$MLOPS" runs --ids --limit 1)"
+mlops cancel latest --json; expect_ok; expect_equal "$(json 'j["runs"][0]["cancelled"]')" False
+start; before=$(date +%s)
+mlops cancel latest --no-wait; expect_ok; expect_out "was asked to stop"
+[ $(($(date +%s) - before)) -lt 10 ] || fail "cancel --no-wait waited"
+kill -0 $pid || fail "the run has ended before its grace"
+mlops rm good; expect_exit 2
+mlops rm latest "$id"; expect_exit 5; expect_exists ".mlops/runs/$id"
+mlops cancel latest --now; expect_ok; wait $pid
+
+# A resume that waits for the steps of a dead runner does not go on with a run that is cancelled.
+printf 'name: two\nsteps:\n  a: {run: "touch started; sleep 30"}\n  b: {run: touch never, needs: a}\n' > slow.yaml
+start; kill -9 $pid; wait $pid 2> /dev/null
+"$MLOPS" run --resume latest > resume.out 2>&1 & pid=$!
+wait_for 10 grep -q waiting resume.out
+mlops cancel latest; expect_ok; expect_out "its steps were stopped"
+wait $pid; expect_missing never
+wait_for 5 nobody_left "$("$MLOPS" runs --ids --limit 1)"
+
+# Deleting by age
+mlops rm --older-than 1h; expect_ok; expect_out "nothing to delete"
+mlops rm --older-than soon; expect_exit 2; expect_err "cannot read the age"
+sleep 1.1
+all=$(ids)
+mlops rm --older-than 1s --pipeline good --dry-run --json; expect_ok; expect_equal "$(json 'len(j["deleted"]), j["dry_run"]')" "(2, True)"
+mlops rm --older-than 1s --pipeline good --keep 1; expect_ok
+expect_equal "$(ids) $(ids --pipeline good)" "$((all - 1)) 1"
+
+# The doctor: a good workspace, a stranger's directory, a damaged database
+mlops doctor --json
+expect_equal "$(json '[f["state"] for f in j["findings"] if f["name"] in ("database", "runs")]')" "['ok', 'ok']"
+mkdir ".mlops/runs/not a run" .mlops/runs/0123456789abcdef
+mlops doctor; expect_out "2 run directories are not in the database"
+rmdir ".mlops/runs/not a run" .mlops/runs/0123456789abcdef
+cp -r .mlops good.mlops
+dd if=/dev/zero of=.mlops/mlops.db bs=4096 seek=1 count=3 conv=notrunc 2> /dev/null; rm -f .mlops/mlops.db-wal .mlops/mlops.db-shm
+mlops doctor --json; expect_exit 74
+expect_equal "$(json 'j["state"]')" broken
+rm -rf .mlops; mv good.mlops .mlops
+
+# A look brings no database of before up to date, a run does.
+python3 -c 'import sqlite3; db = sqlite3.connect(".mlops/mlops.db"); db.execute("drop index runs_by_end"); db.execute("drop index runs_by_definition"); db.execute("pragma user_version = 2")'
+mlops runs; expect_exit 74; expect_err "any \`mlops run\`"
+mlops run good.yaml --quiet; expect_ok; mlops runs; expect_ok
+
+# What others may write to is read and not written; nothing in it is brought up to date.
+printf 'name: two\nsteps:\n  a: {run: "touch started; sleep 1"}\n' > slow.yaml
+start; kill -9 $pid; wait $pid 2> /dev/null
+chmod o+w .mlops
+sleep 1.5
+mlops runs --state running --ids; expect_ok; [ -n "$out" ] || fail "a run in a place that others may write to was recovered"
+mlops rm latest; expect_exit 74; expect_err "others may write"
+chmod o-w .mlops
+mlops runs --state running --ids; expect_ok; expect_equal "$out" ""
