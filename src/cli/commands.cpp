@@ -6,6 +6,7 @@
 #include "util/log.hpp"
 #include "util/strings.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -50,7 +51,7 @@ std::string command_in(int argc, char** argv) {
     const std::string word = argv[i];
     if (word == "-w" || word == "--workspace" || word == "-C") {
       ++i;
-    } else if (word.empty() || word[0] != '-') {
+    } else if (word.empty() || word[0] != '-' || word == "-") {
       return word;
     }
   }
@@ -66,7 +67,28 @@ void add_common_options(CLI::App& app, Context& context) {
       "--no-color", [](std::int64_t) { force_plain(); }, "no colours (as NO_COLOR=1)");
 }
 
-int report(const Error& error, const std::string& command) {
+// Whoever asked for JSON gets a document also when there is nothing but an error to tell.
+void print_error_json(const Error& error) {
+  nlohmann::json problems = nlohmann::json::array();
+  if (const auto* bad = dynamic_cast<const BadFile*>(&error)) {
+    for (const Diagnostic& d : bad->problems())
+      problems.push_back({{"file", d.file},
+                          {"line", d.at.line},
+                          {"column", d.at.column},
+                          {"message", d.message},
+                          {"hint", d.hint}});
+  }
+  const std::string message =
+      problems.empty() ? error.what() : std::to_string(problems.size()) + " problems found";
+  print_json({{"error",
+               {{"message", util::to_utf8(message)},
+                {"hint", util::to_utf8(error.hint())},
+                {"exit_code", static_cast<int>(error.code())},
+                {"problems", std::move(problems)}}}});
+}
+
+int report(const Error& error, const std::string& command, const std::vector<std::string>& arguments) {
+  if (std::ranges::find(arguments, "--json") != arguments.end()) print_error_json(error);
   std::fflush(stdout);
   if (const auto* bad = dynamic_cast<const BadFile*>(&error)) {
     print_diagnostics(bad->problems(), command == "run" ? "; nothing was run" : "");
@@ -91,7 +113,9 @@ std::pair<std::string, std::string> unexpected(const CLI::App& app) {
     const std::string near = util::closest(name, options);
     return {"there is no option '" + name + "'", near.empty() ? "" : "did you mean '" + near + "'?"};
   }
-  return {"unexpected argument '" + (left.empty() ? "" : left[0]) + "'", ""};
+  if (left.empty())
+    return {"an option stands before the command that it belongs to", "write it after the command"};
+  return {"unexpected argument '" + left[0] + "'", ""};
 }
 
 int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::string& command) {
@@ -147,7 +171,9 @@ int execute(int argc, char** argv) {
     if (!wanted.empty() && !found) {
       std::vector<std::string> names;
       for (const Command& command : commands()) names.emplace_back(command.name);
-      throw Error(ExitCode::usage, "there is no command '" + wanted + "'", util::did_you_mean(wanted, names));
+      const std::string hint = wanted == "help" ? "see `mlops --help`, or `mlops COMMAND --help`"
+                                                : util::did_you_mean(wanted, names);
+      throw Error(ExitCode::usage, "there is no command '" + wanted + "'", hint);
     }
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) std::fputs(app.help().c_str(), stdout);
@@ -162,7 +188,7 @@ int execute(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return report_usage(app, error, wanted);
   } catch (const Error& error) {
-    return report(error, wanted);
+    return report(error, wanted, context.arguments);
   } catch (const std::bad_alloc&) {
     std::fputs("mlops: out of memory\n", stderr);
   } catch (const std::exception& error) {

@@ -34,6 +34,11 @@ Style style_of(std::FILE* stream) {
   return Style(is_terminal(stream) && (!term || std::strcmp(term, "dumb") != 0));
 }
 
+bool can_redraw(std::FILE* stream) {
+  const char* term = std::getenv("TERM");
+  return is_terminal(stream) && (!term || std::strcmp(term, "dumb") != 0);
+}
+
 int terminal_width() {
   winsize size{};
   for (const int fd : {1, 2, 0}) {

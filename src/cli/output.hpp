@@ -41,6 +41,8 @@ class Style {
 Style style_of(std::FILE* stream);
 void force_plain();
 bool is_terminal(std::FILE* stream);
+/// A terminal on which the cursor can be moved, with colours or without.
+bool can_redraw(std::FILE* stream);
 int terminal_width();  ///< 80 if unknown
 
 /// Columns of text; the last column may run on.

@@ -30,9 +30,11 @@ engine::RemovalRequest request_of(const Options& options, OpenWorkspace& open) {
   pruning.keep = std::max(0, options.keep);
   if (!options.older_than.empty()) {
     const auto age = util::parse_duration(options.older_than);
-    if (!age)
+    const bool unit = options.older_than.find_first_not_of("0123456789.") != std::string::npos;
+    if (!age || !unit) {
       throw Error(ExitCode::usage, "cannot read the age '" + options.older_than + "'",
-                  "give a duration such as 30d");
+                  "give a duration with its unit, such as 30d or 12h");
+    }
     pruning.before = util::now() - *age;
   }
   request.pruning = pruning;
@@ -43,6 +45,11 @@ void remove(const Options& options, Context& context) {
   if (options.runs.empty() && options.older_than.empty() && options.keep < 0) {
     throw Error(ExitCode::usage, "nothing to delete was named",
                 "mlops rm RUN…, or mlops rm --older-than 30d, or mlops rm --keep 100");
+  }
+  if (!options.runs.empty() &&
+      (!options.older_than.empty() || options.keep >= 0 || !options.pipeline.empty())) {
+    throw Error(ExitCode::usage, "RUN and --older-than, --keep or --pipeline cannot be told together",
+                "name the runs, or let the options choose them");
   }
   OpenWorkspace open = options.dry_run ? open_to_read(context) : open_to_write(context);
   nlohmann::json list = nlohmann::json::array();

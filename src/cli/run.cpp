@@ -7,6 +7,7 @@
 #include "db/steps.hpp"
 #include "engine/resources.hpp"
 #include "process/keeper.hpp"
+#include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
 
@@ -71,7 +72,9 @@ int run(Options& options, const Context& context, const CLI::App& app) {
     throw Error(ExitCode::usage,
                 options.file.empty() ? "no pipeline file given"
                                      : "--resume continues a run as it was started; it takes no file",
-                "mlops run FILE, or mlops run --resume RUN");
+                options.file.empty() && util::exists("pipeline.yaml")
+                    ? "did you mean `mlops run pipeline.yaml`?"
+                    : "mlops run FILE, or mlops run --resume RUN");
   }
   if (!options.resume.empty()) refuse_with_resume(app);
   // First of all, while this process is small and has neither threads nor a database.
@@ -82,8 +85,7 @@ int run(Options& options, const Context& context, const CLI::App& app) {
     options.settings.command_line +=
         (options.settings.command_line.empty() ? "" : " ") + util::shell_quote(argument);
   }
-  Progress progress(stdout, output_mode(options),
-                    is_terminal(stdout) && style_of(stdout).on() && !options.json);
+  Progress progress(stdout, output_mode(options), can_redraw(stdout) && !options.json);
   std::vector<RunObserver*> observers;
   if (!options.json) observers.push_back(&progress);
 

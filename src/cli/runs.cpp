@@ -60,6 +60,14 @@ void print(const std::vector<RunRecord>& runs, const Workspace& workspace, db::C
   });
 }
 
+// An unset variable of a script is no filter.
+void refuse_empty(const CLI::App& app) {
+  for (const char* name : {"--pipeline", "--state", "--since"}) {
+    if (app.count(name) > 0 && app.get_option(name)->as<std::string>().empty())
+      throw Error(ExitCode::usage, std::string(name) + " is empty", "leave it out to list all runs");
+  }
+}
+
 void list(const Options& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::Connection& connection = open.database.connection();
@@ -137,7 +145,10 @@ void set_up_runs(CLI::App& app, Context& context) {
       "  mlops runs\n"
       "  mlops runs --pipeline churn --state failed --since 7d\n"
       "  mlops runs --json | jq '.runs[0].metrics'");
-  app.callback([options, &context] { list(*options, context); });
+  app.callback([options, &context, &app] {
+    refuse_empty(app);
+    list(*options, context);
+  });
 }
 
 }  // namespace mlops::cli

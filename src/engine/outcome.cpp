@@ -42,7 +42,10 @@ std::string why_not_started(const ExitRecord& record, const OutcomeContext& cont
         return what + "the interpreter named in its first line does not exist";
       }
       return what + "no such file";
-    case EACCES: return what + "permission denied; is it executable? (chmod +x)";
+    case EACCES:
+      if (util::is_directory(program[0] == '/' ? program : context.directory + "/" + program))
+        return what + "it is a directory";
+      return what + "permission denied; is it executable? (chmod +x)";
     case ENOEXEC:
       return what + "not a program for this machine; a script needs a first line such as #!/bin/sh";
     case E2BIG:

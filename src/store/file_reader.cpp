@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "util/fd_lock.hpp"
 #include "util/files.hpp"
 
 #include <fcntl.h>
@@ -19,7 +20,7 @@ namespace mlops::store {
 namespace {
 
 constexpr std::size_t buffer_size = 1 << 18;
-constexpr int most_tries = 5;
+constexpr int most_tries = 12;
 
 // Digests the rest of `from`, and writes it to `to` if that is a descriptor.
 util::Digest pump(int from, int to, const std::string& path, const Objects& objects) {
@@ -83,7 +84,8 @@ std::int64_t coarse_clock_ns() {
 }
 
 ReadFile read_file(const std::string& path, Objects& objects, Publisher* publisher) {
-  for (int tries = 1;; ++tries) {
+  constexpr std::int64_t second = 1'000'000'000;
+  for (int tries = 0; tries < most_tries; ++tries) {
     const std::int64_t now = coarse_clock_ns();
     const util::Fd fd = util::open_file(path, O_RDONLY | O_NONBLOCK);
     struct stat before {
@@ -94,8 +96,15 @@ ReadFile read_file(const std::string& path, Objects& objects, Publisher* publish
     ReadFile result;
     result.stamp = stamp_of(before);
     result.executable = (before.st_mode & S_IXUSR) != 0;
-    result.settled = result.stamp.mtime < now && result.stamp.ctime < now;
-    if (result.stamp.size < small_object) {
+    result.settled = result.stamp.ctime < now;
+    const bool small = result.stamp.size < small_object;
+    // A change in the tick in which it was last changed would leave no trace: wait for the next. Not for a
+    // small file, which is read in one go, nor where the clock has been set back.
+    if (!result.settled && !small && result.stamp.ctime - now < second) {
+      util::pause_us(2'000);
+      continue;
+    }
+    if (small) {
       result.digest = read_small(fd, path, publisher);
     } else if (publisher) {
       result.digest = store_large(fd, path, result.stamp.size, objects, *publisher);
@@ -105,11 +114,9 @@ ReadFile read_file(const std::string& path, Objects& objects, Publisher* publish
     }
     if (::fstat(fd.get(), &after) != 0) throw_errno("cannot read '" + path + "'", errno);
     if (stamp_of(after) == result.stamp) return result;
-    if (tries == most_tries) {
-      throw Error(ExitCode::io, "cannot digest '" + path + "': it changes while it is read",
-                  "see which process writes to it, for example with `fuser -v " + path + "`");
-    }
   }
+  throw Error(ExitCode::io, "cannot digest '" + path + "': it changes while it is read",
+              "see which process writes to it, for example with `fuser -v " + path + "`");
 }
 
 }  // namespace mlops::store

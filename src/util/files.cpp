@@ -140,8 +140,19 @@ bool exists(const std::string& path) {
   return ::stat(path.c_str(), &st) == 0;
 }
 
+bool is_directory(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 std::string absolute_path(const std::string& path) {
-  std::string text = std::filesystem::absolute(path).lexically_normal().string();
+  std::error_code error;
+  std::string text = std::filesystem::absolute(path, error).lexically_normal().string();
+  if (error) {
+    throw Error(ExitCode::io,
+                "cannot tell where '" + path + "' is: the working directory does not exist any more",
+                "change to a directory that exists");
+  }
   while (text.size() > 1 && text.back() == '/') text.pop_back();
   return text;
 }

@@ -37,6 +37,7 @@ void write_file(const std::string& path, std::string_view bytes);
 void make_directories(const std::string& path, unsigned mode = 0700);
 
 bool exists(const std::string& path);
+bool is_directory(const std::string& path);
 
 /// Lexically normalised, absolute (relative to the working directory).
 std::string absolute_path(const std::string& path);

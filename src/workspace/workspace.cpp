@@ -41,6 +41,13 @@ std::optional<Workspace> Workspace::find(const std::string& directory, const std
 
 Workspace Workspace::require(const std::string& directory, const std::string& explicit_root) {
   if (auto workspace = find(directory, explicit_root)) return *workspace;
+  const char* variable = std::getenv("MLOPS_WORKSPACE");
+  if (explicit_root.empty() && variable && *variable) {
+    throw Error(
+        ExitCode::usage,
+        "MLOPS_WORKSPACE names '" + std::string(variable) + "', in which there is no .mlops directory",
+        "correct the variable, or make a workspace there: mlops init " + std::string(variable));
+  }
   const std::string where = explicit_root.empty() ? util::absolute_path(directory) : explicit_root;
   throw Error(
       ExitCode::usage, "no workspace in '" + where + "' or above it: there is no .mlops directory",
@@ -54,7 +61,15 @@ Workspace Workspace::find_or_create(const std::string& directory, const std::str
   created = true;
   const char* variable = std::getenv("MLOPS_WORKSPACE");
   if (!explicit_root.empty()) return create(explicit_root);
-  if (variable && *variable) return create(variable);
+  if (variable && *variable) {
+    // A slip in a variable must not make directories all over the disk.
+    if (!util::exists(variable)) {
+      throw Error(ExitCode::usage,
+                  "MLOPS_WORKSPACE names '" + std::string(variable) + "', which does not exist",
+                  "correct the variable, or make the directory first");
+    }
+    return create(variable);
+  }
   return create(nearest(directory, ".git").value_or(directory));
 }
 

@@ -72,7 +72,10 @@ expect_equal "$(tail -c 1 raw.txt | od -An -c | tr -d ' ')" '\n'
 expect_equal "$(grep -o $'\033\[[0-9;]*m' raw.txt | tail -1)" $'\033[0m'
 wait_for 5 nobody_left "$("$MLOPS" runs --ids --limit 1)"
 
-# Who wants no colours gets plain lines.
+# Who wants no colours still sees what is running; who has no terminal to move about in gets plain lines.
 NO_COLOR=1 python3 terminal.py raw.txt 0 "$MLOPS" run p.yaml > code.txt; expect_file code.txt 0
-grep -q $'\033' raw.txt && fail "escape codes although NO_COLOR is set"
+grep -q $'\033\[[0-9;]*m' raw.txt && fail "colours although NO_COLOR is set"
+grep -q "/2 steps, " raw.txt || fail "no status without colours"
+TERM=dumb python3 terminal.py raw.txt 0 "$MLOPS" run p.yaml > code.txt; expect_file code.txt 0
+grep -q $'\033' raw.txt && fail "escape codes on a dumb terminal"
 exit 0
