@@ -190,7 +190,7 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
   parts.records.resize(pipeline.steps.size());
   for (const PlannedStep& planned : plan.steps) {
     const auto i = static_cast<std::size_t>(planned.step);
-    if (!planned.selected) parts.entries[i] = {Entry::Kind::leave_out, 0, planned.reason, {}};
+    if (!planned.selected) parts.entries[i] = {Entry::Kind::leave_out, 0, planned.reason, {}, {}};
     const Step& step = pipeline.steps[i];
     parts.records[i].step = planned.step;
     parts.records[i].name = step.name;
@@ -286,7 +286,7 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
       entry.state = record.state;
       entry.outcome = last_outcome(attempts, record);
     } else if (!planned.selected) {
-      entry = {Entry::Kind::leave_out, record.attempts, planned.reason, {}};
+      entry = {Entry::Kind::leave_out, record.attempts, planned.reason, {}, {}};
     } else {
       record.state = StepState::pending;
       record.reason.clear();

@@ -120,7 +120,7 @@ class Loop {
       }
       case MessageType::stop: {
         const auto key = reader.get<AttemptKey>();
-        const bool at_once = reader.get<bool>();
+        const bool at_once = reader.flag();
         for (auto& [id, attempt] : attempts_) {
           if (reader.ok() && attempt.request.key == key) stop(attempt, Cause::stopped, at_once);
         }

@@ -26,13 +26,13 @@ StartRequest get_request(Reader& message) {
   r.name = message.text();
   r.argv = message.list();
   r.directory = message.text();
-  r.inherit_env = message.get<bool>();
+  r.inherit_env = message.flag();
   r.env = message.list();
   r.unset_env = message.list();
   r.timeout_ms = message.get<std::int64_t>();
   r.no_output_ms = message.get<std::int64_t>();
   r.grace_ms = message.get<std::int64_t>();
-  r.leave_running = message.get<bool>();
+  r.leave_running = message.flag();
   r.log_head = message.get<std::uint64_t>();
   r.log_tail = message.get<std::uint64_t>();
   return r;

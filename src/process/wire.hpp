@@ -73,6 +73,12 @@ class Reader {
     rest_.remove_prefix(sizeof value);
     return value;
   }
+  /// A byte that is neither 0 nor 1 is no bool, and reading it as one is undefined.
+  bool flag() {
+    const auto byte = get<std::uint8_t>();
+    ok_ = ok_ && byte <= 1;
+    return byte == 1;
+  }
   std::string text() {
     const auto size = get<std::uint32_t>();
     if (size > rest_.size()) {

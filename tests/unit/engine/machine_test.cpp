@@ -42,7 +42,7 @@ Capacity capacity(int jobs) {
 
 Machine machine(const Plot& plot, int jobs = 2, bool keep_going = false, std::vector<Entry> entries = {}) {
   entries.resize(plot.pipeline.steps.size());
-  return Machine(plot.pipeline, plot.graph, entries, {capacity(jobs), keep_going, 7});
+  return Machine(plot.pipeline, plot.graph, entries, {capacity(jobs), keep_going, 7, {}});
 }
 
 /// Collects the starts among the actions, and answers Collect at once.
@@ -238,7 +238,7 @@ TEST_CASE("steps done in an earlier part of a run are not started again") {
   Plot plot;
   const int a = plot.add("a"), b = plot.add("b", {a});
   std::vector<Entry> entries(2);
-  entries[0] = {Entry::Kind::done, 1, "", StepState::succeeded};
+  entries[0] = {Entry::Kind::done, 1, "", StepState::succeeded, good};
   entries[1].attempts = 2;
   Machine m = machine(plot, 2, false, entries);
   m.begin();
