@@ -58,4 +58,9 @@ std::string find_run_id(OpenWorkspace& open, const std::string& name) {
           (ids.size() > 5 ? ", …" : "") + "; the last characters of an id tell runs apart best");
 }
 
+void add_set_option(CLI::App& app, std::vector<std::string>& overrides, const std::string& help) {
+  // One value each: a pipeline file after it is not another param.
+  app.add_option("-s,--set", overrides, help)->type_name("KEY=VALUE")->take_all()->expected(1);
+}
+
 }  // namespace mlops::cli

@@ -54,6 +54,10 @@ OpenWorkspace open_to_write(const Context& context);
 /// Throws Error(usage) with what there is.
 std::string find_run_id(OpenWorkspace& open, const std::string& name);
 
+/// `--set KEY=VALUE`, once for each param, of the commands that read a pipeline file.
+void add_set_option(CLI::App& app, std::vector<std::string>& overrides,
+                    const std::string& help = "set a param, as for run");
+
 // One set-up function a command; each lives in the file of its name.
 void set_up_init(CLI::App&, Context&);
 void set_up_run(CLI::App&, Context&);

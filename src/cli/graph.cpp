@@ -34,10 +34,7 @@ void graph(const Options& options) {
 void set_up_graph(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("FILE", options->file, "pipeline file")->required();
-  app.add_option("-s,--set", options->overrides, "set a param, as for run")
-      ->type_name("KEY=VALUE")
-      ->take_all()
-      ->expected(1);
+  add_set_option(app, options->overrides);
   auto* dot = app.add_flag("--dot", options->dot, "for Graphviz");
   auto* mermaid = app.add_flag("--mermaid", options->mermaid, "for Markdown");
   auto* json = app.add_flag("--json", options->json, "print JSON");

@@ -88,10 +88,7 @@ void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<
 void set_up_plan(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("FILE", options->file, "pipeline file")->required();
-  app.add_option("-s,--set", options->overrides, "set a param, as for run")
-      ->type_name("KEY=VALUE")
-      ->take_all()
-      ->expected(1);
+  add_set_option(app, options->overrides);
   app.add_flag("--json", options->json, "print JSON");
   app.footer(
       "Tells for every step whether it would run, and why. Changes nothing.\n"

@@ -141,10 +141,7 @@ void set_up_run(CLI::App& app, Context& context) {
   app.add_option("FILE", options->file, "pipeline file");
   app.add_option("--resume", options->resume, "continue this run: what succeeded is not repeated")
       ->type_name("RUN");
-  app.add_option("-s,--set", options->overrides, "set a param, e.g. train.lr=0.2; +new.name=1 adds one")
-      ->type_name("KEY=VALUE")
-      ->take_all()
-      ->expected(1);
+  add_set_option(app, options->overrides, "set a param, e.g. train.lr=0.2; +new.name=1 adds one");
   app.add_option("-j,--jobs", options->settings.jobs, "steps at a time (default: the machine's cores)")
       ->type_name("N")
       ->check(CLI::Range(1, 10'000));

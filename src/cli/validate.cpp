@@ -62,10 +62,7 @@ void validate(const Options& options, Context& context) {
 void set_up_validate(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("FILE", options->files, "pipeline files")->required();
-  app.add_option("-s,--set", options->overrides, "set a param, as for run")
-      ->type_name("KEY=VALUE")
-      ->take_all()
-      ->expected(1);
+  add_set_option(app, options->overrides);
   app.add_flag("--json", options->json, "print JSON");
   app.footer(
       "Exits with 2 if there is a problem.\n"

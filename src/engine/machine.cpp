@@ -141,16 +141,22 @@ void Machine::make_ready(int step) {
   ready_[static_cast<std::size_t>(n.resource_class)].insert(step);
 }
 
+void Machine::admit(int step) {
+  if (stopping_ && !step_of(step).always) {
+    settle(step, cancelled_ ? StepState::cancelled : StepState::not_run, stop_reason_);
+    propagate();
+  } else {
+    make_ready(step);
+  }
+}
+
 void Machine::checked(int step, bool hit, const std::string& words) {
   if (node(step).phase != Phase::checking) return;
   if (hit) {
     settle(step, StepState::cached, words);
     propagate();
-  } else if (stopping_ && !step_of(step).always) {
-    settle(step, cancelled_ ? StepState::cancelled : StepState::not_run, stop_reason_);
-    propagate();
   } else {
-    make_ready(step);
+    admit(step);
   }
   start_what_fits();
 }
@@ -161,11 +167,8 @@ void Machine::condition_known(int step, bool holds, const std::string& words) {
   if (!holds) {
     settle(step, StepState::skipped, words);
     propagate();
-  } else if (stopping_ && !step_of(step).always) {
-    settle(step, cancelled_ ? StepState::cancelled : StepState::not_run, stop_reason_);
-    propagate();
   } else {
-    make_ready(step);
+    admit(step);
   }
   start_what_fits();
 }

@@ -143,6 +143,7 @@ class Machine {
   const Step& step_of(int step) const { return pipeline_.steps[static_cast<std::size_t>(step)]; }
   void needs_are_met(int step);
   void make_ready(int step);
+  void admit(int step);  // ready, unless the run was stopped while its question was open
   void start_what_fits();
   void release(int step);
   void settle(int step, StepState state, const std::string& reason);

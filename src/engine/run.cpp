@@ -176,15 +176,9 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
                          .plan = plan,
                          .id = run.id,
                          .run_directory = directory,
-                         .entries = {},
-                         .records = {},
-                         .outputs = {},
-                         .metrics = {},
                          .secrets = std::move(secrets),
-                         .usual_ms = {},
                          .jobs = jobs,
                          .keep_going = settings.keep_going,
-                         .resumed = false,
                          .cache = engine::cache_settings(settings)};
   parts.entries.resize(pipeline.steps.size());
   parts.records.resize(pipeline.steps.size());
@@ -254,12 +248,7 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
                          .plan = plan,
                          .id = id,
                          .run_directory = directory,
-                         .entries = {},
-                         .records = {},
-                         .outputs = {},
-                         .metrics = {},
                          .secrets = std::move(secrets),
-                         .usual_ms = {},
                          .jobs = jobs,
                          .keep_going = frozen.settings.keep_going,
                          .resumed = true,

@@ -33,12 +33,12 @@ struct RunParts {
   const Plan& plan;
   std::string id;
   std::string run_directory;
-  std::vector<Entry> entries;                       ///< by step
-  std::vector<StepRecord> records;                  ///< by step
-  OutputValues outputs;                             ///< known before the first step
-  std::map<int, std::vector<MetricPoint>> metrics;  ///< likewise, of steps that are done
+  std::vector<Entry> entries = {};                       ///< by step
+  std::vector<StepRecord> records = {};                  ///< by step
+  OutputValues outputs = {};                             ///< known before the first step
+  std::map<int, std::vector<MetricPoint>> metrics = {};  ///< likewise, of steps that are done
   std::map<std::string, std::string> secrets;
-  std::map<std::string, std::int64_t> usual_ms;
+  std::map<std::string, std::int64_t> usual_ms = {};
   int jobs = 1;
   bool keep_going = false;
   bool resumed = false;
