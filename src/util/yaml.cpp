@@ -418,7 +418,7 @@ YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<
     if (stop.may_be_unclosed && shape_of_yaml(text).open) trace_back(problems.back(), text);
     return {};
   } catch (const YAML::Exception& e) {
-    problems.push_back(in_plain_words(e, text, file));
+    problems.push_back(in_plain_words(e.msg, e.mark.is_null() ? Location{} : place(e.mark), text, file));
     return {};
   }
   YamlNode root = builder.take();

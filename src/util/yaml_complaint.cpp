@@ -2,8 +2,6 @@
 
 #include "util/yaml_shape.hpp"
 
-#include <yaml-cpp/exceptions.h>
-
 namespace mlops::util {
 
 namespace {
@@ -82,11 +80,11 @@ void trace_back(Diagnostic& d, std::string_view text) {
   }
 }
 
-Diagnostic in_plain_words(const YAML::Exception& e, std::string_view text, const std::string& file) {
-  const Location at = e.mark.is_null() ? Location{} : Location{e.mark.line + 1, e.mark.column + 1};
-  Diagnostic d{file, at, "not valid YAML: " + e.msg, ""};
+Diagnostic in_plain_words(const std::string& complaint, Location at, std::string_view text,
+                          const std::string& file) {
+  Diagnostic d{file, at, "not valid YAML: " + complaint, ""};
   for (const Wording& w : kWordings) {
-    if (!std::string_view(e.msg).starts_with(w.theirs)) continue;
+    if (!std::string_view(complaint).starts_with(w.theirs)) continue;
     d.message = w.message;
     d.hint = w.hint;
     break;
