@@ -16,7 +16,7 @@ void fill_standard_streams() {
   }
 }
 
-// What whoever started us ignores, we inherit.
+// Other signals that whoever started us ignores stay ignored, see process/signals.hpp.
 void set_signals() {
   ::signal(SIGCHLD, SIG_DFL);  // ignored, exit codes of children would be lost
   ::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of the write that meets it

@@ -89,6 +89,7 @@ void bring_back(const std::string& directory, const std::vector<std::string>& pa
     const std::string old = place_of(directory, i);
     if (!is_there(old)) continue;
     remove(paths[i]);
+    util::make_directories(fs::path(paths[i]).parent_path().string(), 0777);
     if (::rename(old.c_str(), paths[i].c_str()) != 0)
       throw_errno("cannot bring back '" + paths[i] + "'", errno);
   }

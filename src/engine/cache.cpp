@@ -32,19 +32,6 @@ std::string why_never_reused(const Step& step) {
   return {};
 }
 
-namespace {
-
-// {"lr": 0.1, "sizes": [1, 2]} below "train" -> train.lr, train.sizes: the leaves tell best what has changed.
-void add_param(const std::string& name, const Json& value, std::map<std::string, std::string>& params) {
-  if (value.is_object() && !value.empty()) {
-    for (const auto& [key, child] : value.items()) add_param(name + "." + key, child, params);
-  } else {
-    params[name] = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  }
-}
-
-}  // namespace
-
 OpenFacts open_facts(const Pipeline& pipeline, int index, const OutputValues& values) {
   const Step& step = pipeline.steps[static_cast<std::size_t>(index)];
   OpenFacts open{index, {}};
@@ -56,8 +43,11 @@ OpenFacts open_facts(const Pipeline& pipeline, int index, const OutputValues& va
   }
   facts.workdir = step.workdir;
   for (const std::string& name : step.params) {
+    // The leaves tell best what has changed.
     const Json* value = params::find_param(pipeline.params, name);
-    add_param(name, value ? *value : Json(), facts.params);
+    params::for_each_leaf(value ? *value : Json(), name, [&](const std::string& leaf, std::string text) {
+      facts.params[leaf] = std::move(text);
+    });
   }
   for (const auto& [name, value] : pipeline.env) facts.env[name] = value;
   for (const auto& [name, value] : step.env) facts.env[name] = fill(value, values, false);

@@ -85,6 +85,7 @@ class Canceller {
     };
     if (std::any_of(asked_.begin(), asked_.end(), same)) return;
     if (process::signal_process(process, signal)) {
+      process::signal_process(process, SIGCONT);  // one that is suspended would not see it otherwise
       asked_.push_back(process);
       return;
     }

@@ -194,14 +194,23 @@ std::vector<Collector::Result> Collector::take() {
 }
 
 Collector::Result Collector::do_job(Job job) {
+  std::string problem;
   if (!depot_) {
-    auto depot = std::make_unique<Depot>(workspace_);
-    const std::lock_guard lock(mutex_);  // abort() may look at it
-    depot_ = std::move(depot);
+    try {
+      auto depot = std::make_unique<Depot>(workspace_);
+      const std::lock_guard lock(mutex_);  // abort() may look at it
+      depot_ = std::move(depot);
+    } catch (const Error& error) {
+      // A store that cannot be opened does not undo what a step did.
+      if (std::holds_alternative<OpenFacts>(job)) throw;
+      problem = error.what();
+    }
   }
   if (const auto* collection = std::get_if<CollectJob>(&job)) {
-    return collect(*collection, pipeline_.steps[static_cast<std::size_t>(collection->step)], workspace_,
-                   depot_.get());
+    Collection result = collect(*collection, pipeline_.steps[static_cast<std::size_t>(collection->step)],
+                                workspace_, depot_.get());
+    if (!depot_) result.notes.push_back("its outputs are not kept for later runs: " + problem);
+    return result;
   }
   if (!cache_) {
     cache_ = std::make_unique<Cache>(pipeline_, workspace_, depot_->objects, depot_->snapshots, settings_);
@@ -217,23 +226,27 @@ void Collector::work() {
     Job job = std::move(jobs_.front());
     jobs_.pop_front();
     lock.unlock();
-    const OpenFacts* open = std::get_if<OpenFacts>(&job);
-    const int step = open ? open->step : std::get<CollectJob>(job).step;
+    // A step that cannot be checked runs; one that cannot be collected has failed.
+    CheckResult unknown;
+    Collection failed;
+    const bool checks = std::holds_alternative<OpenFacts>(job);
+    if (checks) {
+      unknown.step = std::get<OpenFacts>(job).step;
+    } else {
+      const CollectJob& asked = std::get<CollectJob>(job);
+      failed.step = asked.step;
+      failed.attempt = asked.attempt;
+      failed.succeeded = asked.succeeded;
+    }
     Result result;
     try {
       result = do_job(std::move(job));
     } catch (const std::exception& error) {
-      // A step that cannot be checked runs; one that cannot be collected has failed.
-      if (open) {
-        CheckResult check;
-        check.step = step;
-        check.note = error.what();
-        result = std::move(check);
+      unknown.note = failed.problem = error.what();
+      if (checks) {
+        result = std::move(unknown);
       } else {
-        Collection collection;
-        collection.step = step;
-        collection.problem = error.what();
-        result = std::move(collection);
+        result = std::move(failed);
       }
     }
     lock.lock();

@@ -1,6 +1,8 @@
 #include "engine/log_reader.hpp"
 
+#include "process/run_files.hpp"
 #include "util/fd.hpp"
+#include "util/files.hpp"
 #include "util/strings.hpp"
 
 #include <fcntl.h>
@@ -15,11 +17,6 @@ namespace mlops::engine {
 namespace {
 
 constexpr std::size_t longest_line = 1 << 20;  // a step may never write a newline
-
-std::uint64_t file_size(const std::string& path) {
-  struct stat st {};
-  return ::stat(path.c_str(), &st) == 0 ? static_cast<std::uint64_t>(st.st_size) : 0;
-}
 
 // Hands the bytes [from, to) of a file to `sink` in pieces, fewer if the file ends before.
 void read_range(const std::string& path, std::uint64_t from, std::uint64_t to,
@@ -46,7 +43,7 @@ bool parse(std::string_view word, Number& value) {
 
 void LogIndex::refresh() {
   std::string text;
-  read_range(path_, read_, file_size(path_), [&](std::string_view bytes) { text += bytes; });
+  read_range(path_, read_, util::file_size(path_), [&](std::string_view bytes) { text += bytes; });
   const std::size_t whole = text.rfind('\n');
   if (whole == text.npos) return;
   read_ += whole + 1;
@@ -83,8 +80,8 @@ std::uint64_t LogIndex::written(int step, int attempt) const {
 
 LogReader::Extent LogReader::measure(const AttemptLog& log, bool over) const {
   Extent extent;
-  extent.ring = file_size(path_ + ".tail");
-  extent.head = file_size(path_);
+  extent.ring = util::file_size(process::run_files::log_tail(path_));
+  extent.head = util::file_size(path_);
   // While it runs, the index tells how far a tail got that has begun again at its beginning.
   extent.end =
       log.ended ? log.total : std::max(extent.head + extent.ring, index_.written(log.index, log.attempt));
@@ -119,7 +116,7 @@ void LogReader::read_head(const AttemptLog& log, const Extent& extent) {
 void LogReader::read_tail(const AttemptLog& log, const Extent& extent, bool over) {
   std::string bytes;
   const auto keep = [&](std::string_view part) { bytes += part; };
-  const std::string path = path_ + ".tail";
+  const std::string path = process::run_files::log_tail(path_);
   for (std::uint64_t at = offset_; at < extent.end;) {
     const std::uint64_t place = (at - extent.head) % extent.ring;
     const std::uint64_t count = std::min(extent.end - at, extent.ring - place);

@@ -23,7 +23,7 @@ std::uint64_t mix(std::uint64_t x) {
 
 bool is_retried(const Retry& retry, const AttemptOutcome& outcome) {
   using Kind = AttemptOutcome::Kind;
-  if (outcome.kind == Kind::stopped || outcome.kind == Kind::succeeded) return false;
+  if (outcome.final || outcome.kind == Kind::stopped || outcome.kind == Kind::succeeded) return false;
   if (retry.on.empty()) return true;
   return std::any_of(retry.on.begin(), retry.on.end(), [&](const RetryCause& cause) {
     switch (cause.kind) {
@@ -211,7 +211,8 @@ void Machine::attempt_ended(int step, const AttemptOutcome& outcome, std::int64_
   Node& n = node(step);
   if (n.phase != Phase::running) return;
   n.outcome = outcome;
-  if (outcome.kind == AttemptOutcome::Kind::succeeded) {
+  // After a kill nobody takes stock any more.
+  if (outcome.kind == AttemptOutcome::Kind::succeeded && !killed_) {
     n.phase = Phase::collecting;  // it keeps its resources until its outputs are safe
     actions_.push_back(Collect{step, n.attempt});
     return;

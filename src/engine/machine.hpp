@@ -20,8 +20,9 @@ namespace mlops::engine {
 struct AttemptOutcome {
   enum class Kind { succeeded, exited, signalled, timeout, no_output, stopped, not_started, lost };
   Kind kind = Kind::lost;
-  int code = 0;       ///< for `exited`; 128+N for `signalled` by signal N
-  std::string words;  ///< for people: "exit code 3", "timed out after 30s"
+  int code = 0;        ///< for `exited`; 128+N for `signalled` by signal N
+  std::string words;   ///< for people: "exit code 3", "timed out after 30s"
+  bool final = false;  ///< trying again would change nothing
 };
 
 // Actions: what the loop is to do.

@@ -20,6 +20,10 @@ std::string signal_name(int signal) {
   return name ? std::string("SIG") + name : "signal " + std::to_string(signal);
 }
 
+int signal_in_script(const Step& step, int code) {
+  return step.command.shell && code > 128 && ::sigabbrev_np(code - 128) ? code - 128 : 0;
+}
+
 void end_lost_processes(const std::string& run_id, const std::string& step, int attempt) {
   process::kill_by_environment(
       {"MLOPS_RUN_ID=" + run_id, "MLOPS_STEP=" + step, "MLOPS_ATTEMPT=" + std::to_string(attempt)});
@@ -57,16 +61,31 @@ std::string why_not_started(const ExitRecord& record, const OutcomeContext& cont
   }
 }
 
+std::string killed_by(int signal) {
+  const char* text = ::sigdescr_np(signal);
+  return "killed by " + signal_name(signal) + (text ? std::string(" (") + text + ")" : "");
+}
+
+// Who sent a SIGKILL that was not ours, as far as that can be told.
+std::string sender_of_kill(const ExitRecord& record, const OutcomeContext& context) {
+  if (!context.memory_kill) return ", which mlops did not send";
+  return ": the kernel was out of memory and killed processes while it ran; the step's peak was " +
+         util::format_size(static_cast<std::uint64_t>(record.max_rss_kb) * 1024);
+}
+
 std::string signal_words(const ExitRecord& record, const OutcomeContext& context) {
-  std::string words = "killed by " + signal_name(record.signal);
-  if (const char* text = ::sigdescr_np(record.signal)) words += std::string(" (") + text + ")";
+  std::string words = killed_by(record.signal);
   if (record.core_dumped) words += ", core dumped";
-  if (record.signal == SIGKILL && context.memory_kill) {
-    words += ": the kernel was out of memory and killed processes just then; the step's peak was " +
-             util::format_size(static_cast<std::uint64_t>(record.max_rss_kb) * 1024);
-  } else if (record.signal == SIGKILL) {
-    words += ", which mlops did not send";
-  }
+  if (record.signal == SIGKILL) words += sender_of_kill(record, context);
+  return words;
+}
+
+std::string exit_words(const ExitRecord& record, const OutcomeContext& context) {
+  std::string words = "exit code " + std::to_string(record.code);
+  const int signal = signal_in_script(*context.step, record.code);
+  if (signal == 0) return words;
+  words += ": a command of its script was " + killed_by(signal);
+  if (signal == SIGKILL) words += sender_of_kill(record, context);
   return words;
 }
 
@@ -79,7 +98,7 @@ AttemptOutcome outcome_of(const ExitRecord& record, const OutcomeContext& contex
     case Cause::exited:
       if (record.succeeded()) return {Kind::succeeded, 0, ""};
       if (record.signal != 0) return {Kind::signalled, 128 + record.signal, signal_words(record, context)};
-      return {Kind::exited, record.code, "exit code " + std::to_string(record.code)};
+      return {Kind::exited, record.code, exit_words(record, context)};
     case Cause::timeout:
       return {Kind::timeout, record.code, "timed out after " + limit(context.step->timeout)};
     case Cause::no_output:
@@ -94,8 +113,8 @@ AttemptOutcome outcome_of(const ExitRecord& record, const OutcomeContext& contex
 FailureVerdict verdict_of(const Step& step, const AttemptOutcome& outcome, const std::string& reason) {
   using Kind = AttemptOutcome::Kind;
   const bool asks = step.kind == "gate" || step.kind == "validate";
-  const bool no =
-      asks && outcome.kind == Kind::exited && outcome.code != 0 && outcome.code != 126 && outcome.code != 127;
+  const bool no = asks && outcome.kind == Kind::exited && outcome.code != 0 && outcome.code != 126 &&
+                  outcome.code != 127 && signal_in_script(step, outcome.code) == 0;
   if (no) {
     const std::string who = step.kind == step.name ? step.name : step.kind + " " + step.name;
     return {ExitCode::gate_refused, who + " said no: " + reason};

@@ -22,7 +22,7 @@ struct OutcomeContext {
 AttemptOutcome outcome_of(const process::ExitRecord& record, const OutcomeContext& context);
 
 /// What the failure of a step means for its run. A gate or validation that ends with an exit code has said
-/// no, unless the code says that it could not be run (126, 127).
+/// no, unless the code says that it could not be run (126, 127) or was killed.
 struct FailureVerdict {
   ExitCode exit_code = ExitCode::step_failed;
   std::string reason;
@@ -34,6 +34,9 @@ AttemptRecord record_of(const process::ExitRecord& record);
 
 /// Ends what is left of an attempt whose keeper died: nobody would ever learn how it ends.
 void end_lost_processes(const std::string& run_id, const std::string& step, int attempt);
+
+/// The signal that ended a command of the step's script, as a shell tells it by its exit code; 0: none.
+int signal_in_script(const Step& step, int code);
 
 /// "SIGKILL" for 9.
 std::string signal_name(int signal);

@@ -24,7 +24,9 @@ void Recorder::put(const AttemptRecord& attempt) {
 }
 
 void Recorder::put(Collection collection) {
-  if (collection.outputs.empty() && collection.metrics.empty() && collection.artifacts.empty() &&
+  // A later attempt without metrics takes those of the one before back.
+  const bool first = collection.attempt <= 1;
+  if (first && collection.outputs.empty() && collection.metrics.empty() && collection.artifacts.empty() &&
       collection.key.empty())
     return;
   collections_.push_back(std::move(collection));
@@ -74,7 +76,7 @@ void Recorder::write() {
     if (!c.key.empty()) db::put_cached(connection, c.key, run_id_, c.step, util::now());
     for (const auto& [name, value] : c.outputs) db::put_step_output(connection, run_id_, c.step, name, value);
     for (const ArtifactRecord& artifact : c.artifacts) db::put_artifact(connection, run_id_, artifact);
-    if (!c.metrics.empty()) db::put_metrics(connection, run_id_, c.step, c.metrics);
+    if (!c.metrics.empty() || c.attempt > 1) db::put_metrics(connection, run_id_, c.step, c.metrics);
   }
   for (const auto& [index, step] : steps_) db::update_step(connection, run_id_, step);
   transaction.commit();

@@ -9,6 +9,7 @@
 #include "process/attempt.hpp"
 #include "process/identity.hpp"
 #include "process/lock_file.hpp"
+#include "process/signals.hpp"
 #include "util/fd_lock.hpp"
 #include "util/files.hpp"
 #include "util/id.hpp"
@@ -72,7 +73,7 @@ class FrozenEnvironment {
 }  // namespace
 
 Json referenced_environment(const std::string& source) {
-  constexpr std::string_view mark = "${env.";
+  constexpr std::string_view mark = "env.";  // of ${env.NAME} and of `when: env.NAME`
   Json values = Json::object();
   for (std::size_t at = source.find(mark); at != source.npos; at = source.find(mark, at + 1)) {
     std::size_t end = at + mark.size();
@@ -96,7 +97,8 @@ FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
   LoadOptions options;
   options.check_files = false;
   options.overrides = settings.value("overrides", std::vector<std::string>());
-  const FrozenEnvironment environment(settings.value("environment", Json::object()));
+  frozen.environment = settings.value("environment", Json::object());
+  const FrozenEnvironment environment(frozen.environment);
   frozen.pipeline = parse_pipeline(util::read_file(layout::in(directory, layout::definition)),
                                    settings.value("file", std::string("pipeline.yaml")), options);
   const Json selection = settings.value("selection", Json::object());
@@ -118,10 +120,9 @@ namespace {
 class StopSignals {
  public:
   StopSignals() {
-    ::sigemptyset(&set_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&set_, signal);
-    ::pthread_sigmask(SIG_BLOCK, &set_, &before_);
-    fd_.reset(::signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
+    const sigset_t set = process::heeded({SIGINT, SIGTERM, SIGHUP});
+    ::pthread_sigmask(SIG_BLOCK, &set, &before_);
+    fd_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   }
   ~StopSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
   StopSignals(const StopSignals&) = delete;
@@ -135,7 +136,7 @@ class StopSignals {
   }
 
  private:
-  sigset_t set_{}, before_{};
+  sigset_t before_{};
   util::Fd fd_;
 };
 
@@ -171,17 +172,23 @@ int wait_for_keeper(const std::string& run_directory, const std::function<void(c
 
 namespace {
 
-// Old outputs that waited for a step which did not succeed come back.
+// Old outputs that waited for a step which did not succeed come back. Where that cannot be done they stay
+// where they are, and the step says so: the truth about the run must not wait for it.
 void settle_asides(const Workspace& workspace, const FrozenRun& frozen, const std::string& directory,
-                   const std::vector<StepRecord>& steps) {
-  for (const StepRecord& record : steps) {
+                   std::vector<StepRecord>& steps) {
+  for (StepRecord& record : steps) {
     const std::string aside = aside_directory(directory, record.name);
     if (!util::exists(aside)) continue;
-    if (record.state == StepState::succeeded) {
-      drop_aside(aside);
-    } else {
-      const Step& step = frozen.pipeline.steps[static_cast<std::size_t>(record.step)];
-      bring_back(aside, paths_to_set_aside(frozen.pipeline, step, workspace.state_directory()));
+    try {
+      if (record.state == StepState::succeeded) {
+        drop_aside(aside);
+      } else {
+        const Step& step = frozen.pipeline.steps[static_cast<std::size_t>(record.step)];
+        bring_back(aside, paths_to_set_aside(frozen.pipeline, step, workspace.state_directory()));
+      }
+    } catch (const Error& error) {
+      record.reason += (record.reason.empty() ? "" : "; ") + std::string(error.what()) +
+                       ": its old outputs wait in '" + aside + "'";
     }
   }
 }
@@ -235,8 +242,8 @@ class JournalReader {
         apply(record, *it->second);
       }
     }
-    for (const StepRecord& record : steps) recorder_.put(record);
     if (frozen_) settle_asides(workspace_, *frozen_, directory_, steps);
+    for (const StepRecord& record : steps) recorder_.put(record);
   }
 
  private:
@@ -366,7 +373,7 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   // Another process may have come first.
   const auto now = db::find_run(database.connection(), run_id);
   if (!now || now->state != RunState::running) return;
-  db::finish_run(database.connection(), run_id, ending.state, ending.reason, ending.exit_code, util::now(),
+  db::finish_run(database.connection(), run_id, ending.state, ending.reason, ending.exit_code, end,
                  (end - run->part_started_at).count());
   transaction.commit();
 }
@@ -381,13 +388,19 @@ std::vector<std::string> recover_all(const Workspace& workspace, db::Database& d
     if (!util::is_id(run.id) || liveness(workspace, run.id) != Liveness::dead) continue;
     // The lock keeps a resume out while we write; where the directory is gone there is nothing to lock.
     const std::string directory = workspace.run_directory(run.id);
-    std::optional<LockFile> lock;
-    if (util::exists(directory)) {
-      lock = LockFile::try_lock(layout::in(directory, layout::runner_lock));
-      if (!lock) continue;
+    try {
+      std::optional<LockFile> lock;
+      if (util::exists(directory)) {
+        lock = LockFile::try_lock(layout::in(directory, layout::runner_lock));
+        if (!lock) continue;
+      }
+      recover_run(workspace, database, run.id);
+      recovered.push_back(run.id);
+    } catch (const Error& error) {
+      // A full disk, a directory of another user: what was asked for may be possible all the same.
+      util::log_warning("run " + run.id +
+                        " lost its runner and cannot be brought up to date now: " + error.what());
     }
-    recover_run(workspace, database, run.id);
-    recovered.push_back(run.id);
   }
   return recovered;
 }

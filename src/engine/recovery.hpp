@@ -25,6 +25,7 @@ Liveness liveness(const Workspace& workspace, const std::string& run_id);
 struct FrozenRun {
   Pipeline pipeline;
   RunSettings settings;
+  Json environment = {};  ///< see referenced_environment()
 };
 FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id);
 
@@ -42,8 +43,8 @@ int wait_for_keeper(const std::string& run_directory, const std::function<void(c
 /// care for a race with a resume. Idempotent.
 void recover_run(const Workspace& workspace, db::Database& database, const std::string& run_id);
 
-/// recover_run() for every run that needs it. Cheap when there is none; returns the ids. Does nothing in a
-/// read-only workspace.
+/// recover_run() for every run that needs it. Cheap when there is none; returns the ids. Warns of those for
+/// which it cannot be done now. Does nothing in a read-only workspace.
 std::vector<std::string> recover_all(const Workspace& workspace, db::Database& database);
 
 }  // namespace mlops::engine

@@ -8,6 +8,8 @@
 #include "engine/recorder.hpp"
 #include "engine/recovery.hpp"
 #include "engine/runner.hpp"
+#include "params/overrides.hpp"
+#include "pipeline/conditions.hpp"
 #include "process/identity.hpp"
 #include "process/lock_file.hpp"
 #include "util/digest.hpp"
@@ -30,16 +32,6 @@ namespace mlops {
 namespace {
 
 using engine::Entry;
-
-// {"train": {"lr": 0.1}} -> [("train.lr", "0.1")]
-void flatten(const Json& node, const std::string& name,
-             std::vector<std::pair<std::string, std::string>>& out) {
-  if (node.is_object() && !node.empty()) {
-    for (const auto& [key, child] : node.items()) flatten(child, name.empty() ? key : name + "." + key, out);
-  } else if (!name.empty()) {
-    out.emplace_back(name, node.dump(-1, ' ', false, Json::error_handler_t::replace));
-  }
-}
 
 Json settings_json(const Pipeline& pipeline, const RunSettings& settings, int jobs) {
   return {{"file", util::absolute_path(pipeline.file)},
@@ -68,6 +60,7 @@ std::vector<char> selected_steps(const Plan& plan) {
 void add_earlier_outputs(engine::OutputValues& outputs, db::Connection& connection, const Pipeline& pipeline,
                          const Plan& plan) {
   std::set<std::string> read;
+  const pipeline::Conditions conditions(pipeline);
   for (const PlannedStep& planned : plan.steps) {
     if (!planned.selected) continue;
     const Step& step = pipeline.steps[static_cast<std::size_t>(planned.step)];
@@ -78,6 +71,8 @@ void add_earlier_outputs(engine::OutputValues& outputs, db::Connection& connecti
     };
     for (const Text& argument : step.command.argv) scan(argument);
     for (const auto& [name, text] : step.env) scan(text);
+    if (step.when.empty()) continue;
+    for (const params::ConditionName& name : conditions.parse(step).names()) read.insert(name.step);
   }
   for (const PlannedStep& planned : plan.steps) {
     const Step& step = pipeline.steps[static_cast<std::size_t>(planned.step)];
@@ -112,7 +107,7 @@ void prepare_directory(const std::string& directory, const Pipeline& pipeline, c
 // What was recovered as succeeded has not had its outputs read yet: whoever only looks at runs is not to wait
 // for that.
 void read_recovered_outputs(const Workspace& workspace, db::Database& database, const std::string& id,
-                            const Pipeline& pipeline, const std::vector<StepRecord>& records) {
+                            const Pipeline& pipeline, const std::vector<StepRecord>& records, bool keep) {
   std::set<int> known;
   for (const ArtifactRecord& artifact : db::artifacts_of(database.connection(), id)) {
     if (artifact.output) known.insert(artifact.step);
@@ -131,7 +126,7 @@ void read_recovered_outputs(const Workspace& workspace, db::Database& database, 
                                  engine::step_directory(pipeline, step),
                                  layout::metrics_file(run_directory, step.name, record.attempts),
                                  layout::output_file(run_directory, step.name, record.attempts),
-                                 step.cache != false,
+                                 keep && step.cache != false,
                                  record.cache_key.value_or("")};
     recorder.put(engine::collect(job, step, workspace, depot.get()));
   }
@@ -191,11 +186,13 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
     parts.records[i].kind = step.kind;
   }
   {
-    std::vector<std::pair<std::string, std::string>> params;
-    flatten(pipeline.params, "", params);
+    std::vector<std::pair<std::string, std::string>> leaves;
+    params::for_each_leaf(pipeline.params, "", [&](const std::string& name, std::string value) {
+      leaves.emplace_back(name, std::move(value));
+    });
     db::Transaction transaction(database);
     db::Connection& connection = database.connection();
-    db::insert_run(connection, run, pipeline.source, params, workspace::environment_names());
+    db::insert_run(connection, run, pipeline.source, leaves, workspace::environment_names());
     for (std::size_t i = 0; i < parts.records.size(); ++i) {
       StepRecord record = parts.records[i];
       record.command = engine::command_text(pipeline.steps[i]);
@@ -252,14 +249,15 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
                          .jobs = jobs,
                          .keep_going = frozen.settings.keep_going,
                          .resumed = true,
-                         .cache = engine::cache_settings(frozen.settings)};
+                         .cache = engine::cache_settings(frozen.settings),
+                         .environment = frozen.environment};
   parts.records = db::steps_of(database.connection(), id);
   parts.entries.resize(frozen.pipeline.steps.size());
   if (parts.records.size() != parts.entries.size()) {
     throw Error(ExitCode::io,
                 "cannot resume run " + id + ": the database and the frozen definition do not agree");
   }
-  read_recovered_outputs(workspace, database, id, frozen.pipeline, parts.records);
+  read_recovered_outputs(workspace, database, id, frozen.pipeline, parts.records, parts.cache.keep);
   const auto attempts = db::attempts_of(database.connection(), id);
   for (const PlannedStep& planned : plan.steps) {
     const auto i = static_cast<std::size_t>(planned.step);

@@ -7,8 +7,10 @@
 #include "engine/recovery.hpp"
 #include "process/identity.hpp"
 #include "process/lock_file.hpp"
+#include "process/run_files.hpp"
 #include "process/step_log.hpp"
 #include "util/fd_lock.hpp"
+#include "util/files.hpp"
 #include "util/strings.hpp"
 #include "workspace/layout.hpp"
 
@@ -33,11 +35,6 @@ LogIndex index_of(const Workspace& workspace, const std::string& run_id) {
   return LogIndex(layout::in(workspace.run_directory(run_id), layout::output_index));
 }
 
-std::uint64_t file_size(const std::string& path) {
-  struct stat st {};
-  return ::stat(path.c_str(), &st) == 0 ? static_cast<std::uint64_t>(st.st_size) : 0;
-}
-
 bool fits(const StepRecord& step, const std::string& name) {
   return name.empty() || step.name == name || step.name.substr(0, step.name.find('@')) == name;
 }
@@ -56,7 +53,7 @@ class AttemptLogs {
   AttemptLog log(const StepRecord& step, int attempt) const {
     AttemptLog log{step.name, step.step, attempt, 0, false};
     const std::string path = log_path(workspace_, run_id_, log);
-    log.total = file_size(path) + file_size(path + ".tail");
+    log.total = util::file_size(path) + util::file_size(process::run_files::log_tail(path));
     const auto it = attempts_.find({step.step, attempt});
     if (it != attempts_.end() && it->second.ended_at) {
       log.ended = true;

@@ -4,6 +4,7 @@
 #include "engine/aside.hpp"
 #include "engine/outcome.hpp"
 #include "process/process_tree.hpp"
+#include "process/signals.hpp"
 #include "process/step_log.hpp"
 #include "util/file_system.hpp"
 #include "util/files.hpp"
@@ -50,8 +51,6 @@ std::vector<char> steps_to_check(const Pipeline& pipeline) {
   return checks;
 }
 
-constexpr int handled_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
-
 }  // namespace
 
 Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObserver*> observers)
@@ -62,16 +61,12 @@ Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObs
                {capacity_for(parts_.pipeline, parts_.jobs), parts_.keep_going, seed_of(parts_.id),
                 steps_to_check(parts_.pipeline)}),
       recorder_(parts_.database, parts_.id),
-      collector_(parts_.pipeline, parts_.workspace, parts_.cache) {
-  for (std::size_t i = 0; i < parts_.pipeline.steps.size(); ++i) {
-    const Step& s = parts_.pipeline.steps[i];
-    names_.add(s.name, s.base);
-    index_of_[s.name] = static_cast<int>(i);
-  }
+      collector_(parts_.pipeline, parts_.workspace, parts_.cache),
+      conditions_(parts_.pipeline, parts_.environment) {
+  for (std::size_t i = 0; i < parts_.pipeline.steps.size(); ++i)
+    index_of_[parts_.pipeline.steps[i].name] = static_cast<int>(i);
   // Before any thread, so that all inherit the mask.
-  sigset_t set;
-  ::sigemptyset(&set);
-  for (const int signal : handled_signals) ::sigaddset(&set, signal);
+  const sigset_t set = process::heeded({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP});
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -93,7 +88,6 @@ Runner::~Runner() {
 
 RunResult Runner::run() {
   started_ms_ = util::monotonic_ms();
-  memory_kills_ = memory_kills();
   if (!parts_.resumed)
     git_ = std::thread([this] { git_state_ = workspace::git_state(parts_.pipeline.directory); });
   const auto left = std::count_if(parts_.entries.begin(), parts_.entries.end(),
@@ -170,58 +164,43 @@ void Runner::perform_actions() {
   }
 }
 
-Json Runner::value_of(const Step& asking, const params::ConditionName& name) const {
-  using Root = params::ConditionName::Root;
-  const auto it = index_of_.find(name.step);
-  const int index = it == index_of_.end() ? -1 : it->second;
-  switch (name.root) {
-    case Root::params:
-    case Root::matrix:
-    case Root::item:
-    case Root::key:
-    case Root::env: return params::static_value(name, parts_.pipeline.params, asking.vars);
-    case Root::state: {
-      if (index < 0) return nullptr;
-      // Whoever asks for success does not care which run it was in.
-      const StepState state = machine_.state(index);
-      return to_string(state == StepState::cached ? StepState::succeeded : state);
-    }
-    case Root::exit_code: {
-      if (index < 0) return nullptr;
-      const AttemptOutcome& outcome = machine_.last_outcome(index);
-      const bool exited = outcome.kind == AttemptOutcome::Kind::exited ||
-                          outcome.kind == AttemptOutcome::Kind::succeeded ||
-                          machine_.state(index) == StepState::cached;
-      return exited ? Json(outcome.code) : Json(nullptr);
-    }
-    case Root::output: {
-      const auto values = parts_.outputs.find(name.step);
-      if (values == parts_.outputs.end()) return nullptr;
-      const auto value = values->second.find(name.path);
-      return value == values->second.end() ? Json(nullptr) : Json(value->second);
-    }
-    case Root::metric: {
-      Json latest = nullptr;
-      if (const auto points = metrics_.find(index); points != metrics_.end()) {
-        for (const MetricPoint& point : points->second) {
-          if (point.name == name.path && point.value) latest = *point.value;
-        }
-      }
-      return latest;
+Json Runner::value_of(const std::string& name, const std::string& field, const std::string& key) const {
+  const auto it = index_of_.find(name);
+  if (it == index_of_.end()) return nullptr;
+  const int index = it->second;
+  if (field == "state") {
+    // Whoever asks for success does not care which run it was in.
+    const StepState state = machine_.state(index);
+    return to_string(state == StepState::cached ? StepState::succeeded : state);
+  }
+  if (field == "exit_code") {
+    const AttemptOutcome& outcome = machine_.last_outcome(index);
+    const bool exited = outcome.kind == AttemptOutcome::Kind::exited ||
+                        outcome.kind == AttemptOutcome::Kind::succeeded ||
+                        machine_.state(index) == StepState::cached;
+    return exited ? Json(outcome.code) : Json(nullptr);
+  }
+  if (field == "outputs") {
+    const auto values = parts_.outputs.find(name);
+    if (values == parts_.outputs.end()) return nullptr;
+    const auto value = values->second.find(key);
+    return value == values->second.end() ? Json(nullptr) : Json(value->second);
+  }
+  Json latest = nullptr;
+  if (const auto points = metrics_.find(index); points != metrics_.end()) {
+    for (const MetricPoint& point : points->second) {
+      if (point.name == key && point.value) latest = *point.value;
     }
   }
-  return nullptr;
+  return latest;
 }
 
 void Runner::perform(const Evaluate& action) {
-  const Step& s = step(action.step);
   try {
-    std::vector<params::ConditionProblem> problems;
-    const params::Condition condition =
-        params::parse_condition(s.when, {&parts_.pipeline.params, &s.vars, &names_}, problems);
-    if (!problems.empty()) throw Error(ExitCode::usage, problems[0].message, problems[0].hint);
-    const params::Verdict verdict =
-        params::explain(condition, [&](const params::ConditionName& name) { return value_of(s, name); });
+    const params::Verdict verdict = conditions_.evaluate(
+        step(action.step), [this](const std::string& name, const std::string& field, const std::string& key) {
+          return value_of(name, field, key);
+        });
     machine_.condition_known(action.step, verdict.holds, verdict.why);
   } catch (const Error& error) {
     machine_.condition_failed(action.step, std::string("cannot decide `when`: ") + error.what());
@@ -289,6 +268,16 @@ void Runner::settle_old_outputs(int index, StepState state) {
   }
 }
 
+// Asked of the kernel once a second at most: it takes as long as starting a process.
+std::uint64_t Runner::recent_memory_kills() {
+  const std::int64_t now = util::monotonic_ms();
+  if (now >= memory_kills_asked_ms_ + 1'000) {
+    memory_kills_ = memory_kills();
+    memory_kills_asked_ms_ = now;
+  }
+  return memory_kills_;
+}
+
 void Runner::perform(const StartAttempt& action) {
   const Step& s = step(action.step);
   StepRecord& r = record(action.step);
@@ -303,6 +292,7 @@ void Runner::perform(const StartAttempt& action) {
   attempt.record.attempt = action.attempt;
   attempt.record.cause = "running";
   attempt.record.started_at = now;
+  attempt.memory_kills = recent_memory_kills();
   std::string problem;
   process::StartRequest request;
   try {
@@ -326,8 +316,8 @@ void Runner::perform(const StartAttempt& action) {
     attempt.record.ended_at = now;
     attempt.record.note = problem;
     recorder_.put(attempt.record);
-    // Trying again would change nothing.
-    machine_.attempt_ended(action.step, {AttemptOutcome::Kind::stopped, 0, problem}, util::monotonic_ms());
+    machine_.attempt_ended(action.step, {AttemptOutcome::Kind::not_started, 0, problem, true},
+                           util::monotonic_ms());
     return;
   }
   util::log_debug("start " + s.name + " attempt " + std::to_string(action.attempt));
@@ -364,6 +354,8 @@ void Runner::perform(const Collect& action) {
 
 void Runner::finish_collection(Collection collection) {
   if (!collection.succeeded) {
+    // Metrics are those of the last attempt: a later one may have been quicker to read.
+    if (collection.attempt < record(collection.step).attempts) return;
     collection.problem.clear();  // the attempt has failed already
     return recorder_.put(std::move(collection));
   }

@@ -11,8 +11,7 @@
 #include "engine/machine.hpp"
 #include "engine/recorder.hpp"
 #include "executors/local.hpp"
-#include "params/condition.hpp"
-#include "params/names.hpp"
+#include "pipeline/conditions.hpp"
 #include "workspace/environment.hpp"
 
 #include <map>
@@ -43,6 +42,7 @@ struct RunParts {
   bool keep_going = false;
   bool resumed = false;
   CacheSettings cache;
+  Json environment = {};  ///< variables whose values belong to the definition: of a run that is resumed
 };
 
 class Runner {
@@ -60,6 +60,7 @@ class Runner {
     std::string path;  // PATH of the step
     util::Fd log;
     std::uint64_t log_read = 0;
+    std::uint64_t memory_kills = 0;  // by the kernel, before it began
     AttemptRecord record;
   };
 
@@ -72,7 +73,7 @@ class Runner {
   void perform(const Collect& action);
   void perform(const WaitForRetry& action);
   void perform(const Settle& action);
-  Json value_of(const Step& step, const params::ConditionName& name) const;
+  Json value_of(const std::string& step, const std::string& field, const std::string& key) const;
   void take_keeper_events();
   void attempt_started(const executors::Started& event);
   void attempt_ended(const process::ExitRecord& record);
@@ -86,6 +87,7 @@ class Runner {
   void read_output(Attempt& attempt, bool all);
   void read_outputs();
   void tick_observers();
+  std::uint64_t recent_memory_kills();
   CollectJob collect_job(int step, int attempt, bool succeeded) const;
   StepRecord& record(int step) { return parts_.records[static_cast<std::size_t>(step)]; }
   const Step& step(int index) const { return parts_.pipeline.steps[static_cast<std::size_t>(index)]; }
@@ -103,13 +105,14 @@ class Runner {
   std::map<process::AttemptKey, Attempt> running_;
   std::map<int, std::string> keys_;                  // of steps that were checked and run
   std::map<int, std::vector<MetricPoint>> metrics_;  // of ended steps, for conditions
-  params::StepNames names_;
+  pipeline::Conditions conditions_;
   std::unordered_map<std::string, int> index_of_;
   std::thread git_;
   std::optional<workspace::GitState> git_state_;
   std::int64_t started_ms_ = 0;
   std::int64_t next_tick_ms_ = INT64_MAX;
   std::uint64_t memory_kills_ = 0;
+  std::int64_t memory_kills_asked_ms_ = -1'000'000;
   int stop_signal_ = 0;
   int keeper_deaths_ = 0;
   bool wants_output_ = false;

@@ -1,6 +1,7 @@
 // What the runner hears: from the keeper, from signals, from the collector, and the output of its steps.
 #include "engine/outcome.hpp"
 #include "engine/runner.hpp"
+#include "process/signals.hpp"
 #include "process/step_log.hpp"
 #include "util/files.hpp"
 #include "util/strings.hpp"
@@ -57,7 +58,8 @@ void Runner::attempt_ended(const process::ExitRecord& exit) {
   }
   const Step& s = step(exit.key.step);
   OutcomeContext context{&s, step_directory(parts_.pipeline, s), attempt.path, false};
-  if (exit.signal == SIGKILL) context.memory_kill = memory_kills() > memory_kills_;
+  if (exit.signal == SIGKILL || signal_in_script(s, exit.code) == SIGKILL)
+    context.memory_kill = memory_kills() > attempt.memory_kills;
   const AttemptOutcome outcome = outcome_of(exit, context);
   AttemptRecord record = record_of(exit);
   if (exit.cause == process::Cause::not_started) record.note = outcome.words;
@@ -113,7 +115,7 @@ void Runner::take_signals() {
     if (signal == SIGTSTP) {
       for (RunObserver* observer : observers_) observer->paused(true);
       executor_->pause();
-      ::raise(SIGSTOP);  // returns when the shell continues us
+      process::suspend_self();
       executor_->resume();
       for (RunObserver* observer : observers_) observer->paused(false);
       continue;

@@ -120,6 +120,16 @@ const Json* find_param(const Json& params, std::string_view dotted) {
   return at;
 }
 
+void for_each_leaf(const Json& value, const std::string& name,
+                   const std::function<void(const std::string& name, std::string text)>& on_leaf) {
+  if (value.is_object() && !value.empty()) {
+    for (const auto& [key, child] : value.items())
+      for_each_leaf(child, name.empty() ? key : name + "." + key, on_leaf);
+  } else if (!name.empty()) {
+    on_leaf(name, value.dump(-1, ' ', false, Json::error_handler_t::replace));
+  }
+}
+
 std::string suggest_param(const Json& params, std::string_view dotted, std::string_view prefix) {
   const Json* at = &params;
   std::string path(prefix);

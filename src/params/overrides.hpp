@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -18,6 +19,11 @@ std::optional<Diagnostic> apply_override(Json& params, const std::string& text);
 
 /// The value at a dotted name ("train.lr", "models.0.name"); null pointer if there is none.
 const Json* find_param(const Json& params, std::string_view dotted);
+
+/// Calls `on_leaf` for whatever in `value` is no map with keys: {"lr": 0.1, "sizes": [1, 2]} called "train"
+/// has the leaves train.lr and train.sizes. The texts are JSON. An unnamed leaf is passed over.
+void for_each_leaf(const Json& value, const std::string& name,
+                   const std::function<void(const std::string& name, std::string text)>& on_leaf);
 
 /// What to say to someone who wrote a dotted name that is not there: the nearest that is, with `prefix`
 /// before it.

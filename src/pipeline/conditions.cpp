@@ -29,11 +29,13 @@ params::Verdict Conditions::evaluate(const Step& step, const StepValue& value) c
       case Root::exit_code: return value(name.step, "exit_code", "");
       case Root::output: return value(name.step, "outputs", name.path);
       case Root::metric: return value(name.step, "metrics", name.path);
+      case Root::env:
+        if (environment_.contains(name.path)) return environment_[name.path];
+        break;
       case Root::params:
       case Root::matrix:
       case Root::item:
-      case Root::key:
-      case Root::env: break;
+      case Root::key: break;
     }
     return params::static_value(name, pipeline_.params, step.vars);
   });

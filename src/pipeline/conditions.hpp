@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 
 namespace mlops::pipeline {
 
@@ -21,8 +22,10 @@ class Conditions {
   using StepValue =
       std::function<Json(const std::string& step, const std::string& field, const std::string& key)>;
 
-  /// `pipeline` must outlive this.
-  explicit Conditions(const Pipeline& pipeline) : pipeline_(pipeline), names_(step_names(pipeline)) {}
+  /// `pipeline` must outlive this. `environment` has the variables that are not to be asked of the process:
+  /// their values, or null for those that are not set.
+  explicit Conditions(const Pipeline& pipeline, Json environment = {})
+      : pipeline_(pipeline), environment_(std::move(environment)), names_(step_names(pipeline)) {}
 
   /// Whether `step` is to run, and why. Throws Error(usage) when its condition cannot be decided.
   params::Verdict evaluate(const Step& step, const StepValue& value) const;
@@ -32,6 +35,7 @@ class Conditions {
 
  private:
   const Pipeline& pipeline_;
+  Json environment_;
   params::StepNames names_;
 };
 

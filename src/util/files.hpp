@@ -3,6 +3,7 @@
 
 #include "util/fd.hpp"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,6 +38,8 @@ void write_file(const std::string& path, std::string_view bytes);
 void make_directories(const std::string& path, unsigned mode = 0700);
 
 bool exists(const std::string& path);
+/// In bytes; 0 where there is no such file.
+std::uint64_t file_size(const std::string& path);
 bool is_directory(const std::string& path);
 
 /// Lexically normalised, absolute (relative to the working directory).

@@ -69,6 +69,28 @@ wait $pid; code=$?; expect_equal "$code" 0
 expect_equal "$(wc -l < tries)" 2
 expect_equal "$(sql "select group_concat(cause) from v_attempts where run_id=(select max(id) from runs)")" '"lost,exited"'
 
+# Old outputs come back although the folder they were in is gone; where they cannot, every command works on.
+printf 'steps:\n  a: {run: "touch started; sleep 30", outputs: out/model}\n' > o.yaml
+both_killed() {
+    rm -f started; "$MLOPS" run o.yaml > o.out 2>&1 & pid=$!
+    wait_for 5 test -e started
+    id=$("$MLOPS" runs --ids --limit 1)
+    kill -9 $pid "$(cut -d' ' -f1 ".mlops/runs/$id/keeper.lock")"
+    wait $pid 2>/dev/null
+}
+mkdir out; echo good > out/model; both_killed
+rm -r out; mlops runs; expect_ok; expect_file out/model good
+both_killed; rm -r out; touch out
+mlops show "$id"; expect_ok; expect_out "its old outputs wait in"; mlops doctor; expect_ok
+expect_file ".mlops/runs/$id/aside/a/0" good
+rm out
+
+# A resume decides by the environment of the run's start, whoever types it.
+printf 'steps:\n  a: {run: "touch started; sleep 2"}\n  d: {run: touch deployed, needs: a, when: "env.DEPLOY == '"'yes'"'"}\n' > e.yaml
+rm -f started; DEPLOY=yes "$MLOPS" run e.yaml > e.out 2>&1 & pid=$!
+wait_for 5 test -e started; kill -9 $pid; wait $pid 2>/dev/null
+mlops run --resume latest; expect_ok; expect_exists deployed
+
 # Runner and keeper both killed: never success by mistake.
 printf 'steps:\n  a: {run: "touch started; sleep 30"}\n' > b.yaml
 "$MLOPS" run b.yaml > b.out 2>&1 & pid=$!

@@ -32,6 +32,19 @@ start tick.yaml; kill -TSTP $pid; sleep 0.3; before=$(cat ticks); sleep 2.5
 expect_equal "$(cat ticks)" "$before"
 kill -CONT $pid; ended; expect_exit 0; expect_equal "$(wc -l < ticks)" 8
 
+# What whoever started the run has ignored stays ignored, as `nohup` wants it.
+rm -f started; (trap '' HUP INT; exec "$MLOPS" run tick.yaml > run.out 2>&1) & pid=$!
+wait_for 10 test -e started; kill -HUP $pid; kill -INT $pid; ended; expect_exit 0
+
+# One that is suspended hears `cancel`.
+start; kill -TSTP $pid; sleep 0.3
+mlops cancel latest; expect_ok; expect_out "ended as cancelled"; ended; expect_exit 143
+
+# Killed while a step that has ended well is being tidied up after: no waiting for ever.
+printf 'name: tidy\nsteps:\n  a: {run: "trap : TERM; touch started; (trap : TERM; sleep 60; sleep 60) & touch o", outputs: o, grace: 3s}\n' > tidy.yaml
+start tidy.yaml; sleep 0.3; kill -QUIT $pid; before=$(date +%s); ended; expect_exit 143
+[ $(($(date +%s) - before)) -lt 20 ] || fail "a run that was killed waited"
+
 # Cancel from outside, by any name of the run.
 start; mlops status; expect_ok; expect_out "sig"; expect_out "0 of 3 steps done"
 mlops cancel latest; expect_ok; expect_out "ended as cancelled"; ended; expect_exit 143

@@ -300,6 +300,7 @@ TEST_CASE("whatever happens, each step settles once, in order, within its limits
               if (!plot[s->step].always) REQUIRE(good_end[static_cast<std::size_t>(need)] == 1);
             }
           } else if (const auto* c = std::get_if<Collect>(&action)) {
+            REQUIRE_FALSE(m.killed());  // nobody would answer
             m.collected(c->step, chance(5) ? "no output" : "");
           } else if (const auto* done = std::get_if<Settle>(&action)) {
             REQUIRE(++settled[done->step] == 1);

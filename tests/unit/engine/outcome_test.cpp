@@ -55,6 +55,25 @@ TEST_CASE("how an attempt ended is said in words") {
   REQUIRE(outcome(r, step).kind == Kind::lost);
 }
 
+TEST_CASE("a command of a script that was killed is no exit code like another") {
+  Step step = step_of("./train; echo");
+  step.command.shell = true;
+  step.kind = "gate";
+  ExitRecord r;
+  r.cause = Cause::exited;
+  r.code = 137;
+  const AttemptOutcome killed = outcome(r, step);
+  REQUIRE(killed.words ==
+          "exit code 137: a command of its script was killed by SIGKILL (Killed), which mlops did not send");
+  REQUIRE(verdict_of(step, killed, killed.words).exit_code == ExitCode::step_failed);
+  REQUIRE(outcome(r, step, "/", true).words.find("out of memory") != std::string::npos);
+  r.code = 1;
+  REQUIRE(verdict_of(step, outcome(r, step), "").exit_code == ExitCode::gate_refused);
+  step.command.shell = false;
+  r.code = 137;
+  REQUIRE(outcome(r, step).words == "exit code 137");
+}
+
 TEST_CASE("a kill for lack of memory is told apart from one by a stranger") {
   const Step step = step_of("train");
   ExitRecord r;
