@@ -4,30 +4,82 @@
 
 namespace mlops::db {
 
-std::optional<CacheEntry> find_cached(Connection& db, const std::string& key) {
-  Statement& row = db.cached("SELECT run_id, step FROM cache WHERE key = ?").bind(key);
-  std::optional<CacheEntry> entry;
-  if (row.step()) entry = CacheEntry{row.text(0), static_cast<int>(row.integer(1))};
-  row.reset();
-  return entry;
+namespace {
+
+void add_artifact(const Statement& row, int column, CachedResults& results) {
+  ArtifactRecord a;
+  a.step = results.maker.step;
+  a.path = row.text(column);
+  a.kind = row.text(column + 1);
+  a.form = row.text(column + 2);
+  a.sha256 = row.text(column + 3);
+  a.size = static_cast<std::uint64_t>(row.integer(column + 4));
+  a.files = static_cast<std::uint64_t>(row.integer(column + 5));
+  results.artifacts.push_back(std::move(a));
 }
 
-std::vector<std::pair<std::string, std::string>> values_set_by(Connection& db, const CacheEntry& maker) {
-  Statement& row = db.cached("SELECT name, value FROM step_outputs WHERE run_id = ? AND step = ?")
-                       .bind(maker.run, maker.step);
-  std::vector<std::pair<std::string, std::string>> values;
-  while (row.step()) values.emplace_back(row.text(0), row.text(1));
-  row.reset();
-  return values;
+void add_metric(const Statement& row, int column, CachedResults& results) {
+  results.metrics.push_back({row.text(column), 0, row.maybe_real(column + 1), std::nullopt});
 }
 
-std::vector<MetricPoint> metrics_of(Connection& db, const CacheEntry& maker) {
-  Statement& row = db.cached("SELECT name, value FROM metric_latest WHERE run_id = ? AND step = ?")
-                       .bind(maker.run, maker.step);
-  std::vector<MetricPoint> points;
-  while (row.step()) points.push_back({row.text(0), 0, row.maybe_real(1), std::nullopt});
-  row.reset();
-  return points;
+constexpr std::string_view artifact_columns = "t.path, t.kind, t.form, t.sha256, t.size, t.files";
+
+}  // namespace
+
+std::optional<CachedResults> find_cached(Connection& db, const std::string& key) {
+  Statement& entry = db.cached("SELECT run_id, step FROM cache WHERE key = ?").bind(key);
+  CachedResults results;
+  const bool found = entry.step();
+  if (found) results.maker = {entry.text(0), static_cast<int>(entry.integer(1))};
+  entry.reset();
+  if (!found) return std::nullopt;
+  const auto for_each = [&](const std::string& columns, const std::string& table, const auto& on_row) {
+    Statement& row = db.cached("SELECT " + columns + " FROM " + table + " t WHERE run_id = ? AND step = ?")
+                         .bind(results.maker.run, results.maker.step);
+    while (row.step()) on_row(row);
+    row.reset();
+  };
+  for_each("t.direction, " + std::string(artifact_columns), "artifacts", [&](const Statement& row) {
+    if (row.text(0) == "out") add_artifact(row, 1, results);
+  });
+  for_each("t.name, t.value", "step_outputs",
+           [&](const Statement& row) { results.values.emplace_back(row.text(0), row.text(1)); });
+  for_each("t.name, t.value", "metric_latest", [&](const Statement& row) { add_metric(row, 0, results); });
+  return results;
+}
+
+std::unordered_map<std::string, CachedResults> results_of_newest_run(Connection& db,
+                                                                     const std::string& pipeline) {
+  std::unordered_map<std::string, CachedResults> known;
+  const auto for_each = [&](const std::string& columns, const std::string& join, const auto& on_row) {
+    Statement row = db.prepare(
+        "SELECT s.cache_key, c.run_id, c.step" + columns +
+        " FROM steps s JOIN cache c ON c.key = s.cache_key " + join +
+        " WHERE s.run_id = (SELECT id FROM runs r WHERE pipeline = ?1 AND state <> 'running' AND EXISTS "
+        "(SELECT 1 FROM steps e WHERE e.run_id = r.id AND e.cache_key IS NOT NULL) "
+        "ORDER BY id DESC LIMIT 1)");
+    row.bind(pipeline);
+    while (row.step()) {
+      CachedResults& results = known[row.text(0)];
+      if (results.maker.run.empty()) results.maker = {row.text(1), static_cast<int>(row.integer(2))};
+      on_row(row, results);
+    }
+  };
+  const auto of_maker = [](const std::string& table) {
+    return "JOIN " + table + " t ON t.run_id = c.run_id AND t.step = c.step";
+  };
+  // One transaction, so that all of it is of one moment.
+  db.execute("BEGIN");
+  for_each("", "", [](const Statement&, CachedResults&) {});
+  for_each(", " + std::string(artifact_columns), of_maker("artifacts") + " AND t.direction = 'out'",
+           [](const Statement& row, CachedResults& results) { add_artifact(row, 3, results); });
+  for_each(", t.name, t.value", of_maker("step_outputs"), [](const Statement& row, CachedResults& results) {
+    results.values.emplace_back(row.text(3), row.text(4));
+  });
+  for_each(", t.name, t.value", of_maker("metric_latest"),
+           [](const Statement& row, CachedResults& results) { add_metric(row, 3, results); });
+  db.execute("COMMIT");
+  return known;
 }
 
 void put_cached(Connection& db, const std::string& key, const std::string& run_id, int step, Instant now) {

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -16,12 +17,18 @@ struct CacheEntry {
   std::string run;
   int step = 0;
 };
-std::optional<CacheEntry> find_cached(Connection& db, const std::string& key);
+/// Results that can be had again.
+struct CachedResults {
+  CacheEntry maker;
+  std::vector<ArtifactRecord> artifacts;                    ///< outputs
+  std::vector<std::pair<std::string, std::string>> values;  ///< set by MLOPS_OUTPUT
+  std::vector<MetricPoint> metrics;                         ///< the last point of each
+};
+std::optional<CachedResults> find_cached(Connection& db, const std::string& key);
 
-/// What a step itself set and measured (not what a cached one refers to): the values of MLOPS_OUTPUT, and the
-/// last point of each metric.
-std::vector<std::pair<std::string, std::string>> values_set_by(Connection& db, const CacheEntry& maker);
-std::vector<MetricPoint> metrics_of(Connection& db, const CacheEntry& maker);
+/// As find_cached() for all steps of the pipeline's newest run, by key.
+std::unordered_map<std::string, CachedResults> results_of_newest_run(Connection& db,
+                                                                     const std::string& pipeline);
 
 /// Within a Transaction of the caller. The newest maker of a key replaces the one before.
 void put_cached(Connection& db, const std::string& key, const std::string& run_id, int step, Instant now);

@@ -128,6 +128,14 @@ std::string StoreIndex::directory(std::string_view path) {
   return entries;
 }
 
+void StoreIndex::directories(
+    const std::vector<std::string>& paths,
+    const std::function<void(const std::string& path, std::string entries)>& on_entries) {
+  database_.connection().execute("BEGIN");
+  for (const std::string& path : paths) on_entries(path, directory(path));
+  database_.connection().execute("COMMIT");
+}
+
 void StoreIndex::put_directories(const std::vector<std::pair<std::string, std::string>>& entries) {
   if (entries.empty()) return;
   Transaction transaction(database_);

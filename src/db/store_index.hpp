@@ -39,6 +39,9 @@ class StoreIndex {
 
   /// What is remembered of the files in a directory, in a form of the caller's; "" if nothing.
   std::string directory(std::string_view path);
+  /// As directory() for many paths, in one transaction.
+  void directories(const std::vector<std::string>& paths,
+                   const std::function<void(const std::string& path, std::string entries)>& on_entries);
   /// An empty text forgets the directory.
   void put_directories(const std::vector<std::pair<std::string, std::string>>& entries);
 

@@ -92,10 +92,32 @@ std::vector<Cause> Cache::causes_of(const Step& step, const CheckResult& result)
   return compare_facts(parse_facts(Json::parse(*before, nullptr, false)), result.facts);
 }
 
-std::string Cache::place_outputs(const Source& source, bool put_back) {
-  for (const ArtifactRecord& output : source.outputs) {
-    const std::string path = util::absolute_path(workspace_.root() + "/" + output.path);
-    const std::string full = output.path[0] == '/' ? output.path : path;
+// Results of the pipeline's newest run are read all at once as soon as several steps have asked: one by one
+// they cost a transaction each.
+std::optional<db::CachedResults> Cache::find(const std::string& key) {
+  constexpr int worth_it = 16;
+  if (++lookups_ == worth_it) {
+    known_ = db::results_of_newest_run(connection(), pipeline_.name);
+    std::vector<std::string> paths;
+    for (const Step& step : pipeline_.steps) {
+      const std::string directory = step_directory(pipeline_, step);
+      for (const std::string& path : step.inputs) paths.push_back(step_path(directory, path));
+      for (const std::string& path : step.code) paths.push_back(step_path(directory, path));
+      for (const Output& output : step.outputs) paths.push_back(step_path(directory, output.path));
+    }
+    snapshots_.expect(std::move(paths));
+  }
+  if (const auto it = known_.find(key); it != known_.end()) {
+    auto results = std::move(it->second);
+    known_.erase(it);
+    return results;
+  }
+  return db::find_cached(connection(), key);
+}
+
+std::string Cache::place_outputs(const std::vector<ArtifactRecord>& outputs, bool put_back) {
+  for (const ArtifactRecord& output : outputs) {
+    const std::string full = step_path(workspace_.root(), output.path);
     const auto here = snapshots_.look(full);
     if (here && here->digest.hex() == output.sha256 && form_of(*here) == output.form) continue;
     const auto digest = util::Digest::from_hex(output.sha256);
@@ -128,19 +150,12 @@ CheckResult Cache::check(OpenFacts open, bool put_back) {
     result.causes = {{"forced", "--no-cache", "", ""}};
     return result;
   }
-  if (const auto entry = db::find_cached(connection(), result.key)) {
-    Source source{entry->run, entry->step, {}};
-    for (ArtifactRecord& artifact : db::artifacts_of_step(connection(), entry->run, entry->step)) {
-      if (artifact.output) source.outputs.push_back(std::move(artifact));
-    }
-    const std::string missing = place_outputs(source, put_back);
+  if (auto source = find(result.key)) {
+    const std::string missing = place_outputs(source->artifacts, put_back);
     if (missing.empty()) {
       result.hit = true;
-      result.source_run = source.run;
-      result.source_step = source.step;
-      result.causes = {{"cached", source.run, "", ""}};
-      result.outputs = db::values_set_by(connection(), *entry);
-      result.metrics = db::metrics_of(connection(), *entry);
+      result.causes = {{"cached", source->maker.run, "", ""}};
+      result.source = std::move(*source);
       return result;
     }
     result.causes = {{"missing", missing, "", ""}};

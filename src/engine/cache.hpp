@@ -7,6 +7,7 @@
 #include <mlops/run.hpp>
 #include <mlops/workspace.hpp>
 
+#include "db/cache.hpp"
 #include "db/database.hpp"
 #include "engine/job.hpp"
 #include "engine/step_facts.hpp"
@@ -16,6 +17,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -48,11 +50,8 @@ struct CheckResult {
   StepFacts facts;
   std::string key;            ///< empty: the step's results are not reused
   std::vector<Cause> causes;  ///< why it runs, or why not
-  std::string source_run;     ///< of a hit
-  int source_step = -1;
-  std::vector<std::pair<std::string, std::string>> outputs;  ///< of the source, for later steps
-  std::vector<MetricPoint> metrics;                          ///< likewise, the last of each
-  std::string note;                                          ///< what went wrong on the way, if anything
+  db::CachedResults source;   ///< of a hit
+  std::string note;           ///< what went wrong on the way, if anything
 };
 
 /// For one thread. Reads the database by a connection of its own.
@@ -66,16 +65,12 @@ class Cache {
   CheckResult check(OpenFacts open, bool put_back);
 
  private:
-  struct Source {
-    std::string run;
-    int step = 0;
-    std::vector<ArtifactRecord> outputs;
-  };
   std::vector<FileFact> look_at(const std::string& directory, const std::vector<std::string>& paths);
   bool is_forced(const Step& step) const;
   std::vector<Cause> causes_of(const Step& step, const CheckResult& result);
+  std::optional<db::CachedResults> find(const std::string& key);
   /// The first output that is neither in place nor can be had, or empty.
-  std::string place_outputs(const Source& source, bool put_back);
+  std::string place_outputs(const std::vector<ArtifactRecord>& outputs, bool put_back);
   db::Connection& connection();
 
   const Pipeline& pipeline_;
@@ -84,6 +79,8 @@ class Cache {
   store::Snapshots& snapshots_;
   CacheSettings settings_;
   std::unique_ptr<db::Database> database_;
+  int lookups_ = 0;
+  std::unordered_map<std::string, db::CachedResults> known_;  // by key
 };
 
 /// The form of a content, as artifacts and facts name it.

@@ -19,6 +19,10 @@ std::string step_directory(const Pipeline& pipeline, const Step& step) {
 }
 
 std::string step_path(const std::string& directory, const std::string& path) {
+  // Normalising costs more than looking at the file does; most paths are normal.
+  const bool plain = !path.empty() && path[0] != '/' && path[0] != '.' && path.back() != '/' &&
+                     path.find("//") == path.npos && path.find("/.") == path.npos;
+  if (plain && directory.size() > 1 && directory.back() != '/') return directory + "/" + path;
   std::string text = (std::filesystem::path(directory) / path).lexically_normal().string();
   while (text.size() > 1 && text.back() == '/') text.pop_back();
   return text;
@@ -252,7 +256,7 @@ void Collector::work() {
     lock.lock();
     done_.push_back(std::move(result));
     const std::uint64_t one = 1;
-    (void)!::write(wake_.get(), &one, sizeof one);
+    if (done_.size() == 1) (void)!::write(wake_.get(), &one, sizeof one);  // else it was written already
   }
   lock.unlock();
   try {

@@ -63,7 +63,7 @@ class Seer {
       if (before.empty()) {
         if (!result.hit) return;
         seen.what = What::cached;
-        for (const auto& [name, value] : result.outputs) values_[step.name][name] = value;
+        for (const auto& [name, value] : result.source.values) values_[step.name][name] = value;
         return;
       }
       // Whatever the steps before it make: does it have to run anyway?

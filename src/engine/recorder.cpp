@@ -1,6 +1,6 @@
 #include "engine/recorder.hpp"
 
-#include "db/cache.hpp"
+#include "db/runs.hpp"
 #include "db/steps.hpp"
 #include "util/time.hpp"
 
@@ -38,6 +38,11 @@ void Recorder::put_facts(int step, std::string facts, std::vector<ArtifactRecord
   if (due_ms_ < 0) due_ms_ = util::monotonic_ms() + batch_ms;
 }
 
+void Recorder::put_hit(int step, std::string key, db::CachedResults results) {
+  hits_.push_back({step, std::move(key), std::move(results)});
+  if (due_ms_ < 0) due_ms_ = util::monotonic_ms() + batch_ms;
+}
+
 int Recorder::due_in_ms() const {
   if (due_ms_ < 0) return -1;
   return static_cast<int>(std::clamp<std::int64_t>(due_ms_ - util::monotonic_ms(), 0, batch_ms + retry_ms));
@@ -60,13 +65,37 @@ void Recorder::flush() {
   attempts_.clear();
   collections_.clear();
   facts_.clear();
+  hits_.clear();
   due_ms_ = -1;
   problem_.clear();
+}
+
+// `mlops rm` may have come between a hit and its record.
+void Recorder::adopt_orphans() {
+  std::map<std::string, bool> there;
+  for (Hit& hit : hits_) {
+    const auto [known, fresh] = there.try_emplace(hit.results.maker.run, true);
+    if (fresh) known->second = db::run_exists(database_.connection(), known->first);
+    const auto record = steps_.find(hit.step);
+    if (known->second || record == steps_.end()) continue;
+    record->second.source_run.reset();
+    record->second.source_step.reset();
+    Collection own;
+    own.step = hit.step;
+    own.key = hit.key;
+    own.outputs = hit.results.values;
+    own.metrics = hit.results.metrics;
+    own.artifacts = hit.results.artifacts;
+    for (ArtifactRecord& artifact : own.artifacts) artifact.step = hit.step;
+    collections_.push_back(std::move(own));
+  }
+  hits_.clear();
 }
 
 void Recorder::write() {
   db::Transaction transaction(database_);
   db::Connection& connection = database_.connection();
+  adopt_orphans();
   for (const auto& [key, attempt] : attempts_) db::put_attempt(connection, run_id_, attempt);
   for (const Facts& facts : facts_) {
     db::put_facts(connection, run_id_, facts.step, facts.json);

@@ -4,6 +4,7 @@
 
 #include <mlops/records.hpp>
 
+#include "db/cache.hpp"
 #include "db/database.hpp"
 #include "engine/collect.hpp"
 #include "process/attempt.hpp"
@@ -24,6 +25,10 @@ class Recorder {
   /// What a step that runs depends on, and the files that it reads.
   void put_facts(int step, std::string facts, std::vector<ArtifactRecord> inputs);
 
+  /// The results that a cached step refers to: if whoever made them is deleted meanwhile, they become its
+  /// own.
+  void put_hit(int step, std::string key, db::CachedResults results);
+
   /// Milliseconds until flush() is due; -1: nothing waits.
   int due_in_ms() const;
   /// Writes what is due. A database that cannot be written to now keeps everything in memory for a later try,
@@ -35,6 +40,7 @@ class Recorder {
 
  private:
   void write();
+  void adopt_orphans();
 
   db::Database& database_;
   std::string run_id_;
@@ -47,6 +53,12 @@ class Recorder {
     std::vector<ArtifactRecord> inputs;
   };
   std::vector<Facts> facts_;
+  struct Hit {
+    int step = 0;
+    std::string key;
+    db::CachedResults results;
+  };
+  std::vector<Hit> hits_;
   std::int64_t due_ms_ = -1;
   std::string problem_;
 };

@@ -72,7 +72,8 @@ void add_earlier_outputs(engine::OutputValues& outputs, db::Connection& connecti
     for (const Text& argument : step.command.argv) scan(argument);
     for (const auto& [name, text] : step.env) scan(text);
     if (step.when.empty()) continue;
-    for (const params::ConditionName& name : conditions.parse(step).names()) read.insert(name.step);
+    const params::Condition condition = conditions.parse(step);
+    for (const params::ConditionName& name : condition.names()) read.insert(name.step);
   }
   for (const PlannedStep& planned : plan.steps) {
     const Step& step = pipeline.steps[static_cast<std::size_t>(planned.step)];

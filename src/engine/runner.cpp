@@ -223,11 +223,14 @@ void Runner::finish_check(CheckResult result) {
   r.because = causes_json(result.causes).dump(-1, ' ', false, Json::error_handler_t::replace);
   if (!result.key.empty()) r.cache_key = result.key;
   if (result.hit) {
-    r.source_run = result.source_run;
-    r.source_step = result.source_step;
-    auto& values = parts_.outputs[s.name];
-    for (auto& [name, value] : result.outputs) values[name] = std::move(value);
-    metrics_[index] = std::move(result.metrics);
+    r.source_run = result.source.maker.run;
+    r.source_step = result.source.maker.step;
+    if (!result.source.values.empty()) {
+      auto& values = parts_.outputs[s.name];
+      for (const auto& [name, value] : result.source.values) values[name] = value;
+    }
+    if (!result.source.metrics.empty()) metrics_[index] = result.source.metrics;
+    recorder_.put_hit(index, result.key, std::move(result.source));
     return machine_.checked(index, true, words(result.causes[0]));
   }
   std::vector<ArtifactRecord> inputs;

@@ -113,11 +113,80 @@ StepFacts parse_facts(const Json& json) {
   return facts;
 }
 
-std::string cache_key(const StepFacts& facts) {
-  Json json = facts_json(facts);
-  json["format"] = format;
-  return util::sha256(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+namespace {
+
+// Text as JSON has it. By hand where nothing has to be escaped: a run makes a key for each step.
+void put(std::string& out, std::string_view text) {
+  const bool plain =
+      std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+  if (!plain) {
+    out += Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+    return;
+  }
+  out += '"';
+  out += text;
+  out += '"';
 }
+
+template <typename List, typename Put>
+void put_list(std::string& out, char open, const List& list, const Put& put_one, char close) {
+  out += open;
+  bool first = true;
+  for (const auto& one : list) {
+    if (!first) out += ',';
+    first = false;
+    put_one(one);
+  }
+  out += close;
+}
+
+}  // namespace
+
+std::string key_text(const StepFacts& facts) {
+  std::string out;
+  const auto key = [&](const char* name) {
+    out += out.empty() ? "{\"" : ",\"";
+    out += name;
+    out += "\":";
+  };
+  const auto put_files = [&](const std::vector<FileFact>& files) {
+    put_list(
+        out, '[', files,
+        [&](const FileFact& file) {
+          out += "{\"form\":";
+          put(out, file.form);
+          out += ",\"path\":";
+          put(out, file.path);
+          out += ",\"sha256\":";
+          put(out, file.sha256);
+          out += '}';
+        },
+        ']');
+  };
+  const auto put_map = [&](const std::map<std::string, std::string>& map) {
+    put_list(
+        out, '{', map,
+        [&](const auto& entry) {
+          put(out, entry.first);
+          out += ':';
+          put(out, entry.second);
+        },
+        '}');
+  };
+  key("code"), put_files(facts.code);
+  key("command"), put(out, facts.command);
+  key("env"), put_map(facts.env);
+  key("format"), out += std::to_string(format);
+  key("inputs"), put_files(facts.inputs);
+  key("outputs"), put_list(
+                      out, '[', facts.outputs, [&](const std::string& path) { put(out, path); }, ']');
+  key("params"), put_map(facts.params);
+  key("shell"), out += facts.shell ? "true" : "false";
+  key("workdir"), put(out, facts.workdir);
+  return out + "}";
+}
+
+std::string cache_key(const StepFacts& facts) { return util::sha256(key_text(facts)); }
 
 std::vector<Cause> compare_facts(const StepFacts& before, const StepFacts& now) {
   std::vector<Cause> causes;

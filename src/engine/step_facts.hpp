@@ -33,9 +33,12 @@ struct StepFacts {
   bool operator==(const StepFacts&) const = default;
 };
 
-/// The key under which the step's results are kept: the SHA-256 of facts_json() without spaces, and of a
-/// version of the format. docs/cache.md tells it field by field.
+/// The key under which the step's results are kept: the SHA-256 of key_text(). docs/cache.md tells it field
+/// by field.
 std::string cache_key(const StepFacts& facts);
+
+/// facts_json() with a version of the format in `format`, names in order, without spaces.
+std::string key_text(const StepFacts& facts);
 
 Json facts_json(const StepFacts& facts);
 StepFacts parse_facts(const Json& json);

@@ -29,8 +29,10 @@ bool check_keys(const YamlNode& node, Keys keys, const std::string& what, Proble
   }
   for (const util::YamlEntry& entry : node.entries) {
     if (std::ranges::any_of(keys, [&](const Key& key) { return key.name == entry.key; })) continue;
+    const std::string_view ours = name_for_foreign(entry.key, keys);
     problems.add(entry.at, "unknown key '" + entry.key + "' in " + what,
-                 problems.suggest(entry.key, names_of(keys)));
+                 ours.empty() ? problems.suggest(entry.key, names_of(keys))
+                              : "it is called '" + std::string(ours) + "' here");
   }
   return true;
 }

@@ -1,6 +1,7 @@
 #include "pipeline/keys.hpp"
 
 #include <array>
+#include <utility>
 
 namespace mlops::pipeline {
 
@@ -194,6 +195,45 @@ std::vector<std::string> names_of(Keys keys) {
   std::vector<std::string> names;
   for (const Key& key : keys) names.emplace_back(key.name);
   return names;
+}
+
+std::string_view name_for_foreign(std::string_view name, Keys keys) {
+  constexpr std::pair<std::string_view, std::string_view> words[] = {{"cmd", "run"},
+                                                                     {"command", "run"},
+                                                                     {"script", "run"},
+                                                                     {"args", "run"},
+                                                                     {"deps", "inputs"},
+                                                                     {"dependencies", "needs"},
+                                                                     {"depends", "needs"},
+                                                                     {"depends_on", "needs"},
+                                                                     {"after", "needs"},
+                                                                     {"outs", "outputs"},
+                                                                     {"artifacts", "outputs"},
+                                                                     {"environment", "env"},
+                                                                     {"wdir", "workdir"},
+                                                                     {"cwd", "workdir"},
+                                                                     {"working_directory", "workdir"},
+                                                                     {"working-directory", "workdir"},
+                                                                     {"retries", "retry"},
+                                                                     {"if", "when"},
+                                                                     {"condition", "when"},
+                                                                     {"strategy", "matrix"},
+                                                                     {"stages", "steps"},
+                                                                     {"jobs", "steps"},
+                                                                     {"tasks", "steps"},
+                                                                     {"parameters", "params"},
+                                                                     {"vars", "params"},
+                                                                     {"cron", "schedule"},
+                                                                     {"timeout_minutes", "timeout"},
+                                                                     {"timeout-minutes", "timeout"},
+                                                                     {"continue-on-error", "on_failure"}};
+  for (const auto& [foreign, ours] : words) {
+    if (foreign != name) continue;
+    for (const Key& key : keys) {
+      if (key.name == ours) return ours;
+    }
+  }
+  return {};
 }
 
 }  // namespace mlops::pipeline

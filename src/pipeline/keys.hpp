@@ -51,4 +51,7 @@ bool is_variable(std::string_view text);
 
 std::vector<std::string> names_of(Keys keys);
 
+/// Our name for a key as other tools call it ("cmd", "deps", "depends_on"); empty if there is none in `keys`.
+std::string_view name_for_foreign(std::string_view name, Keys keys);
+
 }  // namespace mlops::pipeline

@@ -192,6 +192,12 @@ std::string Objects::recall(const std::string& path) {
   return index_.directory(path);
 }
 
+void Objects::recall_all(const std::vector<std::string>& paths,
+                         const std::function<void(const std::string& path, std::string row)>& on_row) {
+  const std::lock_guard lock(mutex_);
+  index_.directories(paths, on_row);
+}
+
 void Objects::remember(const std::vector<std::pair<std::string, std::string>>& rows) {
   const std::lock_guard lock(mutex_);
   index_.put_directories(rows);

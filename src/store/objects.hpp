@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -67,6 +68,8 @@ class Objects {
 
   /// What the index remembers of the files at a path, see store/file_index.hpp.
   std::string recall(const std::string& path);
+  void recall_all(const std::vector<std::string>& paths,
+                  const std::function<void(const std::string& path, std::string row)>& on_row);
   void remember(const std::vector<std::pair<std::string, std::string>>& rows);
 
   std::vector<std::string> packs();

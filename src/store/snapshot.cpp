@@ -156,8 +156,19 @@ std::string Snapshots::recall(const std::string& path) {
   {
     const std::lock_guard lock(mutex_);
     if (const auto it = learnt_.find(path); it != learnt_.end()) return it->second;
+    if (const auto it = expected_.find(path); it != expected_.end()) return it->second;
   }
   return objects_.recall(path);
+}
+
+void Snapshots::expect(std::vector<std::string> paths) {
+  std::sort(paths.begin(), paths.end());
+  paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
+  const std::lock_guard lock(mutex_);
+  objects_.recall_all(paths, [&](const std::string& path, std::string row) {
+    constexpr std::size_t small = 4096;  // directories may be large, and are worth a query of their own
+    if (row.size() <= small) expected_.insert_or_assign(path, std::move(row));
+  });
 }
 
 void Snapshots::save() {

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace mlops::store {
@@ -49,6 +50,9 @@ class Snapshots {
   /// As look(), and hands all that the store does not have to `publisher`.
   std::optional<Content> keep(const std::string& path, Publisher& publisher);
 
+  /// Paths that will be looked at soon: what the index knows of them is read at once.
+  void expect(std::vector<std::string> paths);
+
   /// Writes what was learnt to the index. Losing it costs time, nothing else.
   void save();
 
@@ -65,6 +69,7 @@ class Snapshots {
   int threads_;
   std::mutex mutex_;
   std::map<std::string, std::string> learnt_;  // directories and single files not yet written to the index
+  std::unordered_map<std::string, std::string> expected_;  // rows of the index, empty where it has none
   std::atomic<std::uint64_t> files_read_ = 0;
 };
 

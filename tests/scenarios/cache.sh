@@ -66,8 +66,8 @@ sed -i 's/    code: train.py/    code: [train.py, extra.py]/' p.yaml; echo > ext
 echo > extra2.py; sed -i 's/extra.py\]/extra2.py]/' p.yaml; changed "code extra.py is gone"
 sed -i "s/echo train >> log; echo/echo train >> log;  echo/" p.yaml; changed "command"
 mlops run p.yaml -q --force train; ran > /dev/null; because train "forced by --force"
-mlops run p.yaml -q --force; expect_equal "$(ran)" "clean train evaluate ship "
-mlops run p.yaml -q --no-cache; expect_equal "$(ran)" "clean train evaluate ship "
+mlops run p.yaml -q --jobs 1 --force; expect_equal "$(ran)" "clean train evaluate ship "
+mlops run p.yaml -q --jobs 1 --no-cache; expect_equal "$(ran)" "clean train evaluate ship "
 
 # A change that comes to nothing is cut off: clean makes what it made before.
 sed -i 's/1 2 3" > raw/1 2 3" > raw/; s/echo "1 2 3" > raw.txt/echo "1 2 3" > raw.txt; echo >> raw.txt/' p.yaml

@@ -93,7 +93,7 @@ mlops run --resume latest; expect_ok; expect_exists deployed
 
 # Runner and keeper both killed: never success by mistake.
 printf 'steps:\n  a: {run: "touch started; sleep 30"}\n' > b.yaml
-"$MLOPS" run b.yaml > b.out 2>&1 & pid=$!
+rm -f started; "$MLOPS" run b.yaml > b.out 2>&1 & pid=$!
 wait_for 5 test -e started
 id=$("$MLOPS" runs --ids --limit 1)
 kill -9 $pid "$(cut -d' ' -f1 ".mlops/runs/$id/keeper.lock")"

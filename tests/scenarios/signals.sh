@@ -9,8 +9,8 @@ steps:
   clean: {run: 'touch cleaned', always: true}
 Y
 start() { rm -f started cleaned; "$MLOPS" run "${1:-p.yaml}" > run.out 2>&1 & pid=$!; wait_for 10 test -e started; }
-# Under job control `wait` also returns, with 128 + SIGSTOP, when the shell learns that the child was stopped.
-ended() { while wait $pid; code=$?; [ $code = 147 ]; do :; done; }
+# Under job control `wait` also returns, with 128 + SIGSTOP or SIGTSTP, when the shell learns that the child was stopped.
+ended() { while wait $pid; code=$?; [ $code = 147 ] || [ $code = 148 ]; do :; done; }
 
 start; kill -INT $pid; ended; expect_exit 130; expect_exists cleaned; expect_missing never
 expect_equal "$(sql "select state from v_runs order by id desc limit 1")" cancelled
@@ -41,7 +41,7 @@ start; kill -TSTP $pid; sleep 0.3
 mlops cancel latest; expect_ok; expect_out "ended as cancelled"; ended; expect_exit 143
 
 # Killed while a step that has ended well is being tidied up after: no waiting for ever.
-printf 'name: tidy\nsteps:\n  a: {run: "trap : TERM; touch started; (trap : TERM; sleep 60; sleep 60) & touch o", outputs: o, grace: 3s}\n' > tidy.yaml
+printf 'name: tidy\nsteps:\n  a: {run: "(trap \\"\\" TERM; sleep 60) & touch o started", outputs: o, grace: 3s}\n' > tidy.yaml
 start tidy.yaml; sleep 0.3; kill -QUIT $pid; before=$(date +%s); ended; expect_exit 143
 [ $(($(date +%s) - before)) -lt 20 ] || fail "a run that was killed waited"
 

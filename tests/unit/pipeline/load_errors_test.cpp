@@ -33,6 +33,17 @@ steps:
   }
 }
 
+TEST_CASE("keys of other tools are told by our name") {
+  try {
+    parse_pipeline("stages: {}\nsteps:\n  a: {cmd: x, outs: y, depends_on: z, run: x}\n", "p.yaml");
+    FAIL();
+  } catch (const BadFile& e) {
+    for (const char* text : {"'stages' in the file\n    it is called 'steps' here", "it is called 'run' here",
+                             "it is called 'outputs' here", "it is called 'needs' here"})
+      REQUIRE_THAT(e.what(), ContainsSubstring(text));
+  }
+}
+
 TEST_CASE("bad values of step keys are refused at their place") {
   const std::vector<std::pair<const char*, const char*>> bad = {
       {"kind: a b", "4:11 kind: expected a name, got 'a b'"},
