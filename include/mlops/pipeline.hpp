@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -41,8 +42,8 @@ struct Command {
 };
 
 struct Output {
-  std::string path;  ///< relative to the step's directory, as written
-  std::string kind;  ///< "model", "data", ...; may be empty
+  std::string path;      ///< relative to the step's directory, as written
+  std::string kind;      ///< "model", "data", ...; may be empty
   bool persist = false;  ///< stays in place while the step runs, which updates it
 };
 
@@ -92,9 +93,9 @@ struct Step {
   std::string when;                  ///< condition, see params/condition.hpp; empty: always true
   bool continue_on_failure = false;  ///< on_failure: continue
   bool always = false;               ///< clean-up: runs however the steps it needs ended
-  std::optional<bool> cache;  ///< results may be reused; none: where that is safe, see engine/cache.hpp
+  std::optional<bool> cache;      ///< results may be reused; none: where that is safe, see engine/cache.hpp
   std::vector<std::string> code;  ///< files that the step runs, besides its inputs
-  bool leave_running = false;        ///< processes it started may outlive it
+  bool leave_running = false;     ///< processes it started may outlive it
   Json vars;  ///< {"item":…, "key":…} or {"matrix":{…}} of an expansion; null otherwise
   Location at;
 };
@@ -106,6 +107,11 @@ struct Secret {
   Source source = Source::env;
   std::vector<std::string> from;  ///< variable name, path, or argv
 };
+
+/// Which inputs that no step makes are given to the store, so that a run can be reproduced.
+enum class KeepInputs { small, all, none };
+const char* to_string(KeepInputs keep);
+std::optional<KeepInputs> parse_keep_inputs(std::string_view text);
 
 /// `schedule:` as written and checked; the scheduler gives it meaning.
 struct Schedule {
@@ -128,6 +134,7 @@ struct Pipeline {
   std::vector<Secret> secrets;
   std::map<std::string, int> pools;
   std::optional<Schedule> schedule;
+  KeepInputs keep_inputs = KeepInputs::small;
   std::vector<Step> steps;  ///< in the order of the file, expansions in place
 };
 

@@ -17,7 +17,7 @@ enum class StepState {
   running,
   retrying,  ///< between two attempts
   succeeded,
-  cached,       ///< not run: its results of an earlier run are still right
+  cached,  ///< not run: its results of an earlier run are still right
   failed,
   lost,         ///< the keeper died: nobody knows how the last attempt ended
   interrupted,  ///< the machine went down while it ran
@@ -65,8 +65,8 @@ struct StepRecord {
   int attempts = 0;
   std::optional<Instant> started_at;
   std::optional<Instant> ended_at;
-  std::optional<std::string> cache_key;  ///< none: its results are not reused
-  std::string because = "[]";            ///< JSON: why it ran or did not, see engine/step_facts.hpp
+  std::optional<std::string> cache_key;   ///< none: its results are not reused
+  std::string because = "[]";             ///< JSON: why it ran or did not, see engine/step_facts.hpp
   std::optional<std::string> source_run;  ///< of a cached step: who made its results
   std::optional<int> source_step;
 };
@@ -95,6 +95,26 @@ struct ArtifactRecord {
   std::string sha256;
   std::uint64_t size = 0;
   std::uint64_t files = 1;
+  bool kept = true;  ///< the store was given it
+  std::string list;  ///< of a folder that was not kept: the list of its files in the store, if that was
+};
+
+/// A file that a step opened without declaring it.
+struct HiddenFile {
+  int step = 0;
+  std::string path;    ///< relative to the workspace if inside it
+  std::string access;  ///< read, executed, written or updated (read and written)
+  std::string form;    ///< as of an artifact; empty: gone when the step had ended
+  std::string sha256;  ///< empty: not digested
+  std::uint64_t size = 0;
+};
+
+/// What came of tracing a step.
+struct TraceRecord {
+  int step = 0;
+  int attempt = 0;
+  std::uint64_t files = 0;  ///< how many of the project it opened, declared ones too
+  std::string problem;      ///< why not all is known; empty: all is
 };
 
 struct MetricPoint {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,11 +23,13 @@ struct KeeperProcess;
 /// How a run was asked for; frozen with it.
 struct RunSettings {
   Selection selection;
-  int jobs = 0;             ///< steps at a time; 0: as many as the machine has cores
-  bool keep_going = false;  ///< after a failure, go on with what does not depend on it
-  bool use_cache = true;    ///< take results of earlier runs, and keep those of this one
-  bool force_all = false;   ///< run every selected step
-  std::vector<std::string> forced;  ///< or these; names of steps, or their bases
+  int jobs = 0;                           ///< steps at a time; 0: as many as the machine has cores
+  bool keep_going = false;                ///< after a failure, go on with what does not depend on it
+  bool use_cache = true;                  ///< take results of earlier runs, and keep those of this one
+  bool force_all = false;                 ///< run every selected step
+  std::vector<std::string> forced;        ///< or these; names of steps, or their bases
+  bool trace_reads = false;               ///< find files that steps open without declaring them
+  std::optional<KeepInputs> keep_inputs;  ///< over what the pipeline says
   std::string command_line;
 };
 

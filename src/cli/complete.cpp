@@ -207,7 +207,8 @@ class Completion {
     } else if (command == "logs" && place == 1) {
       steps_of_run(typed_.arguments[0]);
     } else if (command == "rm" || ((command == "show" || command == "logs") && place == 0) ||
-               (command == "diff" && place < 2)) {
+               (command == "diff" && place < 2) ||
+               ((command == "reproduce" || command == "lineage") && place == 0)) {
       runs();
     }
   }

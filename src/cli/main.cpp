@@ -1,5 +1,6 @@
 #include "cli/context.hpp"
 #include "process/keeper.hpp"
+#include "process/trace_filter.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -25,6 +26,9 @@ void set_signals() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // It is about to become a step, which is to find everything as it was set up for it.
+  if (argc > 3 && std::strcmp(argv[1], mlops::process::trace_argument) == 0)
+    return mlops::process::run_traced(argc, argv);
   fill_standard_streams();
   set_signals();
   if (argc == 2 && std::strcmp(argv[1], mlops::process::keeper_argument) == 0) {

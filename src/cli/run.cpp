@@ -56,7 +56,7 @@ OutputMode output_mode(const Options& options) {
 // A run goes on as it was started: what would change it has no place beside --resume.
 void refuse_with_resume(const CLI::App& app) {
   for (const char* name : {"--set", "--only", "--from", "--until", "--skip", "--keep-going", "--force",
-                           "--no-cache", "--dry-run"}) {
+                           "--no-cache", "--dry-run", "--trace-reads", "--keep-inputs"}) {
     if (app.count(name) == 0) continue;
     throw Error(ExitCode::usage,
                 std::string(name) +
@@ -184,6 +184,14 @@ void set_up_run(CLI::App& app, Context& context) {
       ->expected(0, 1)
       ->take_all();
   app.add_flag("!--no-cache", options->settings.use_cache, "take no results of earlier runs and keep none");
+  app.add_flag("--trace-reads", options->settings.trace_reads,
+               "find files that steps read or write without declaring them");
+  app.add_option_function<std::string>(
+         "--keep-inputs",
+         [options](const std::string& word) { options->settings.keep_inputs = parse_keep_inputs(word); },
+         "keep inputs that no step makes, for reproduce: small, all or none")
+      ->type_name("WHICH")
+      ->check(CLI::IsMember({"small", "all", "none"}));
   app.add_flag("-n,--dry-run", options->dry_run, "print the plan and run nothing");
   app.add_option("--output", options->output,
                  "steps' output: live, failed (last lines of steps that fail) or none")

@@ -1,7 +1,9 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "db/hidden_files.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/hidden.hpp"
 #include "engine/recovery.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
@@ -33,6 +35,8 @@ struct Facts {
   std::vector<std::pair<std::string, std::string>> params;
   std::vector<std::string> environment;
   engine::Liveness liveness = engine::Liveness::dead;
+  std::vector<HiddenFile> hidden;
+  std::vector<TraceRecord> traces;
 };
 
 std::string took(const std::optional<Instant>& from, const std::optional<Instant>& to) {
@@ -100,6 +104,14 @@ void print_steps(const Facts& facts, const Style& style) {
     std::printf("  %s attempt %d: %s\n",
                 util::to_utf8(facts.steps[static_cast<std::size_t>(attempt.step)].name).c_str(),
                 attempt.attempt, util::to_utf8(attempt.note).c_str());
+  }
+  for (const StepRecord& step : facts.steps) {
+    std::vector<HiddenFile> hidden;
+    std::ranges::copy_if(facts.hidden, std::back_inserter(hidden),
+                         [&](const HiddenFile& file) { return file.step == step.step; });
+    if (!hidden.empty())
+      std::printf("  %s %s: mlops why %s\n", util::to_utf8(step.name).c_str(),
+                  style.warn(engine::hidden_words(hidden, 0)).c_str(), util::to_utf8(step.name).c_str());
   }
 }
 
@@ -190,6 +202,15 @@ nlohmann::json as_json(const Facts& facts) {
                                    {"log_dropped", a.log_dropped},
                                    {"note", a.note}});
     }
+    entry["traced"] = std::ranges::any_of(facts.traces, [&](const TraceRecord& trace) {
+      return trace.step == step.step && trace.problem.empty();
+    });
+    entry["undeclared"] = nlohmann::json::array();
+    for (const HiddenFile& file : facts.hidden) {
+      if (file.step == step.step)
+        entry["undeclared"].push_back(
+            {{"path", file.path}, {"access", file.access}, {"sha256", file.sha256}});
+    }
     entry["outputs"] = nlohmann::json::object();
     for (const db::StepOutput& output : facts.outputs) {
       if (output.step == step.step) entry["outputs"][output.name] = output.value;
@@ -229,16 +250,17 @@ void show(const Options& options, Context& context) {
   db::Connection& connection = open.database.connection();
   const auto run = db::find_run(connection, id);
   if (!run) throw Error(ExitCode::usage, "run " + id + " was deleted just now");
-  Facts facts{
-      *run,
-      db::steps_of(connection, id),
-      db::attempts_of(connection, id),
-      db::artifacts_of(connection, id),
-      db::metrics_of(connection, id),
-      db::step_outputs_of(connection, id),
-      db::params_of(connection, id),
-      {},
-      run->state == RunState::running ? engine::liveness(open.workspace, id) : engine::Liveness::dead};
+  Facts facts{*run,
+              db::steps_of(connection, id),
+              db::attempts_of(connection, id),
+              db::artifacts_of(connection, id),
+              db::metrics_of(connection, id),
+              db::step_outputs_of(connection, id),
+              db::params_of(connection, id),
+              {},
+              run->state == RunState::running ? engine::liveness(open.workspace, id) : engine::Liveness::dead,
+              db::hidden_files_of(connection, id),
+              db::traces_of(connection, id)};
   if (options.environment || options.json) facts.environment = db::environment_of(connection, id);
   if (options.json) return print_json(as_json(facts));
   const Style style = style_of(stdout);

@@ -1,10 +1,13 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "db/hidden_files.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/hidden.hpp"
 #include "engine/step_facts.hpp"
 #include "util/strings.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace mlops::cli {
@@ -63,13 +66,20 @@ void why(const Options& options, Context& context) {
   const auto steps = find_steps(open, id, options.what);
   nlohmann::json list = nlohmann::json::array();
   const Style style = style_of(stdout);
+  const auto all_hidden = db::hidden_files_of(open.database.connection(), id);
   for (const StepRecord& step : steps) {
     const auto causes = engine::parse_causes(step.because);
+    std::vector<HiddenFile> hidden;
+    std::ranges::copy_if(all_hidden, std::back_inserter(hidden),
+                         [&](const HiddenFile& file) { return file.step == step.step; });
     if (options.json) {
       nlohmann::json entry = to_json(step);
       entry["because"] = engine::causes_json(causes);
       entry["words"] = nlohmann::json::array();
       for (const engine::Cause& cause : causes) entry["words"].push_back(engine::words(cause));
+      entry["undeclared"] = nlohmann::json::array();
+      for (const HiddenFile& file : hidden)
+        entry["undeclared"].push_back({{"path", file.path}, {"access", file.access}});
       list.push_back(std::move(entry));
       continue;
     }
@@ -78,8 +88,11 @@ void why(const Options& options, Context& context) {
     for (const engine::Cause& cause : causes)
       std::printf("  %s\n", util::to_utf8(engine::words(cause)).c_str());
     if (causes.empty() && step.attempts > 0) std::printf("  always, as it declares no files\n");
-    if (!step.reason.empty() && step.state != StepState::cached)
+    const bool told = std::ranges::any_of(
+        causes, [&](const engine::Cause& cause) { return engine::words(cause) == step.reason; });
+    if (!step.reason.empty() && !told && step.state != StepState::cached)
       std::printf("  %s\n", util::to_utf8(step.reason).c_str());
+    if (!hidden.empty()) std::printf("  it %s\n", util::to_utf8(engine::hidden_words(hidden, 10)).c_str());
   }
   if (options.json) print_json({{"run", id}, {"steps", std::move(list)}});
 }

@@ -27,10 +27,13 @@ constexpr std::string_view artifact_columns = "t.path, t.kind, t.form, t.sha256,
 }  // namespace
 
 std::optional<CachedResults> find_cached(Connection& db, const std::string& key) {
-  Statement& entry = db.cached("SELECT run_id, step FROM cache WHERE key = ?").bind(key);
+  Statement& entry =
+      db.cached(
+            "SELECT c.run_id, c.step, s.name FROM cache c JOIN steps s USING (run_id, step) WHERE c.key = ?")
+          .bind(key);
   CachedResults results;
   const bool found = entry.step();
-  if (found) results.maker = {entry.text(0), static_cast<int>(entry.integer(1))};
+  if (found) results.maker = {entry.text(0), static_cast<int>(entry.integer(1)), entry.text(2)};
   entry.reset();
   if (!found) return std::nullopt;
   const auto for_each = [&](const std::string& columns, const std::string& table, const auto& on_row) {
@@ -61,7 +64,7 @@ std::unordered_map<std::string, CachedResults> results_of_newest_run(Connection&
     row.bind(pipeline);
     while (row.step()) {
       CachedResults& results = known[row.text(0)];
-      if (results.maker.run.empty()) results.maker = {row.text(1), static_cast<int>(row.integer(2))};
+      if (results.maker.run.empty()) results.maker = {row.text(1), static_cast<int>(row.integer(2)), ""};
       on_row(row, results);
     }
   };
@@ -70,7 +73,8 @@ std::unordered_map<std::string, CachedResults> results_of_newest_run(Connection&
   };
   // One transaction, so that all of it is of one moment.
   db.execute("BEGIN");
-  for_each("", "", [](const Statement&, CachedResults&) {});
+  for_each(", t.name", of_maker("steps"),
+           [](const Statement& row, CachedResults& results) { results.maker.name = row.text(3); });
   for_each(", " + std::string(artifact_columns), of_maker("artifacts") + " AND t.direction = 'out'",
            [](const Statement& row, CachedResults& results) { add_artifact(row, 3, results); });
   for_each(", t.name, t.value", of_maker("step_outputs"), [](const Statement& row, CachedResults& results) {
@@ -92,17 +96,17 @@ void put_facts(Connection& db, const std::string& run_id, int step, const std::s
   db.cached("INSERT OR REPLACE INTO step_facts VALUES (?, ?, ?)").bind(run_id, step, facts).run();
 }
 
-std::optional<std::string> last_facts(Connection& db, const std::string& pipeline, const std::string& step) {
+std::optional<LastFacts> last_facts(Connection& db, const std::string& pipeline, const std::string& step) {
   Statement& row = db.cached(R"sql(
-    SELECT f.facts
+    SELECT f.run_id, f.step, f.facts
     FROM steps s JOIN runs r ON r.id = s.run_id
-    JOIN step_facts f ON f.run_id = s.run_id AND f.step = s.step
-    WHERE s.name = ?2 AND r.pipeline = ?1 AND s.state = 'succeeded'
+    JOIN step_facts f ON f.run_id = coalesce(s.source_run, s.run_id) AND f.step = coalesce(s.source_step, s.step)
+    WHERE s.name = ?2 AND r.pipeline = ?1 AND s.state IN ('succeeded', 'cached')
     ORDER BY s.run_id DESC LIMIT 1
   )sql");
   row.bind(pipeline, step);
-  std::optional<std::string> facts;
-  if (row.step()) facts = row.text(0);
+  std::optional<LastFacts> facts;
+  if (row.step()) facts = LastFacts{{row.text(0), static_cast<int>(row.integer(1)), step}, row.text(2)};
   row.reset();
   return facts;
 }
@@ -121,10 +125,10 @@ std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant>
       SELECT id FROM ranked
       WHERE state = 'running' OR ((?1 IS NULL OR created_at >= ?1) AND (?2 < 0 OR place <= ?2))
     )
-    SELECT DISTINCT a.sha256, a.form
+    SELECT DISTINCT iif(a.kept, a.sha256, a.list), a.form
     FROM kept JOIN steps s ON s.run_id = kept.id
     JOIN artifacts a ON a.run_id = coalesce(s.source_run, s.run_id) AND a.step = coalesce(s.source_step, s.step)
-    WHERE a.direction = 'out'
+    WHERE a.kept OR a.list <> ''
   )sql");
   row.bind(since ? std::optional(util::format_utc(*since)) : std::nullopt, newest);
   std::vector<KeptContent> contents;
@@ -147,7 +151,8 @@ void hand_over_results(Connection& db, const std::string& run_id) {
       heirs.push_back({static_cast<int>(row.integer(0)), row.text(1), static_cast<int>(row.integer(2))});
   }
   for (const Heir& heir : heirs) {
-    for (const char* table : {"artifacts", "metrics", "metric_latest", "step_outputs", "step_facts"}) {
+    for (const char* table : {"artifacts", "metrics", "metric_latest", "step_outputs", "step_facts",
+                              "step_traces", "hidden_files"}) {
       db.prepare(std::string("UPDATE OR REPLACE ") + table +
                  " SET run_id = ?1, step = ?2 WHERE run_id = ?3 AND step = ?4")
           .bind(heir.run, heir.run_step, run_id, heir.step)

@@ -16,6 +16,7 @@ namespace mlops::db {
 struct CacheEntry {
   std::string run;
   int step = 0;
+  std::string name;  ///< of the step, there
 };
 /// Results that can be had again.
 struct CachedResults {
@@ -34,16 +35,20 @@ std::unordered_map<std::string, CachedResults> results_of_newest_run(Connection&
 void put_cached(Connection& db, const std::string& key, const std::string& run_id, int step, Instant now);
 void put_facts(Connection& db, const std::string& run_id, int step, const std::string& facts);
 
-/// What the step depended on in the newest run of the pipeline in which it ran and succeeded, as JSON.
-std::optional<std::string> last_facts(Connection& db, const std::string& pipeline, const std::string& step);
+/// What the step depended on in the newest run of the pipeline in which it succeeded or was cached, as JSON.
+struct LastFacts {
+  CacheEntry maker;  ///< who ran it then
+  std::string facts;
+};
+std::optional<LastFacts> last_facts(Connection& db, const std::string& pipeline, const std::string& step);
 std::optional<std::string> facts_of(Connection& db, const std::string& run_id, int step);
 
 struct KeptContent {
   std::string sha256;
   std::string form;  ///< as ArtifactRecord::form
 };
-/// The outputs of all recorded runs; with `since`, only of runs started then or later, with `newest` >= 0
-/// only of that many of each pipeline; those of runs that are running in any case.
+/// The outputs of all recorded runs, and the inputs that are kept; with `since`, only of runs started then or
+/// later, with `newest` >= 0 only of that many of each pipeline; those of runs that are running in any case.
 std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant> since, int newest);
 
 /// Hands what other runs refer to in `run_id` to the oldest of them, before `run_id` is deleted. Within a

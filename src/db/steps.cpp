@@ -39,10 +39,11 @@ void put_step_output(Connection& db, const std::string& run_id, int step, const 
 
 void put_artifact(Connection& db, const std::string& run_id, const ArtifactRecord& a) {
   db.cached(R"sql(
-        INSERT OR REPLACE INTO artifacts (run_id, step, direction, path, kind, sha256, size, files, form)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT OR REPLACE INTO artifacts (run_id, step, direction, path, kind, sha256, size, files, form, kept, list)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       )sql")
-      .bind(run_id, a.step, a.output ? "out" : "in", a.path, a.kind, a.sha256, a.size, a.files, a.form)
+      .bind(run_id, a.step, a.output ? "out" : "in", a.path, a.kind, a.sha256, a.size, a.files, a.form,
+            a.kept, a.list)
       .run();
 }
 
@@ -145,6 +146,8 @@ ArtifactRecord read_artifact(const Statement& row) {
   a.size = static_cast<std::uint64_t>(row.integer(5));
   a.files = static_cast<std::uint64_t>(row.integer(6));
   a.form = row.text(7);
+  a.kept = row.integer(8) != 0;
+  a.list = row.text(9);
   return a;
 }
 
@@ -152,7 +155,8 @@ ArtifactRecord read_artifact(const Statement& row) {
 
 std::vector<ArtifactRecord> artifacts_of(Connection& db, const std::string& run_id) {
   Statement row = db.prepare(
-      of_sources("s.step, t.direction, t.path, t.kind, t.sha256, t.size, t.files, t.form", "artifacts") +
+      of_sources("s.step, t.direction, t.path, t.kind, t.sha256, t.size, t.files, t.form, t.kept, t.list",
+                 "artifacts") +
       "ORDER BY s.step, t.direction, t.path");
   row.bind(run_id);
   std::vector<ArtifactRecord> artifacts;
@@ -162,7 +166,7 @@ std::vector<ArtifactRecord> artifacts_of(Connection& db, const std::string& run_
 
 std::vector<ArtifactRecord> artifacts_of_step(Connection& db, const std::string& run_id, int step) {
   Statement& row = db.cached(R"sql(
-    SELECT step, direction, path, kind, sha256, size, files, form
+    SELECT step, direction, path, kind, sha256, size, files, form, kept, list
     FROM artifacts WHERE run_id = ? AND step = ? ORDER BY direction, path
   )sql");
   row.bind(run_id, step);

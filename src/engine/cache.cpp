@@ -7,6 +7,7 @@
 #include "engine/collect.hpp"
 #include "params/overrides.hpp"
 #include "store/restore.hpp"
+#include "store/tree.hpp"
 #include "util/files.hpp"
 
 namespace mlops::engine {
@@ -86,10 +87,77 @@ bool Cache::is_forced(const Step& step) const {
   return settings_.force_all || settings_.forced.contains(step.name) || settings_.forced.contains(step.base);
 }
 
+const std::string& Cache::maker_of(const std::string& path) {
+  if (!makers_) {
+    makers_.emplace();
+    for (const Step& step : pipeline_.steps) {
+      const std::string directory = step_directory(pipeline_, step);
+      const auto add = [&](const std::string& output) {
+        makers_->try_emplace(workspace_.relative(step_path(directory, output)), step.name);
+      };
+      for (const Output& output : step.outputs) add(output.path);
+      for (const std::string& file : step.metrics) add(file);
+    }
+  }
+  static const std::string nobody;
+  for (std::string part = path; !part.empty();
+       part.resize(part.rfind('/') == part.npos ? 0 : part.rfind('/'))) {
+    if (const auto it = makers_->find(part); it != makers_->end()) return it->second;
+  }
+  return nobody;
+}
+
+// What the directory of `before` held is known if the store has it, or the list of its files.
+std::optional<std::vector<FileChange>> Cache::changes_inside(const db::CacheEntry& maker,
+                                                             const FileFact& before) {
+  auto known = util::Digest::from_hex(before.sha256);
+  for (const ArtifactRecord& artifact : db::artifacts_of_step(connection(), maker.run, maker.step)) {
+    if (!artifact.output && artifact.path == before.path && !artifact.list.empty())
+      known = util::Digest::from_hex(artifact.list);
+  }
+  if (!known) return std::nullopt;
+  std::vector<store::TreeEntry> old;
+  try {
+    store::walk_tree(objects_, *known, [&](store::TreeEntry&& entry) {
+      old.push_back(std::move(entry));
+      return true;
+    });
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  const auto shown = [](const store::TreeEntry& entry) {
+    return shown_content(entry.digest.hex(), entry.mode == store::FileMode::executable);
+  };
+  std::vector<FileChange> changes;
+  std::size_t next = 0;
+  const auto skip_to = [&](std::string_view path) {
+    for (; next < old.size() && (path.empty() || old[next].path < path); ++next)
+      changes.push_back({old[next].path, shown(old[next]), ""});
+  };
+  const std::string full = before.path[0] == '/' ? before.path : workspace_.root() + "/" + before.path;
+  snapshots_.look_into(full, [&](const store::TreeEntry& entry) {
+    skip_to(entry.path);
+    if (next == old.size() || old[next].path != entry.path) {
+      changes.push_back({entry.path, "", shown(entry)});
+    } else if (const store::TreeEntry& was = old[next++]; !(was == entry)) {
+      changes.push_back({entry.path, shown(was), shown(entry)});
+    }
+  });
+  skip_to("");
+  return changes;
+}
+
 std::vector<Cause> Cache::causes_of(const Step& step, const CheckResult& result) {
   const auto before = db::last_facts(connection(), pipeline_.name, step.name);
   if (!before) return {{"first_run", "", "", ""}};
-  return compare_facts(parse_facts(Json::parse(*before, nullptr, false)), result.facts);
+  auto causes =
+      compare_facts(parse_facts(Json::parse(before->facts, nullptr, false)), result.facts,
+                    [&](const FileFact& was, const FileFact&) { return changes_inside(before->maker, was); });
+  for (Cause& cause : causes) {
+    if (cause.kind == "input") cause.by = maker_of(cause.what);
+  }
+  if (causes.empty()) causes.push_back({"not_kept", before->maker.run, "", ""});
+  return causes;
 }
 
 // Results of the pipeline's newest run are read all at once as soon as several steps have asked: one by one
@@ -115,7 +183,8 @@ std::optional<db::CachedResults> Cache::find(const std::string& key) {
   return db::find_cached(connection(), key);
 }
 
-std::string Cache::place_outputs(const std::vector<ArtifactRecord>& outputs, bool put_back) {
+std::string Cache::place_outputs(const std::vector<ArtifactRecord>& outputs, bool put_back,
+                                 std::vector<std::string>& restored) {
   for (const ArtifactRecord& output : outputs) {
     const std::string full = step_path(workspace_.root(), output.path);
     const auto here = snapshots_.look(full);
@@ -125,6 +194,7 @@ std::string Cache::place_outputs(const std::vector<ArtifactRecord>& outputs, boo
     const store::Content wanted{*digest, output.size, output.files, output.form == "tree",
                                 output.form == "executable"};
     if (put_back ? !store::restore(objects_, wanted, full) : !objects_.has(*digest)) return output.path;
+    restored.push_back(output.path);
   }
   return {};
 }
@@ -151,10 +221,13 @@ CheckResult Cache::check(OpenFacts open, bool put_back) {
     return result;
   }
   if (auto source = find(result.key)) {
-    const std::string missing = place_outputs(source->artifacts, put_back);
+    std::vector<std::string> restored;
+    const std::string missing = place_outputs(source->artifacts, put_back, restored);
     if (missing.empty()) {
       result.hit = true;
       result.causes = {{"cached", source->maker.run, "", ""}};
+      if (source->maker.name != step.name) result.causes.push_back({"renamed", source->maker.name, "", ""});
+      for (std::string& path : restored) result.causes.push_back({"restored", std::move(path), "", ""});
       result.source = std::move(*source);
       return result;
     }
@@ -162,7 +235,6 @@ CheckResult Cache::check(OpenFacts open, bool put_back) {
     return result;
   }
   result.causes = causes_of(step, result);
-  if (result.causes.empty()) result.causes = {{"missing", "of an earlier run", "", ""}};
   return result;
 }
 

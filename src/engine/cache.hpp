@@ -14,7 +14,9 @@
 #include "store/objects.hpp"
 #include "store/snapshot.hpp"
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -69,8 +71,13 @@ class Cache {
   bool is_forced(const Step& step) const;
   std::vector<Cause> causes_of(const Step& step, const CheckResult& result);
   std::optional<db::CachedResults> find(const std::string& key);
-  /// The first output that is neither in place nor can be had, or empty.
-  std::string place_outputs(const std::vector<ArtifactRecord>& outputs, bool put_back);
+  std::optional<std::vector<FileChange>> changes_inside(const db::CacheEntry& maker, const FileFact& before);
+  /// Which step of the pipeline makes the file at `path` (of a fact), or the folder that it lies in; or
+  /// empty.
+  const std::string& maker_of(const std::string& path);
+  /// The first output that is neither in place nor can be had, or empty. `restored` are those put back.
+  std::string place_outputs(const std::vector<ArtifactRecord>& outputs, bool put_back,
+                            std::vector<std::string>& restored);
   db::Connection& connection();
 
   const Pipeline& pipeline_;
@@ -81,6 +88,7 @@ class Cache {
   std::unique_ptr<db::Database> database_;
   int lookups_ = 0;
   std::unordered_map<std::string, db::CachedResults> known_;  // by key
+  std::optional<std::map<std::string, std::string>> makers_;  // path of an output -> step
 };
 
 /// The form of a content, as artifacts and facts name it.

@@ -1,5 +1,7 @@
 #include "engine/collect.hpp"
 
+#include "engine/hidden.hpp"
+#include "engine/kept_inputs.hpp"
 #include "engine/metric_files.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
@@ -129,6 +131,49 @@ void collect_metric_file(Collection& result, const std::string& path, const std:
   for (std::string& problem : parsed.problems) result.notes.push_back(std::move(problem));
 }
 
+// What is digested of hidden files says which they were. Looking at larger ones is not worth the time.
+constexpr std::uint64_t hidden_digest_limit = 256u << 20;
+
+void collect_trace(const CollectJob& job, const Step& step, const Workspace& workspace, Depot* depot,
+                   Collection& result) {
+  const auto trace = process::parse_trace(util::read_file_if_exists(job.trace_path).value_or(""));
+  const auto of_project = std::ranges::count_if(trace.files, [&](const process::FileAccess& file) {
+    return !workspace.relative(file.path).starts_with('/');
+  });
+  result.trace = TraceRecord{job.step, job.attempt, static_cast<std::uint64_t>(of_project), trace.problem};
+  result.hidden = hidden_files(trace, step, job.directory, workspace);
+  for (HiddenFile& file : result.hidden) {
+    file.step = job.step;
+    const std::string path = path_of_record(workspace, file.path);
+    struct stat st {};
+    if (::stat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
+    file.form = st.st_mode & S_IXUSR ? "executable" : "file";
+    file.size = static_cast<std::uint64_t>(st.st_size);
+    if (!depot || file.size > hidden_digest_limit) continue;
+    try {
+      if (const auto content = depot->snapshots.look(path)) file.sha256 = content->digest.hex();
+    } catch (const Error& error) {
+      result.notes.push_back(error.what());
+    }
+  }
+  for (const std::string& note : trace.notes) result.notes.push_back(note);
+  if (!trace.problem.empty()) result.notes.push_back("its reads are not traced: " + trace.problem);
+  if (std::string words = hidden_words(result.hidden, 3); !words.empty())
+    result.notes.push_back("it " + words + " (mlops lint)");
+}
+
+// An input that cannot be kept takes nothing from what the step did.
+void collect_inputs(const CollectJob& job, const Workspace& workspace, Depot& depot, Collection& result) {
+  if (job.inputs.empty()) return;
+  try {
+    for (ArtifactRecord& input :
+         keep_inputs(job.inputs, job.keep_large, workspace, depot.objects, depot.snapshots))
+      result.artifacts.push_back(std::move(input));
+  } catch (const Error& error) {
+    result.notes.push_back(std::string("its inputs are not kept: ") + error.what());
+  }
+}
+
 }  // namespace
 
 Collection collect(const CollectJob& job, const Step& step, const Workspace& workspace, Depot* depot) {
@@ -138,11 +183,16 @@ Collection collect(const CollectJob& job, const Step& step, const Workspace& wor
   result.succeeded = job.succeeded;
   try {
     collect_small_files(job, result);
-    if (!job.succeeded) return result;
+    if (!job.trace_path.empty()) collect_trace(job, step, workspace, depot, result);
+    if (!job.succeeded) {
+      if (depot) collect_inputs(job, workspace, *depot, result);
+      return result;
+    }
     for (const std::string& file : step.metrics)
       collect_metric_file(result, step_path(job.directory, file), file);
     if (depot) {
       collect_outputs(job, step, workspace, *depot, result);
+      collect_inputs(job, workspace, *depot, result);
     } else {
       find_outputs(job, step, result);
     }

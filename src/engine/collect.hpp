@@ -14,6 +14,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <variant>
@@ -24,12 +25,15 @@ namespace mlops::engine {
 struct CollectJob {
   int step = 0;
   int attempt = 0;
-  bool succeeded = true;     ///< otherwise only metrics are of interest
-  std::string directory;     ///< of the step, absolute
-  std::string metrics_path;  ///< what MLOPS_METRICS named
-  std::string output_path;   ///< what MLOPS_OUTPUT named
-  bool keep = true;          ///< outputs go into the store
-  std::string key;           ///< under which the results may be reused; empty: they may not
+  bool succeeded = true;                    ///< otherwise only metrics are of interest
+  std::string directory;                    ///< of the step, absolute
+  std::string metrics_path;                 ///< what MLOPS_METRICS named
+  std::string output_path;                  ///< what MLOPS_OUTPUT named
+  bool keep = true;                         ///< outputs go into the store
+  std::string key;                          ///< under which the results may be reused; empty: they may not
+  std::string trace_path = {};              ///< where the keeper left what it opened; empty: nobody looked
+  std::vector<ArtifactRecord> inputs = {};  ///< those that are to be kept if they are small enough
+  bool keep_large = false;                  ///< all of them
 };
 
 struct Collection {
@@ -42,6 +46,8 @@ struct Collection {
   std::vector<std::string> notes;  ///< problems that do not fail the step
   std::string problem;             ///< one that does; empty: none
   std::string key;                 ///< under which the results can be had again; empty: they cannot
+  std::optional<TraceRecord> trace;
+  std::vector<HiddenFile> hidden;  ///< of a traced step
 };
 
 /// The workspace's store, with what is remembered of files. Made when it is first needed.

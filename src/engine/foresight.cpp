@@ -4,6 +4,8 @@
 #include "engine/collect.hpp"
 #include "util/files.hpp"
 
+#include <algorithm>
+
 namespace mlops::engine {
 
 using What = Foreseen::What;
@@ -68,8 +70,13 @@ class Seer {
       }
       // Whatever the steps before it make: does it have to run anyway?
       std::erase_if(seen.causes, [](const Cause& cause) {
-        return cause.kind == "input" || cause.kind == "missing" || cause.kind == "cached";
+        return (cause.kind == "input" && !cause.by.empty()) || cause.kind == "missing" ||
+               cause.kind == "not_kept" || cause.kind == "cached" || cause.kind == "renamed" ||
+               cause.kind == "restored";
       });
+      const bool files = std::ranges::any_of(
+          seen.causes, [](const Cause& cause) { return cause.kind == "input" || cause.kind == "code"; });
+      if (!files) std::erase_if(seen.causes, [](const Cause& cause) { return cause.kind == "more"; });
     } catch (const Error& error) {
       seen.causes.clear();
       if (before.empty()) seen.causes = {{"unknown", error.what(), "", ""}};

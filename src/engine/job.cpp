@@ -63,6 +63,7 @@ process::StartRequest make_request(const Pipeline& pipeline, int index, int atte
   } else {
     for (const Text& argument : step.command.argv) r.argv.push_back(fill(argument, values, false));
   }
+  if (context.trace_reads) r.trace_file = layout::trace_file(context.run_directory, step.name, attempt);
   r.inherit_env = pipeline.inherit_env;
   std::map<std::string, std::string> env;
   if (!pipeline.inherit_env) {

@@ -20,6 +20,7 @@ struct JobContext {
   std::string run_directory;
   std::string workspace_root;
   std::map<std::string, std::string> secrets;  ///< name -> value, resolved
+  bool trace_reads = false;
 };
 
 /// Fills `text` in; in a shell script each value becomes one quoted word. Throws Error(usage) naming a value

@@ -1,5 +1,6 @@
 #include "engine/recorder.hpp"
 
+#include "db/hidden_files.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
 #include "util/time.hpp"
@@ -27,7 +28,7 @@ void Recorder::put(Collection collection) {
   // A later attempt without metrics takes those of the one before back.
   const bool first = collection.attempt <= 1;
   if (first && collection.outputs.empty() && collection.metrics.empty() && collection.artifacts.empty() &&
-      collection.key.empty())
+      collection.key.empty() && !collection.trace)
     return;
   collections_.push_back(std::move(collection));
   if (due_ms_ < 0) due_ms_ = util::monotonic_ms() + batch_ms;
@@ -105,6 +106,7 @@ void Recorder::write() {
     if (!c.key.empty()) db::put_cached(connection, c.key, run_id_, c.step, util::now());
     for (const auto& [name, value] : c.outputs) db::put_step_output(connection, run_id_, c.step, name, value);
     for (const ArtifactRecord& artifact : c.artifacts) db::put_artifact(connection, run_id_, artifact);
+    if (c.trace) db::put_trace(connection, run_id_, *c.trace, c.hidden);
     if (!c.metrics.empty() || c.attempt > 1) db::put_metrics(connection, run_id_, c.step, c.metrics);
   }
   for (const auto& [index, step] : steps_) db::update_step(connection, run_id_, step);

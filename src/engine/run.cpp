@@ -46,6 +46,8 @@ Json settings_json(const Pipeline& pipeline, const RunSettings& settings, int jo
           {"use_cache", settings.use_cache},
           {"force_all", settings.force_all},
           {"forced", settings.forced},
+          {"trace_reads", settings.trace_reads},
+          {"keep_inputs", to_string(settings.keep_inputs.value_or(pipeline.keep_inputs))},
           {"environment", engine::referenced_environment(pipeline.source)}};
 }
 
@@ -54,6 +56,10 @@ std::vector<char> selected_steps(const Plan& plan) {
   for (const PlannedStep& planned : plan.steps)
     selected[static_cast<std::size_t>(planned.step)] = planned.selected;
   return selected;
+}
+
+KeepInputs inputs_to_keep(const Pipeline& pipeline, const RunSettings& settings) {
+  return settings.use_cache ? settings.keep_inputs.value_or(pipeline.keep_inputs) : KeepInputs::none;
 }
 
 // Values that selected steps read from steps which are left out: those of their last success.
@@ -105,6 +111,12 @@ void prepare_directory(const std::string& directory, const Pipeline& pipeline, c
                    pipeline.params.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
+// Empty: the attempt was not traced.
+std::string trace_left_by(const std::string& run_directory, const std::string& step, int attempt) {
+  const std::string path = layout::trace_file(run_directory, step, attempt);
+  return util::exists(path) ? path : std::string();
+}
+
 // What was recovered as succeeded has not had its outputs read yet: whoever only looks at runs is not to wait
 // for that.
 void read_recovered_outputs(const Workspace& workspace, db::Database& database, const std::string& id,
@@ -128,7 +140,8 @@ void read_recovered_outputs(const Workspace& workspace, db::Database& database, 
                                  layout::metrics_file(run_directory, step.name, record.attempts),
                                  layout::output_file(run_directory, step.name, record.attempts),
                                  keep && step.cache != false,
-                                 record.cache_key.value_or("")};
+                                 record.cache_key.value_or(""),
+                                 trace_left_by(run_directory, step.name, record.attempts)};
     recorder.put(engine::collect(job, step, workspace, depot.get()));
   }
   recorder.flush();
@@ -175,7 +188,9 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
                          .secrets = std::move(secrets),
                          .jobs = jobs,
                          .keep_going = settings.keep_going,
-                         .cache = engine::cache_settings(settings)};
+                         .cache = engine::cache_settings(settings),
+                         .trace_reads = settings.trace_reads,
+                         .keep_inputs = inputs_to_keep(pipeline, settings)};
   parts.entries.resize(pipeline.steps.size());
   parts.records.resize(pipeline.steps.size());
   for (const PlannedStep& planned : plan.steps) {
@@ -251,7 +266,9 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
                          .keep_going = frozen.settings.keep_going,
                          .resumed = true,
                          .cache = engine::cache_settings(frozen.settings),
-                         .environment = frozen.environment};
+                         .environment = frozen.environment,
+                         .trace_reads = frozen.settings.trace_reads,
+                         .keep_inputs = inputs_to_keep(frozen.pipeline, frozen.settings)};
   parts.records = db::steps_of(database.connection(), id);
   parts.entries.resize(frozen.pipeline.steps.size());
   if (parts.records.size() != parts.entries.size()) {

@@ -2,6 +2,7 @@
 
 #include "db/runs.hpp"
 #include "engine/aside.hpp"
+#include "engine/kept_inputs.hpp"
 #include "engine/outcome.hpp"
 #include "process/process_tree.hpp"
 #include "process/signals.hpp"
@@ -51,12 +52,21 @@ std::vector<char> steps_to_check(const Pipeline& pipeline) {
   return checks;
 }
 
+std::string causes_text(const std::vector<Cause>& causes) {
+  return causes_json(causes).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// Why a step that is not checked runs.
+std::string why_unchecked(const Step& step) {
+  return step.always ? why_never_reused(step) : "it declares no files";
+}
+
 }  // namespace
 
 Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObserver*> observers)
     : parts_(std::move(parts)),
       observers_(std::move(observers)),
-      jobs_{parts_.id, parts_.run_directory, parts_.workspace.root(), parts_.secrets},
+      jobs_{parts_.id, parts_.run_directory, parts_.workspace.root(), parts_.secrets, parts_.trace_reads},
       machine_(parts_.pipeline, parts_.graph, parts_.entries,
                {capacity_for(parts_.pipeline, parts_.jobs), parts_.keep_going, seed_of(parts_.id),
                 steps_to_check(parts_.pipeline)}),
@@ -219,8 +229,11 @@ void Runner::finish_check(CheckResult result) {
   const int index = result.step;
   const Step& s = step(index);
   StepRecord& r = record(index);
-  if (!result.note.empty()) note(s.name + ": cannot tell whether it has to run: " + result.note);
-  r.because = causes_json(result.causes).dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (!result.note.empty()) {
+    note(s.name + ": cannot tell whether it has to run: " + result.note);
+    result.causes = {{"unknown", "whether it has to run could not be told: " + result.note, "", ""}};
+  }
+  r.because = causes_text(result.causes);
   if (!result.key.empty()) r.cache_key = result.key;
   if (result.hit) {
     r.source_run = result.source.maker.run;
@@ -234,22 +247,44 @@ void Runner::finish_check(CheckResult result) {
     return machine_.checked(index, true, words(result.causes[0]));
   }
   std::vector<ArtifactRecord> inputs;
-  for (const FileFact& file : result.facts.inputs) {
-    if (file.form.empty()) continue;
+  const auto add = [&](const FileFact& file, const char* kind) {
+    // What is named twice is one input.
+    if (file.form.empty() || std::ranges::find(inputs, file.path, &ArtifactRecord::path) != inputs.end())
+      return;
     ArtifactRecord input;
     input.step = index;
     input.output = false;
     input.path = file.path;
+    input.kind = kind;
     input.form = file.form;
     input.sha256 = file.sha256;
     input.size = file.size;
     input.files = file.files;
+    input.kept = false;
     inputs.push_back(std::move(input));
+  };
+  for (const FileFact& file : result.facts.inputs) add(file, "");
+  for (const FileFact& file : result.facts.code) add(file, "code");
+  if (parts_.keep_inputs != KeepInputs::none) {
+    std::vector<ArtifactRecord>& raw = inputs_[index];
+    std::ranges::copy_if(inputs, std::back_inserter(raw),
+                         [&](const ArtifactRecord& input) { return !is_made(input.path); });
   }
   recorder_.put_facts(index, facts_json(result.facts).dump(-1, ' ', false, Json::error_handler_t::replace),
                       std::move(inputs));
   keys_[index] = result.key;
   machine_.checked(index, false, "");
+}
+
+// Whether the file of a record is, or has to do with, what a step of this run makes: that is kept as an
+// output.
+bool Runner::is_made(const std::string& record_path) {
+  if (!products_) products_.emplace(parts_.pipeline);
+  const std::string normal =
+      pipeline::normal_path(parts_.pipeline.directory, "", path_of_record(parts_.workspace, record_path));
+  return std::ranges::any_of(products_->touching(normal), [&](const pipeline::Products::Product* product) {
+    return parts_.entries[static_cast<std::size_t>(product->step)].kind != Entry::Kind::leave_out;
+  });
 }
 
 void Runner::set_old_outputs_aside(int index) {
@@ -287,6 +322,7 @@ void Runner::perform(const StartAttempt& action) {
   const Instant now = util::now();
   r.state = StepState::running;
   r.attempts = action.attempt;
+  if (r.because == "[]") r.because = causes_text({{"no_cache", why_unchecked(s), "", ""}});
   if (!r.started_at) r.started_at = now;
   r.reason.clear();
   Attempt attempt;
@@ -335,20 +371,22 @@ void Runner::perform(const StopAttempt& action) {
 CollectJob Runner::collect_job(int index, int attempt, bool succeeded) const {
   const Step& s = step(index);
   const auto key = keys_.find(index);
-  return {index,
-          attempt,
-          succeeded,
-          step_directory(parts_.pipeline, s),
-          layout::metrics_file(parts_.run_directory, s.name, attempt),
-          layout::output_file(parts_.run_directory, s.name, attempt),
-          parts_.cache.keep && s.cache != false,
-          key == keys_.end() ? "" : key->second};
+  const auto inputs = inputs_.find(index);
+  return {
+      index, attempt, succeeded, step_directory(parts_.pipeline, s),
+      layout::metrics_file(parts_.run_directory, s.name, attempt),
+      layout::output_file(parts_.run_directory, s.name, attempt), parts_.cache.keep && s.cache != false,
+      key == keys_.end() ? "" : key->second,
+      // What goes on after its step cannot be traced: see process/keeper_loop.cpp.
+      parts_.trace_reads && !s.leave_running ? layout::trace_file(parts_.run_directory, s.name, attempt) : "",
+      inputs == inputs_.end() ? std::vector<ArtifactRecord>() : inputs->second,
+      parts_.keep_inputs == KeepInputs::all};
 }
 
 void Runner::perform(const Collect& action) {
   const Step& s = step(action.step);
   CollectJob job = collect_job(action.step, action.attempt, true);
-  if (s.outputs.empty() && s.metrics.empty()) {
+  if (s.outputs.empty() && s.metrics.empty() && job.inputs.empty() && job.trace_path.empty()) {
     finish_collection(collect(job, s, parts_.workspace, nullptr));
   } else {
     collector_.submit(std::move(job));
@@ -385,6 +423,8 @@ void Runner::perform(const Settle& action) {
   StepRecord& r = record(action.step);
   r.state = action.state;
   r.reason = action.reason;
+  if (r.because == "[]" && (action.state == StepState::skipped || action.state == StepState::not_run))
+    r.because = causes_text({{to_string(action.state), r.reason, "", ""}});
   if (r.started_at) r.ended_at = util::now();
   if (r.started_at) settle_old_outputs(action.step, action.state);
   recorder_.put(r);

@@ -12,6 +12,7 @@
 #include "engine/recorder.hpp"
 #include "executors/local.hpp"
 #include "pipeline/conditions.hpp"
+#include "pipeline/paths.hpp"
 #include "workspace/environment.hpp"
 
 #include <map>
@@ -43,6 +44,8 @@ struct RunParts {
   bool resumed = false;
   CacheSettings cache;
   Json environment = {};  ///< variables whose values belong to the definition: of a run that is resumed
+  bool trace_reads = false;
+  KeepInputs keep_inputs = KeepInputs::small;
 };
 
 class Runner {
@@ -88,6 +91,7 @@ class Runner {
   void read_outputs();
   void tick_observers();
   std::uint64_t recent_memory_kills();
+  bool is_made(const std::string& record_path);
   CollectJob collect_job(int step, int attempt, bool succeeded) const;
   StepRecord& record(int step) { return parts_.records[static_cast<std::size_t>(step)]; }
   const Step& step(int index) const { return parts_.pipeline.steps[static_cast<std::size_t>(index)]; }
@@ -103,8 +107,10 @@ class Runner {
   std::optional<executors::Local> executor_;
   util::Fd signals_, poll_;
   std::map<process::AttemptKey, Attempt> running_;
-  std::map<int, std::string> keys_;                  // of steps that were checked and run
-  std::map<int, std::vector<MetricPoint>> metrics_;  // of ended steps, for conditions
+  std::map<int, std::string> keys_;                    // of steps that were checked and run
+  std::map<int, std::vector<ArtifactRecord>> inputs_;  // of these, what they read and no step makes
+  std::optional<pipeline::Products> products_;         // of the pipeline, when first needed
+  std::map<int, std::vector<MetricPoint>> metrics_;    // of ended steps, for conditions
   pipeline::Conditions conditions_;
   std::unordered_map<std::string, int> index_of_;
   std::thread git_;

@@ -40,19 +40,35 @@ void compare_maps(const char* kind, const std::map<std::string, std::string>& be
   }
 }
 
+// The first few files that are not what they were, by name.
+bool compare_inside(const char* kind, const FileFact& before, const FileFact& now,
+                    const LookInside& look_inside, std::vector<Cause>& causes) {
+  constexpr std::size_t most = 5;
+  if (before.form != "tree" || now.form != "tree" || !look_inside) return false;
+  const auto changes = look_inside(before, now);
+  if (!changes || changes->empty()) return false;
+  for (std::size_t i = 0; i < std::min(changes->size(), most); ++i) {
+    const FileChange& change = (*changes)[i];
+    causes.push_back({kind, now.path + "/" + change.path, change.before, change.after});
+  }
+  if (changes->size() > most)
+    causes.push_back({"more", std::to_string(changes->size() - most) + " more files of " + now.path, "", ""});
+  return true;
+}
+
 void compare_files(const char* kind, const std::vector<FileFact>& before, const std::vector<FileFact>& now,
-                   std::vector<Cause>& causes) {
+                   const LookInside& look_inside, std::vector<Cause>& causes) {
   const auto find = [](const std::vector<FileFact>& files, const std::string& path) {
     return std::find_if(files.begin(), files.end(), [&](const FileFact& file) { return file.path == path; });
   };
   const auto shown = [](const FileFact& file) {
-    return file.sha256.substr(0, 12) + (file.form == "executable" ? " executable" : "");
+    return shown_content(file.sha256, file.form == "executable");
   };
   for (const FileFact& file : now) {
     const auto old = find(before, file.path);
     if (old == before.end()) {
       causes.push_back({kind, file.path, "", shown(file)});
-    } else if (!(*old == file)) {
+    } else if (!(*old == file) && !compare_inside(kind, *old, file, look_inside, causes)) {
       causes.push_back({kind, file.path, shown(*old), shown(file)});
     }
   }
@@ -188,15 +204,20 @@ std::string key_text(const StepFacts& facts) {
 
 std::string cache_key(const StepFacts& facts) { return util::sha256(key_text(facts)); }
 
-std::vector<Cause> compare_facts(const StepFacts& before, const StepFacts& now) {
+std::string shown_content(const std::string& sha256, bool executable) {
+  return sha256.substr(0, 12) + (executable ? " executable" : "");
+}
+
+std::vector<Cause> compare_facts(const StepFacts& before, const StepFacts& now,
+                                 const LookInside& look_inside) {
   std::vector<Cause> causes;
   if (before.command != now.command || before.shell != now.shell)
     causes.push_back(command_cause(before, now));
   if (before.workdir != now.workdir) causes.push_back({"workdir", "", before.workdir, now.workdir});
   compare_maps("param", before.params, now.params, causes);
   compare_maps("env", before.env, now.env, causes);
-  compare_files("input", before.inputs, now.inputs, causes);
-  compare_files("code", before.code, now.code, causes);
+  compare_files("input", before.inputs, now.inputs, look_inside, causes);
+  compare_files("code", before.code, now.code, look_inside, causes);
   for (const std::string& path : now.outputs) {
     if (std::ranges::find(before.outputs, path) == before.outputs.end())
       causes.push_back({"output", path, "", "declared"});
@@ -219,6 +240,7 @@ Json causes_json(const std::vector<Cause>& causes) {
       entry["before"] = cause.before;
       entry["after"] = cause.after;
     }
+    if (!cause.by.empty()) entry["by"] = cause.by;
     list.push_back(std::move(entry));
   }
   return list;
@@ -231,7 +253,7 @@ std::vector<Cause> parse_causes(const std::string& text) {
   for (const Json& entry : list) {
     if (!entry.is_object()) continue;
     causes.push_back({entry.value("kind", ""), entry.value("what", ""), entry.value("before", ""),
-                      entry.value("after", "")});
+                      entry.value("after", ""), entry.value("by", "")});
   }
   return causes;
 }
@@ -245,7 +267,8 @@ std::string words(const Cause& c) {
   if (c.kind == "first_run") return "it has no earlier result";
   if (c.kind == "param") return change("param " + c.what);
   if (c.kind == "env") return change("env " + c.what);
-  if (c.kind == "input") return change("input " + c.what);
+  if (c.kind == "input") return change("input " + c.what) + (c.by.empty() ? "" : ", made by " + c.by);
+  if (c.kind == "more") return "and " + c.what;
   if (c.kind == "code") return change("code " + c.what);
   if (c.kind == "output") return change("output " + c.what);
   if (c.kind == "workdir") return change("workdir");
@@ -261,7 +284,11 @@ std::string words(const Cause& c) {
   if (c.kind == "upstream") return "waits for " + c.what + ", which runs";
   if (c.kind == "no_cache") return "always, as " + c.what;
   if (c.kind == "condition") return "when " + c.what;
-  if (c.kind == "left_out" || c.kind == "unknown") return c.what;
+  if (c.kind == "not_kept") return "the results of run " + c.what + " were not kept, or are kept no more";
+  if (c.kind == "restored") return "its output " + c.what + " is put back from the store";
+  if (c.kind == "renamed") return "there it is called " + c.what;
+  if (c.kind == "left_out" || c.kind == "skipped" || c.kind == "not_run" || c.kind == "unknown")
+    return c.what;
   if (c.kind == "cached") return "nothing has changed since run " + c.what;
   return c.kind + (c.what.empty() ? "" : " " + c.what);
 }

@@ -4,7 +4,9 @@
 #include <mlops/pipeline.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,10 +51,24 @@ struct Cause {
       kind;  ///< first_run, command, param, env, input, code, outputs, missing, forced, upstream, always, …
   std::string what;  ///< the param, the path, the step; may be empty
   std::string before, after;
+  std::string by = {};  ///< of an input: the step of the pipeline that makes it
 };
 
+/// A file in a directory that is not what it was; `before` and `after` as shown, empty: not there.
+struct FileChange {
+  std::string path;
+  std::string before, after;
+};
+/// What changed in a directory; nullopt if that cannot be told.
+using LookInside =
+    std::function<std::optional<std::vector<FileChange>>(const FileFact& before, const FileFact& now)>;
+
 /// What differs between what a step depended on then and now.
-std::vector<Cause> compare_facts(const StepFacts& before, const StepFacts& now);
+std::vector<Cause> compare_facts(const StepFacts& before, const StepFacts& now,
+                                 const LookInside& look_inside = {});
+
+/// A digest as people are shown it.
+std::string shown_content(const std::string& sha256, bool executable);
 
 Json causes_json(const std::vector<Cause>& causes);
 std::vector<Cause> parse_causes(const std::string& json);

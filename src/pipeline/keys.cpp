@@ -1,7 +1,25 @@
 #include "pipeline/keys.hpp"
 
+#include <mlops/pipeline.hpp>
+
 #include <array>
 #include <utility>
+
+namespace mlops {
+
+const char* to_string(KeepInputs keep) {
+  return pipeline::keep_inputs_values()[static_cast<std::size_t>(keep)].data();
+}
+
+std::optional<KeepInputs> parse_keep_inputs(std::string_view text) {
+  const auto words = pipeline::keep_inputs_values();
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == text) return static_cast<KeepInputs>(i);
+  }
+  return std::nullopt;
+}
+
+}  // namespace mlops
 
 namespace mlops::pipeline {
 
@@ -9,6 +27,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kCatchup = {"none", "last", "all"};
 constexpr std::array<std::string_view, 4> kOverlap = {"skip", "queue", "replace", "allow"};
+constexpr std::array<std::string_view, 3> kKeepInputs = {"small", "all", "none"};
 constexpr std::array<std::string_view, 2> kOnFailure = {"stop", "continue"};
 constexpr std::array<std::string_view, 5> kRetryCauses = {"any", "timeout", "no_output", "signal", "lost"};
 
@@ -35,6 +54,9 @@ constexpr Key kPipelineKeys[] = {
      "Shared things with a size, such as database connections; steps ask for a share with resources."},
     {"schedule", R"({"oneOf":[{"$ref":"#/$defs/text"},{"$ref":"#/$defs/schedule"}]})",
      "When to run by itself: a cron line, or a map."},
+    {"keep_inputs", kWord,
+     "Which inputs that no step makes are kept for `mlops reproduce`: small ones (default), all, or none.",
+     kKeepInputs},
     {"defaults", R"({"$ref":"#/$defs/defaults"})",
      "Step keys for every step that does not give them itself."},
     {"steps",
@@ -172,6 +194,7 @@ std::span<const KeyTable> key_tables() { return kTables; }
 
 std::span<const std::string_view> catchup_values() { return kCatchup; }
 std::span<const std::string_view> overlap_values() { return kOverlap; }
+std::span<const std::string_view> keep_inputs_values() { return kKeepInputs; }
 std::span<const std::string_view> on_failure_values() { return kOnFailure; }
 std::span<const std::string_view> retry_causes() { return kRetryCauses; }
 

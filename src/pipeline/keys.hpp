@@ -38,6 +38,7 @@ std::span<const KeyTable> key_tables();
 
 std::span<const std::string_view> catchup_values();
 std::span<const std::string_view> overlap_values();
+std::span<const std::string_view> keep_inputs_values();
 std::span<const std::string_view> on_failure_values();
 std::span<const std::string_view> retry_causes();  ///< words in `retry: {on: …}`, besides exit codes
 

@@ -38,6 +38,7 @@ class Loader {
     read_env();
     read_secrets();
     read_pools();
+    read_keep_inputs();
     read_schedule();
     const std::vector<ReadStep> places = read_steps();
     if (!out_.steps.empty()) pipeline::check(out_, places, options_.check_files, problems_);
@@ -220,6 +221,15 @@ class Loader {
       out_.pools[entry.key] =
           fields.integer(entry.value, "pools " + entry.key, 1, 1'000'000).value_or(1'000'000);
     }
+  }
+
+  void read_keep_inputs() {
+    const YamlNode* node = find("keep_inputs");
+    if (!node) return;
+    const params::Scope known = scope();
+    const Fields fields(known, problems_);
+    if (const auto word = fields.choice(*node, "keep_inputs", pipeline::keep_inputs_values()))
+      out_.keep_inputs = parse_keep_inputs(*word).value_or(KeepInputs::small);
   }
 
   void read_schedule() {

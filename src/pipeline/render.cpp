@@ -102,6 +102,8 @@ std::string replaced(std::string_view text, std::initializer_list<std::pair<char
   return result;
 }
 
+}  // namespace
+
 std::string dot_quoted(std::string_view text) {
   return "\"" + replaced(text, {{'"', "\\\""}, {'\\', "\\\\"}, {'\n', " "}}) + "\"";
 }
@@ -119,8 +121,6 @@ std::string mermaid_quoted(std::string_view text) {
                          {'\n', " "}}) +
          "\"";
 }
-
-}  // namespace
 
 std::string render_tree(const Pipeline& pipeline, const Graph& graph) {
   const Ways ways(pipeline);

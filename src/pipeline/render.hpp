@@ -4,6 +4,7 @@
 #include <mlops/pipeline.hpp>
 
 #include <string>
+#include <string_view>
 
 namespace mlops::pipeline {
 
@@ -19,5 +20,9 @@ std::string render_mermaid(const Pipeline& pipeline, const Graph& graph);
 /// {"pipeline": …, "steps": [{name, base, kind, description, level, needs, outputs}], "edges": [{from, to,
 /// via, what}]}.
 Json graph_json(const Pipeline& pipeline, const Graph& graph);
+
+/// A text in quotes for Graphviz, and for Mermaid.
+std::string dot_quoted(std::string_view text);
+std::string mermaid_quoted(std::string_view text);
 
 }  // namespace mlops::pipeline

@@ -33,6 +33,7 @@ struct StartRequest {
   bool leave_running = false;
   std::uint64_t log_head = 64u << 20;  ///< bytes kept of the beginning of the output
   std::uint64_t log_tail = 16u << 20;  ///< bytes kept of its end
+  std::string trace_file;              ///< gets what files it opened, see file_trace.hpp; empty: nobody looks
 };
 
 /// Why an attempt ended.

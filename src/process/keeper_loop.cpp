@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "process/file_trace.hpp"
 #include "process/identity.hpp"
 #include "process/journal_file.hpp"
 #include "process/kept_processes.hpp"
@@ -66,8 +67,8 @@ class Loop {
   }
 
  private:
-  // An event names an attempt by number and one of its two streams.
-  static constexpr std::uint64_t runner_id = 0, signal_id = 1, first_id = 2;
+  // An event names an attempt by number and one of its two streams, or its trace.
+  static constexpr std::uint64_t runner_id = 0, signal_id = 1, first_id = 2, ids = 3, trace_place = 2;
 
   std::string in_run(const char* name) const { return run_files::in(place_.run_directory, name); }
 
@@ -101,8 +102,10 @@ class Loop {
       runner_.serve(what, [this](std::string_view message) { return handle(message); });
     } else if (id == signal_id) {
       take_signals();
-    } else if (const auto it = attempts_.find((id - first_id) / 2); it != attempts_.end()) {
-      read_output(it->second, static_cast<int>((id - first_id) % 2), false);
+    } else if ((id - first_id) % ids == trace_place) {
+      serve_trace((id - first_id) / ids);
+    } else if (const auto it = attempts_.find((id - first_id) / ids); it != attempts_.end()) {
+      read_output(it->second, static_cast<int>((id - first_id) % ids), false);
       finish_if_done(it);
     }
   }
@@ -157,10 +160,10 @@ class Loop {
     OutputPipes pipes;
     int error = make_pipes(pipes);
     for (const std::uint64_t i : {0u, 1u}) {
-      if (error == 0) error = watch(pipes.ours[i].get(), first_id + id * 2 + i);
+      if (error == 0) error = watch(pipes.ours[i].get(), first_id + id * ids + i);
     }
     if (error != 0) return refuse(record, error);
-    const pid_t pid = launch(request, pipes, null_.get(), steps_open_files_);
+    const pid_t pid = start_process(id, request, pipes);
     if (pid < 0) return refuse(record, -pid);
 
     record.pid = pid;
@@ -170,6 +173,42 @@ class Loop {
     message.put(static_cast<std::int64_t>(pid));
     message.put(record.started_ms);
     runner_.send(std::move(message));
+  }
+
+  // What may go on when we have ended is not traced: without an answer from us it could open no file.
+  pid_t start_process(std::uint64_t id, const StartRequest& request, OutputPipes& pipes) {
+    if (request.trace_file.empty() || request.leave_running)
+      return launch(request, pipes, null_.get(), steps_open_files_);
+    FileTrace trace;
+    const pid_t pid = launch(request, pipes, null_.get(), steps_open_files_, &trace);
+    if (pid < 0) return pid;
+    const int error = trace.fd() < 0 ? 0 : watch(trace.fd(), first_id + id * ids + trace_place);
+    if (error != 0) {
+      ::kill(pid, SIGKILL);
+      ::waitpid(pid, nullptr, 0);
+      return -error;
+    }
+    traces_.emplace(id, std::move(trace));
+    return pid;
+  }
+
+  void serve_trace(std::uint64_t id) {
+    const auto it = traces_.find(id);
+    // Of an attempt that runs the trace is still to be written.
+    if (it != traces_.end() && !it->second.serve() && !attempts_.contains(id)) traces_.erase(it);
+  }
+
+  // A process that got away from its attempt still waits for our answers, so the trace stays until it is
+  // gone.
+  void write_trace(std::uint64_t id, const StartRequest& request) {
+    const auto it = traces_.find(id);
+    if (it == traces_.end()) return;
+    try {
+      util::write_file(request.trace_file, format_trace(it->second.report()));
+    } catch (const std::exception&) {
+      // A trace that is not there is told as such.
+    }
+    if (it->second.fd() < 0) traces_.erase(it);
   }
 
   void keep(std::uint64_t id, StartRequest request, OutputPipes& pipes, const ExitRecord& record) {
@@ -388,6 +427,7 @@ class Loop {
     attempt.record.log_dropped = attempt.log.dropped();
     attempt.record.log_error = attempt.log.error();
     const ExitRecord record = attempt.record;
+    write_trace(it->first, attempt.request);
     attempts_.erase(it);
     report(record);
   }
@@ -409,6 +449,7 @@ class Loop {
   std::int64_t paused_at_ = 0;
   std::uint64_t next_id_ = 0;
   std::map<std::uint64_t, RunningAttempt> attempts_;
+  std::map<std::uint64_t, FileTrace> traces_;
   KeptProcesses processes_;
   char buffer_[65536];
 };

@@ -1,8 +1,10 @@
 #include "process/launch.hpp"
 
 #include "process/spawn.hpp"
+#include "process/trace_filter.hpp"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -53,15 +55,31 @@ int make_pipes(OutputPipes& pipes) {
   return 0;
 }
 
-pid_t launch(const StartRequest& request, const OutputPipes& pipes, int null_fd, const rlimit& open_files) {
+pid_t launch(const StartRequest& request, const OutputPipes& pipes, int null_fd, const rlimit& open_files,
+             FileTrace* trace) {
   const std::vector<const char*> env = environment(request);
   std::string program = request.argv.empty() ? "" : request.argv[0];
   if (program.find('/') == program.npos) {
     program = find_program(program, value_of(env, "PATH", "/usr/local/bin:/usr/bin:/bin"), request.directory);
     if (program.empty()) return -ENOENT;
   }
-  return spawn(program, request.argv, env, request.directory, pipes.theirs[0].get(), pipes.theirs[1].get(),
-               null_fd, &open_files);
+  const auto start = [&](const std::string& what, const std::vector<std::string>& argv, int as_fd_3) {
+    return spawn(what, argv, env, request.directory, pipes.theirs[0].get(), pipes.theirs[1].get(), null_fd,
+                 &open_files, as_fd_3);
+  };
+  if (!trace) return start(program, request.argv, -1);
+  // This program, as the step's process, sets the tracing up and then becomes the command.
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return -errno;
+  const util::Fd ours(ends[0]);
+  util::Fd theirs(ends[1]);
+  std::vector<std::string> argv = {"mlops", trace_argument, program};
+  argv.insert(argv.end(), request.argv.begin(), request.argv.end());
+  const pid_t pid = start("/proc/self/exe", argv, theirs.get());
+  theirs.reset();
+  if (pid < 0) return pid;
+  const int error = trace->begin(ours.get(), pid);
+  return error == 0 ? pid : -error;
 }
 
 }  // namespace mlops::process

@@ -30,7 +30,7 @@ std::string find_program(const std::string& name, const std::string& path, const
 
 pid_t spawn(const std::string& program, const std::vector<std::string>& argv,
             const std::vector<const char*>& env, const std::string& directory, int out_fd, int err_fd,
-            int null_fd, const rlimit* open_files) {
+            int null_fd, const rlimit* open_files, int as_fd_3) {
   struct Actions {
     posix_spawn_file_actions_t value;
     Actions() { ::posix_spawn_file_actions_init(&value); }
@@ -40,6 +40,7 @@ pid_t spawn(const std::string& program, const std::vector<std::string>& argv,
   ::posix_spawn_file_actions_adddup2(&actions.value, null_fd, 0);
   ::posix_spawn_file_actions_adddup2(&actions.value, out_fd, 1);
   ::posix_spawn_file_actions_adddup2(&actions.value, err_fd, 2);
+  if (as_fd_3 >= 0) ::posix_spawn_file_actions_adddup2(&actions.value, as_fd_3, 3);
 
   struct Attributes {
     posix_spawnattr_t value;

@@ -14,10 +14,10 @@ std::string find_program(const std::string& name, const std::string& path, const
 
 /// Starts `argv` (argv[0] is an absolute or relative path of a program) as leader of its own session, with
 /// default signal dispositions, an empty signal mask and `null_fd` as standard input. `open_files`, if given,
-/// is its RLIMIT_NOFILE; the process must have no other threads then. Returns the pid, or a negative errno
-/// value.
+/// is its RLIMIT_NOFILE; the process must have no other threads then. `as_fd_3`, if given, is what it finds
+/// as descriptor 3. Returns the pid, or a negative errno value.
 pid_t spawn(const std::string& program, const std::vector<std::string>& argv,
             const std::vector<const char*>& env, const std::string& directory, int out_fd, int err_fd,
-            int null_fd, const rlimit* open_files = nullptr);
+            int null_fd, const rlimit* open_files = nullptr, int as_fd_3 = -1);
 
 }  // namespace mlops::process

@@ -18,6 +18,7 @@ void put_request(Writer& message, const StartRequest& r) {
   message.put(r.leave_running);
   message.put(r.log_head);
   message.put(r.log_tail);
+  message.put(r.trace_file);
 }
 
 StartRequest get_request(Reader& message) {
@@ -35,6 +36,7 @@ StartRequest get_request(Reader& message) {
   r.leave_running = message.flag();
   r.log_head = message.get<std::uint64_t>();
   r.log_tail = message.get<std::uint64_t>();
+  r.trace_file = message.text();
   return r;
 }
 

@@ -41,13 +41,26 @@ std::optional<Content> Snapshots::keep(const std::string& path, Publisher& publi
   return take(path, &publisher);
 }
 
-std::optional<Content> Snapshots::take(const std::string& path, Publisher* publisher) {
+std::optional<Content> Snapshots::look_into(const std::string& path, const OnEntry& on_entry) {
+  return take(path, nullptr, on_entry);
+}
+
+std::optional<std::pair<Content, util::Digest>> Snapshots::list(const std::string& path,
+                                                                Publisher& publisher) {
+  TreeBuilder builder([&](std::string_view bytes) { return publisher.add(bytes); }, TreeKind::list);
+  const auto content = take(path, nullptr, [&](const TreeEntry& entry) { builder.add(entry); });
+  if (!content || !content->directory) return std::nullopt;
+  return std::pair(*content, builder.finish().digest);
+}
+
+std::optional<Content> Snapshots::take(const std::string& path, Publisher* publisher,
+                                       const OnEntry& on_entry) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
     throw_errno("cannot read '" + path + "'", errno);
   }
-  if (S_ISDIR(st.st_mode)) return take_directory(path, publisher);
+  if (S_ISDIR(st.st_mode)) return take_directory(path, publisher, on_entry);
   if (!S_ISREG(st.st_mode))
     throw Error(ExitCode::io, "cannot digest '" + path + "': it is neither a file nor a directory");
   const std::string row = recall(path);
@@ -68,7 +81,7 @@ std::optional<Content> Snapshots::take(const std::string& path, Publisher* publi
   return content;
 }
 
-Content Snapshots::take_directory(const std::string& path, Publisher* publisher) {
+Content Snapshots::take_directory(const std::string& path, Publisher* publisher, const OnEntry& on_entry) {
   DirectoryScan scan = scan_directory(path, threads_, [this](const std::string& p) { return recall(p); });
 
   // What the index does not know is read, by all threads.
@@ -124,11 +137,15 @@ Content Snapshots::take_directory(const std::string& path, Publisher* publisher)
   scan.for_each(
       [&](ScannedDirectory& directory, ScannedItem& item) {
         if (is_file(item.mode)) in_leaf.emplace_back(&directory, &item);
-        builder.add(
-            {item.mode, item.stamp.size, item.digest, directory.path + std::string(directory.name(item))});
+        const TreeEntry entry{item.mode, item.stamp.size, item.digest,
+                              directory.path + std::string(directory.name(item))};
+        builder.add(entry);
+        if (on_entry) on_entry(entry);
       },
       [&](const ScannedDirectory& empty) {
-        builder.add({FileMode::directory, 0, {}, empty.path});
+        const TreeEntry entry{FileMode::directory, 0, {}, empty.path};
+        builder.add(entry);
+        if (on_entry) on_entry(entry);
       });
   const TreeSummary summary = builder.finish();
 

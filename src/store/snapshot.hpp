@@ -6,11 +6,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace mlops::store {
@@ -53,6 +55,14 @@ class Snapshots {
   /// Paths that will be looked at soon: what the index knows of them is read at once.
   void expect(std::vector<std::string> paths);
 
+  /// As look(); `on_entry` gets every file of a directory, in order of path.
+  std::optional<Content> look_into(const std::string& path,
+                                   const std::function<void(const TreeEntry&)>& on_entry);
+
+  /// As look(), of a directory, and hands the list of its files, but no contents, to `publisher`. Returns the
+  /// list's name (see store/tree.hpp) beside the content; nullopt if there is no directory.
+  std::optional<std::pair<Content, util::Digest>> list(const std::string& path, Publisher& publisher);
+
   /// Writes what was learnt to the index. Losing it costs time, nothing else.
   void save();
 
@@ -60,8 +70,9 @@ class Snapshots {
   std::uint64_t files_read() const { return files_read_; }
 
  private:
-  std::optional<Content> take(const std::string& path, Publisher* publisher);
-  Content take_directory(const std::string& path, Publisher* publisher);
+  using OnEntry = std::function<void(const TreeEntry&)>;
+  std::optional<Content> take(const std::string& path, Publisher* publisher, const OnEntry& on_entry = {});
+  Content take_directory(const std::string& path, Publisher* publisher, const OnEntry& on_entry);
   void remember(const std::string& path, std::string entries);
   std::string recall(const std::string& path);
 

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::string_view leaf_head = "mlops tree 1 leaf\n";
 constexpr std::string_view node_head = "mlops tree 1 node\n";
+constexpr std::string_view list_leaf_head = "mlops list 1 leaf\n";  // all four are of one length
+constexpr std::string_view list_node_head = "mlops list 1 node\n";
 
 // On average a node has this many entries; a power of two.
 constexpr std::uint64_t node_entries = 256;
@@ -77,12 +79,14 @@ struct Node {
   std::vector<TreeEntry> entries;  // of a leaf
   std::vector<Child> children;
   bool leaf = true;
+  bool list = false;
 };
 
 std::optional<Node> parse(std::string_view bytes) {
   Node node;
-  node.leaf = bytes.starts_with(leaf_head);
-  if (!node.leaf && !bytes.starts_with(node_head)) return std::nullopt;
+  node.list = bytes.starts_with(list_leaf_head) || bytes.starts_with(list_node_head);
+  node.leaf = bytes.starts_with(leaf_head) || bytes.starts_with(list_leaf_head);
+  if (!node.leaf && !node.list && !bytes.starts_with(node_head)) return std::nullopt;
   Parser parser(bytes.substr(leaf_head.size()));
   while (!parser.done()) {
     if (node.leaf ? !parser.leaf(node.entries.emplace_back()) : !parser.child(node.children.emplace_back()))
@@ -105,6 +109,11 @@ Node read_node(Objects& objects, const Digest& digest) {
 
 bool is_tree(std::string_view bytes) { return bytes.starts_with(leaf_head) || bytes.starts_with(node_head); }
 
+std::string TreeBuilder::head(std::size_t level) const {
+  if (kind_ == TreeKind::list) return std::string(level == 0 ? list_leaf_head : list_node_head);
+  return std::string(level == 0 ? leaf_head : node_head);
+}
+
 void TreeBuilder::add(const TreeEntry& entry) {
   if (levels_.empty()) levels_.resize(1);
   Node& leaf = levels_[0];
@@ -126,7 +135,7 @@ void TreeBuilder::add(const TreeEntry& entry) {
 void TreeBuilder::close(std::size_t level) {
   if (levels_.size() == level + 1) levels_.resize(level + 2);
   Node& node = levels_[level];
-  const Digest digest = put_(std::string(level == 0 ? leaf_head : node_head) + node.text);
+  const Digest digest = put_(head(level) + node.text);
   Node& above = levels_[level + 1];
   if (above.entries++ == 0) above.first = node.first;
   above.text +=
@@ -147,7 +156,7 @@ TreeSummary TreeBuilder::finish() {
     Node& node = levels_[level];
     const bool top = level + 1 == levels_.size();
     if (top && !node.closed_one) {
-      return {put_(std::string(level == 0 ? leaf_head : node_head) + node.text), node.files, node.size};
+      return {put_(head(level) + node.text), node.files, node.size};
     }
     if (node.entries > 0) close(level);
   }
@@ -179,7 +188,7 @@ void walk_objects(Objects& objects, const Digest& tree, const std::function<bool
       continue;
     }
     for (const TreeEntry& entry : node->entries) {
-      if (entry.mode != FileMode::directory) on_object(entry.digest);
+      if (!node->list && entry.mode != FileMode::directory) on_object(entry.digest);
     }
     for (const Child& child : node->children) open.push_back(child.digest);
   }

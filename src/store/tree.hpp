@@ -7,6 +7,9 @@
 // MODE is f (file), x (executable file), l (symbolic link: the object is its target) or d (a directory
 // without files). Paths are relative, in the order of their bytes, and may hold any byte but NUL.
 //
+// A list is a tree that vouches for no contents: the store has its nodes, which say "list" where those of a
+// tree say "tree", but not what they name. It tells what lay in a directory that was only read.
+//
 // Where one node ends and the next begins depends on the paths alone (a hash of the last one), so that a
 // version that differs in one file shares all nodes but one leaf and those above it, whatever the history.
 // Equal directories have equal digests. The idea of cutting by content: Rabin; as search trees: "prolly
@@ -41,11 +44,13 @@ struct TreeSummary {
   std::uint64_t size = 0;  ///< bytes of all files
 };
 
+enum class TreeKind { tree, list };
+
 /// Takes entries in the order of their paths. `put` gets the bytes of each node as it is finished.
 class TreeBuilder {
  public:
   using Put = std::function<util::Digest(std::string_view bytes)>;
-  explicit TreeBuilder(Put put) : put_(std::move(put)) {}
+  explicit TreeBuilder(Put put, TreeKind kind = TreeKind::tree) : put_(std::move(put)), kind_(kind) {}
 
   void add(const TreeEntry& entry);
   TreeSummary finish();
@@ -59,17 +64,19 @@ class TreeBuilder {
     bool closed_one = false;  // the level has more than this node
   };
   void close(std::size_t level);
+  std::string head(std::size_t level) const;
 
   Put put_;
+  TreeKind kind_;
   std::vector<Node> levels_;
 };
 
-/// Calls `on_entry` for every file of a tree, in order; false from it ends the walk. Throws Error(io) when a
-/// node is missing or damaged.
+/// Calls `on_entry` for every file of a tree or list, in order; false from it ends the walk. Throws Error(io)
+/// when a node is missing or damaged.
 void walk_tree(Objects& objects, const util::Digest& tree, const std::function<bool(TreeEntry&&)>& on_entry);
 
-/// The digests of all nodes and objects of a tree; each is told once per place. What is not in the store is
-/// told to `on_missing` and passed over.
+/// The digests of all nodes and objects of a tree, of a list those of its nodes; each is told once per place.
+/// What is not in the store is told to `on_missing` and passed over.
 void walk_objects(Objects& objects, const util::Digest& tree,
                   const std::function<bool(const util::Digest&)>& on_object,
                   const std::function<void(const util::Digest&)>& on_missing);

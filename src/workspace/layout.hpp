@@ -11,6 +11,7 @@ namespace mlops::layout {
 inline constexpr const char* state_directory = ".mlops";
 inline constexpr const char* database = "mlops.db";
 inline constexpr const char* runs = "runs";
+inline constexpr const char* reproduce = "reproduce";  // work trees of `mlops reproduce`
 
 // Below runs/ID/:
 inline constexpr const char* definition = "pipeline.yaml";  // the file as it was when the run started
@@ -30,6 +31,10 @@ inline std::string metrics_file(const std::string& run, const std::string& step,
 }
 inline std::string output_file(const std::string& run, const std::string& step, int attempt) {
   return in(run, files) + "/" + step + "." + std::to_string(attempt) + ".output";
+}
+
+inline std::string trace_file(const std::string& run, const std::string& step, int attempt) {
+  return in(run, files) + "/" + step + "." + std::to_string(attempt) + ".trace";
 }
 
 }  // namespace mlops::layout

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Measures mlops beside ninja in one run and prints ratios.
 
-Usage: bench.py MLOPS [--quick] [--json FILE] [NAME...]     names: start validate steps flat memory log runs noop tree
+Usage: bench.py MLOPS [--quick] [--json FILE] [NAME...]     names: start validate steps flat memory log runs
+noop tree lineage trace
 Each time is the median of several repetitions, mlops and its peer taking turns.
 """
+import hashlib
 import json
 import os
 import shutil
@@ -164,6 +166,73 @@ class Bench:
             self.row(f"runs {' '.join(arguments)} of {count:,}".replace("  ", " "), f"{ours * 1e3:.1f} ms", "", "", "<= 50 ms", ours <= 0.05)
 
 
+    def lineage(self):
+        """100,000 runs of three steps: all read one file, each also what the run before it made."""
+        count = 10_000 if self.quick else 100_000
+        shutil.rmtree(self.dir / ".mlops", ignore_errors=True)
+        (self.dir / "raw").write_text("raw\n")
+        (self.dir / "l.yaml").write_text(
+            "name: l\nsteps:\n"
+            "  a: {run: 'cat raw raw > a', inputs: raw, outputs: a}\n"
+            "  b: {run: 'cat a a > b', inputs: a, outputs: b}\n"
+            "  c: {run: 'cat b >> state', inputs: b, outputs: [{path: state, persist: true}]}\n")
+        (self.dir / "state").write_text("")
+        self.run_mlops("l.yaml")
+        db = sqlite3.connect(self.dir / ".mlops/mlops.db")
+        db.execute("PRAGMA journal_mode=WAL")
+        names = [row[1] for row in db.execute("PRAGMA table_info(runs)")]
+        template = list(db.execute("SELECT * FROM runs").fetchone())
+        identity, created = names.index("id"), names.index("created_at")
+        raw = hashlib.sha256(b"raw\n").hexdigest()
+
+        def digest(i, what):
+            return hashlib.sha256(f"{i} {what}".encode()).hexdigest()
+
+        def runs():
+            for i in range(count):
+                row = template.copy()
+                row[identity], row[created] = f"00{i:014d}", f"2025-01-01 00:00:00.{i % 1000:03d}"
+                yield row
+
+        def artifacts():
+            for i in range(count):
+                run = f"00{i:014d}"
+                yield run, 0, "in", "raw", raw
+                yield run, 0, "in", "state", digest(i - 1, "state")
+                yield run, 0, "out", "a", digest(i, "a")
+                yield run, 1, "in", "a", digest(i, "a")
+                yield run, 1, "out", "b", digest(i, "b")
+                yield run, 2, "in", "b", digest(i, "b")
+                yield run, 2, "out", "state", digest(i, "state")
+
+        db.executemany(f"INSERT INTO runs VALUES ({','.join('?' * len(names))})", runs())
+        db.executemany("INSERT INTO steps (run_id, step, name, kind, command, state, attempts) VALUES (?, ?, ?, '', 'true', 'succeeded', 1)",
+                       ((f"00{i:014d}", s, name) for i in range(count) for s, name in enumerate("abc")))
+        db.executemany("INSERT INTO artifacts (run_id, step, direction, path, kind, sha256, size, files) VALUES (?, ?, ?, ?, '', ?, 99, 1)",
+                       artifacts())
+        db.commit()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.close()
+        last, middle = digest(count - 1, "state"), digest(count // 2, "b")
+        for arguments in ([last, "--up"], [last, "--up", "--depth", "100000"], ["raw", "--down"], [middle], [f"00{count // 2:014d}"]):
+            ours = statistics.median(timed([self.mlops, "lineage", *arguments], self.dir) for _ in range(REPEAT))
+            shown = " ".join(a[:8] if len(a) == 64 else a for a in arguments)
+            self.row(f"lineage {shown} of {count:,} runs", f"{ours * 1e3:.1f} ms", "", "",
+                     "<= 1000 ms" if "--depth" in arguments else "<= 250 ms", ours <= (1 if "--depth" in arguments else 0.25))
+
+    def trace(self):
+        """What tracing costs a step that opens 20,000 files, and one that starts 500 processes."""
+        (self.dir / "many").mkdir(exist_ok=True)
+        for i in range(20_000):
+            (self.dir / f"many/{i}").write_text("x")
+        (self.dir / "open.py").write_text("for i in range(20_000): open(f'many/{i}').close()\n")
+        for name, command in (("20,000 opened files", "python3 -S open.py"), ("500 processes", "for i in $(seq 500); do /bin/true; done")):
+            (self.dir / "trace.yaml").write_text(f"name: trace\nsteps:\n  a:\n    run: {command}\n")
+            shutil.rmtree(self.dir / ".mlops", ignore_errors=True)
+            run = [self.mlops, "run", "trace.yaml", "-q"]
+            traced, plain = take_turns(lambda: timed([*run, "--trace-reads"], self.dir), lambda: timed(run, self.dir), 5)
+            self.row(f"--trace-reads, {name} / without", f"{traced * 1e3:.0f} ms", f"{plain * 1e3:.0f} ms", f"{traced / plain:.2f}", "", True)
+
     def noop(self):
         """10,000 steps with a file in and a file out each, of which nothing has changed."""
         lines, ninja = ["name: noop", "steps:"], ["rule c\n  command = cp $in $out"]
@@ -266,7 +335,7 @@ def main():
     bench = Bench(str(Path(arguments[0]).resolve()), quick)
     print(f"{'':<46} {'mlops':>12} {'peer':>12} {'ratio':>8}  bar")
     try:
-        for name in names or ["start", "validate", "steps", "flat", "memory", "log", "runs", "noop", "tree"]:
+        for name in names or ["start", "validate", "steps", "flat", "memory", "log", "runs", "noop", "tree", "lineage", "trace"]:
             getattr(bench, name)()
     finally:
         shutil.rmtree(bench.dir, ignore_errors=True)

@@ -6,11 +6,13 @@ CREATE TABLE artifacts (
   kind       TEXT NOT NULL,              -- model, data, …; may be empty
   sha256     TEXT NOT NULL,
   size       INTEGER NOT NULL,           -- bytes, summed over a directory
-  files      INTEGER NOT NULL, form TEXT NOT NULL DEFAULT 'file',           -- 1 for a file
+  files      INTEGER NOT NULL, form TEXT NOT NULL DEFAULT 'file', kept INTEGER NOT NULL DEFAULT 1, list TEXT NOT NULL DEFAULT '',           -- 1 for a file
   PRIMARY KEY (run_id, step, direction, path)
 ) WITHOUT ROWID;
 
-CREATE INDEX artifacts_by_content ON artifacts(sha256);
+CREATE INDEX artifacts_by_content ON artifacts(sha256, direction);
+
+CREATE INDEX artifacts_by_path ON artifacts(path, direction, run_id);
 
 CREATE TABLE attempts (
   run_id         TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
@@ -47,6 +49,19 @@ CREATE TABLE definitions (
   source      TEXT NOT NULL,             -- the bytes of the file
   first_seen  TEXT NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE hidden_files (
+  run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  step    INTEGER NOT NULL,
+  path    TEXT NOT NULL,                 -- relative to the workspace if inside it
+  access  TEXT NOT NULL,                 -- read, executed, written, updated (read and written)
+  form    TEXT NOT NULL,                 -- file or executable; empty: gone when the step had ended
+  sha256  TEXT NOT NULL,                 -- when the step had ended; empty: not digested
+  size    INTEGER NOT NULL,
+  PRIMARY KEY (run_id, step, path)
+) WITHOUT ROWID;
+
+CREATE INDEX hidden_files_by_content ON hidden_files(sha256);
 
 CREATE TABLE metric_latest (
   run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
@@ -128,6 +143,15 @@ CREATE TABLE step_outputs (
   PRIMARY KEY (run_id, step, name)
 ) WITHOUT ROWID;
 
+CREATE TABLE step_traces (
+  run_id   TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  step     INTEGER NOT NULL,
+  attempt  INTEGER NOT NULL,             -- the last one
+  files    INTEGER NOT NULL,             -- how many of the project it opened, declared ones too
+  problem  TEXT NOT NULL DEFAULT '',     -- why not all is known; empty: all is
+  PRIMARY KEY (run_id, step)
+) WITHOUT ROWID;
+
 CREATE TABLE steps (
   run_id      TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
   step        INTEGER NOT NULL,          -- place in the pipeline, from 0
@@ -148,7 +172,7 @@ CREATE INDEX steps_by_name ON steps(name, run_id);
 CREATE INDEX steps_by_source ON steps(source_run, source_step) WHERE source_run IS NOT NULL;
 
 CREATE VIEW v_artifacts AS
-  SELECT s.run_id, r.pipeline, s.name AS step, a.direction, a.path, a.kind, a.form, a.size, a.files, a.sha256
+  SELECT s.run_id, r.pipeline, s.name AS step, a.direction, a.path, a.kind, a.form, a.size, a.files, a.sha256, a.kept
   FROM steps s JOIN runs r ON r.id = s.run_id
   JOIN artifacts a ON a.run_id = coalesce(s.source_run, s.run_id) AND a.step = coalesce(s.source_step, s.step);
 
@@ -157,6 +181,11 @@ CREATE VIEW v_attempts AS
          a.cpu_user_ms / 1000.0 AS cpu_user_seconds, a.cpu_system_ms / 1000.0 AS cpu_system_seconds,
          a.max_rss_bytes, a.read_bytes, a.written_bytes, a.log_bytes, a.note
   FROM attempts a JOIN steps s ON s.run_id = a.run_id AND s.step = a.step;
+
+CREATE VIEW v_hidden_files AS
+  SELECT s.run_id, r.pipeline, s.name AS step, h.access, h.path, h.form, h.size, h.sha256
+  FROM steps s JOIN runs r ON r.id = s.run_id
+  JOIN hidden_files h ON h.run_id = coalesce(s.source_run, s.run_id) AND h.step = coalesce(s.source_step, s.step);
 
 CREATE VIEW v_metric_history AS
   SELECT s.run_id, s.name AS step, m.name, m.at, m.value, m.time

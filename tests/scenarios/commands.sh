@@ -102,7 +102,14 @@ expect_equal "$(json 'j["state"]')" broken
 rm -rf .mlops; mv good.mlops .mlops
 
 # A look brings no database of before up to date, a run does.
-python3 -c 'import sqlite3; db = sqlite3.connect(".mlops/mlops.db"); db.execute("drop index runs_by_end"); db.execute("drop index runs_by_definition"); db.execute("pragma user_version = 2")'
+rm -f .mlops/mlops.db*
+python3 - "$SOURCE_DIR/src/db/migrations" <<'P'
+import glob, sqlite3, sys
+db = sqlite3.connect(".mlops/mlops.db")
+for migration in sorted(glob.glob(sys.argv[1] + "/0*.sql"))[:2]:
+    db.executescript(open(migration, encoding="utf-8").read())
+db.execute("pragma user_version = 2")
+P
 mlops runs; expect_exit 74; expect_err "any \`mlops run\`"
 mlops run good.yaml --quiet; expect_ok; mlops runs; expect_ok
 

@@ -5,6 +5,58 @@
 using namespace mlops;
 using namespace mlops::engine;
 
+namespace {
+
+StepFacts facts() {
+  StepFacts f;
+  f.command = "train --lr 0.1\nsecond line";
+  f.shell = true;
+  f.params = {{"lr", "0.1"}};
+  f.inputs = {{"data", "tree", std::string(64, 'a'), 1, 1}, {"x", "file", std::string(64, 'b'), 1, 1}};
+  f.outputs = {"model"};
+  return f;
+}
+
+std::vector<std::string> said(const std::vector<Cause>& causes) {
+  std::vector<std::string> list;
+  for (const Cause& cause : causes) list.push_back(words(cause));
+  return list;
+}
+
+}  // namespace
+
+TEST_CASE("a folder that changed is told by its files, if they are known") {
+  const StepFacts before = facts();
+  StepFacts now = facts();
+  now.inputs[0].sha256 = std::string(64, 'c');
+  REQUIRE(said(compare_facts(before, now)) ==
+          std::vector<std::string>{"input data: aaaaaaaaaaaa → cccccccccccc"});
+  const auto unknown = [](const FileFact&, const FileFact&) { return std::nullopt; };
+  REQUIRE(said(compare_facts(before, now, unknown)).size() == 1);
+  const auto two = [](const FileFact&, const FileFact&) {
+    return std::optional(std::vector<FileChange>{{"a", "1", "2"}, {"b", "", "3"}, {"c", "4", ""}});
+  };
+  REQUIRE(said(compare_facts(before, now, two)) ==
+          std::vector<std::string>{"input data/a: 1 → 2", "input data/b is new (3)",
+                                   "input data/c is gone (it was 4)"});
+  const auto many = [](const FileFact&, const FileFact&) {
+    return std::optional(std::vector<FileChange>(9, {"f", "1", "2"}));
+  };
+  const auto list = said(compare_facts(before, now, many));
+  REQUIRE(list.size() == 6);
+  REQUIRE(list.back() == "and 4 more files of data");
+}
+
+TEST_CASE("causes survive as JSON") {
+  const std::vector<Cause> causes = {
+      {"input", "x", "1", "2", "clean"}, {"restored", "model", "", ""}, {"first_run", "", "", ""}};
+  const auto back = parse_causes(causes_json(causes).dump());
+  REQUIRE(said(back) == said(causes));
+  REQUIRE(words(back[0]) == "input x: 1 → 2, made by clean");
+  REQUIRE(parse_causes("nonsense").empty());
+  REQUIRE(parse_causes("[1]").empty());
+}
+
 TEST_CASE("the text of a key is the JSON of the facts with the version of its format") {
   StepFacts facts;
   facts.command = "python train.py --name \"a\\b\"\n\tnächste Zeile\x7f \xff";
