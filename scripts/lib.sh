@@ -100,6 +100,39 @@ progress() {
     return 0
 }
 
+# need_sshd: for the tests of remotes by ssh. Installing the package starts a server where there is a service manager;
+# there it is left to whoever owns the machine.
+need_sshd() {
+    if PATH=$PATH:/usr/sbin command -v sshd >/dev/null; then return; fi
+    if [[ -d /run/systemd/system ]]; then
+        say "There is no sshd here (package openssh-server): what needs it is skipped"
+    else
+        need_packages openssh-server openssh-client
+    fi
+}
+
+# need_moto: sets and exports MOTO_PYTHON to an interpreter with moto, an S3-compatible server, made in build/venv-moto if
+# need be. Where that cannot be done, the tests that want it are skipped.
+need_moto() {
+    local candidate
+    for candidate in "${MOTO_PYTHON:-}" "$PWD/build/venv-moto/bin/python" python3; do
+        if [[ -n $candidate ]] && "$candidate" -c 'import moto.server, boto3' >/dev/null 2>&1; then
+            export MOTO_PYTHON=$candidate
+            return
+        fi
+    done
+    say "Installing moto into build/venv-moto"
+    mkdir -p build
+    if python3 -m venv --clear build/venv-moto >build/venv-moto.log 2>&1 &&
+        build/venv-moto/bin/pip install -q --disable-pip-version-check --no-input 'moto[server,s3]' \
+            >>build/venv-moto.log 2>&1 </dev/null; then
+        export MOTO_PYTHON=$PWD/build/venv-moto/bin/python
+    else
+        tail -n 5 build/venv-moto.log >&2
+        say "moto cannot be installed here (log: build/venv-moto.log): what needs it is skipped"
+    fi
+}
+
 has_sklearn() {
     "$1" -c 'from importlib.util import find_spec as has; raise SystemExit(not (has("sklearn") and has("joblib")))' \
         >/dev/null 2>&1

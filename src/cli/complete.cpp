@@ -7,6 +7,7 @@
 #include "engine/recovery.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
+#include "workspace/config.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -190,6 +191,8 @@ class Completion {
       pipelines();
     } else if (option == "--resume") {
       resumable_runs();
+    } else if (option == "--remote") {
+      remotes();
     }
   }
 
@@ -198,16 +201,18 @@ class Completion {
     const std::size_t place = typed_.arguments.size();
     if (command == "completion" && place == 0) {
       words({"bash", "zsh", "fish"});
-    } else if (command == "store" && typed_.subcommand.empty() && place == 0) {
+    } else if ((command == "store" || command == "remote") && typed_.subcommand.empty() && place == 0) {
       subcommands();
+    } else if (command == "remote" && typed_.subcommand == "rm") {
+      remotes();
     } else if (command == "cancel") {
       runs_in({RunState::running});
     } else if (command == "why") {
       place == 0 ? steps_of_run("latest") : runs();
     } else if (command == "logs" && place == 1) {
       steps_of_run(typed_.arguments[0]);
-    } else if (command == "rm" || ((command == "show" || command == "logs") && place == 0) ||
-               (command == "diff" && place < 2) ||
+    } else if (command == "rm" || command == "push" || command == "fetch" || command == "pull" ||
+               ((command == "show" || command == "logs") && place == 0) || (command == "diff" && place < 2) ||
                ((command == "reproduce" || command == "lineage") && place == 0)) {
       runs();
     }
@@ -278,6 +283,12 @@ class Completion {
     auto workspace = open();
     if (!workspace) return;
     for (const std::string& name : db::pipeline_names(workspace->database.connection())) answer(name, "");
+  }
+
+  void remotes() const {
+    const auto workspace = Workspace::find(".", typed_.context.workspace);
+    if (!workspace) return;
+    for (const auto& remote : workspace::read_config(*workspace).remotes) answer(remote.name, remote.url);
   }
 
   void steps_of_run(const std::string& run) const {

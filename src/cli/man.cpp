@@ -97,6 +97,9 @@ a gate, validation or check said no
 .B 5
 refused: someone else is at it
 .TP
+.B 69
+a remote cannot be reached, or refuses
+.TP
 .B 74
 disk, I/O or database
 .TP
@@ -115,6 +118,12 @@ debug, warning (default) or off
 .TP
 .B NO_COLOR
 if set and not empty, no colours
+.TP
+.B MLOPS_SSH
+the program, with options, that reaches remotes by ssh (default: ssh)
+.TP
+.B AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL
+credentials and places of remotes in S3, as for the AWS tools
 .PP
 Steps get MLOPS_RUN_ID, MLOPS_PIPELINE, MLOPS_STEP, MLOPS_ATTEMPT, MLOPS_WORKSPACE, MLOPS_RUN_DIR, MLOPS_PARAMS (a JSON
 file), MLOPS_METRICS (append JSON lines) and MLOPS_OUTPUT (append KEY=VALUE lines).
@@ -122,6 +131,9 @@ file), MLOPS_METRICS (append JSON lines) and MLOPS_OUTPUT (append KEY=VALUE line
 .TP
 .I .mlops/mlops.db
 the database
+.TP
+.I .mlops/config.yaml
+remotes
 .TP
 .I .mlops/runs/ID/
 a run: its frozen definition, logs and exit records

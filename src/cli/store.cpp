@@ -1,19 +1,27 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "db/cache.hpp"
+#include "db/locations.hpp"
+#include "db/steps.hpp"
 #include "engine/collect.hpp"
 #include "engine/recovery.hpp"
 #include "store/gc.hpp"
+#include "store/snapshot.hpp"
+#include "store/tree.hpp"
+#include "util/files.hpp"
 #include "util/quantity.hpp"
 #include "util/time.hpp"
 
 #include <cstdio>
+#include <map>
+#include <set>
 
 namespace mlops::cli {
 
 namespace {
 
 struct Options {
+  std::string what;
   std::string older_than;
   int keep = -1;
   bool dry_run = false;
@@ -111,6 +119,88 @@ void gc(const Options& options, Context& context) {
                 static_cast<unsigned long long>(r.missing_objects));
 }
 
+// The content that a digest or a path stands for.
+struct Asked {
+  util::Digest digest;
+  bool directory = false;
+};
+
+Asked find_content(const std::string& what, OpenWorkspace& open, store::Objects& objects) {
+  if (const auto digest = util::Digest::from_hex(what)) {
+    const auto bytes = objects.has(*digest) ? objects.read(*digest) : std::nullopt;
+    return {*digest, bytes && store::is_tree(*bytes)};
+  }
+  store::Snapshots snapshots(objects);
+  if (const auto content = snapshots.look(util::absolute_path(what)))
+    return {content->digest, content->directory};
+  if (const auto artifact = db::latest_artifact(open.database.connection(), open.workspace.relative(what))) {
+    if (const auto digest = util::Digest::from_hex(artifact->sha256))
+      return {*digest, artifact->form == "tree"};
+  }
+  throw Error(ExitCode::usage, "'" + what + "' is no digest, no file, and no artifact of a run",
+              "give a SHA-256, or the path of an output");
+}
+
+void where(const Options& options, Context& context) {
+  OpenWorkspace open = open_to_read(context);
+  store::Objects objects = open_store(open.workspace);
+  db::Locations locations(objects.directory() + "/index.db");
+  const Asked asked = find_content(options.what, open, objects);
+  // A directory is somewhere as far as all of its parts are.
+  std::uint64_t all = 0, here = 0;
+  struct Place {
+    std::uint64_t contents = 0;
+    db::Location first;
+  };
+  std::map<std::string, Place> elsewhere;
+  const auto count = [&](const util::Digest& digest) {
+    ++all;
+    if (objects.has(digest)) ++here;
+    for (db::RemoteLocation& found : locations.everywhere(digest)) {
+      Place& place = elsewhere[found.remote];
+      if (place.contents++ == 0) place.first = std::move(found.location);
+    }
+    return true;
+  };
+  if (asked.directory) {
+    std::set<util::Digest> seen;
+    store::walk_objects(
+        objects, asked.digest,
+        [&](const util::Digest& digest) { return seen.insert(digest).second && count(digest); },
+        [](const util::Digest&) {});
+  } else {
+    count(asked.digest);
+  }
+  nlohmann::json places = nlohmann::json::array();
+  if (here > 0)
+    places.push_back({{"remote", nullptr}, {"contents", here}, {"pack", nullptr}, {"seen", nullptr}});
+  for (const auto& [name, place] : elsewhere) {
+    const auto& pack = place.first.pack;
+    places.push_back({{"remote", name},
+                      {"contents", place.contents},
+                      {"pack", pack.empty() ? nlohmann::json() : nlohmann::json(pack)},
+                      {"seen", time_json(place.first.seen)}});
+  }
+  if (places.empty()) context.exit_code = static_cast<int>(ExitCode::gate_refused);
+  if (options.json)
+    return print_json({{"digest", asked.digest.hex()},
+                       {"directory", asked.directory},
+                       {"contents", all},
+                       {"places", places}});
+  std::printf("%s%s\n", asked.digest.hex().c_str(), asked.directory ? " (a directory)" : "");
+  const auto part = [&](std::uint64_t contents) {
+    return all > 1 ? ", " + std::to_string(contents) + " of " + std::to_string(all) + " contents"
+                   : std::string();
+  };
+  if (here > 0) std::printf("  in the store%s\n", part(here).c_str());
+  for (const auto& [name, place] : elsewhere) {
+    std::printf("  on %s%s%s, last seen %s\n", name.c_str(), part(place.contents).c_str(),
+                place.first.pack.empty() || all > 1 ? "" : " in a pack",
+                util::format_ago(place.first.seen, util::now()).c_str());
+  }
+  if (places.empty()) std::printf("  nowhere that is known of\n");
+}
+
 }  // namespace
 
 void set_up_store(CLI::App& app, Context& context) {
@@ -119,6 +209,8 @@ void set_up_store(CLI::App& app, Context& context) {
   auto* stat_command = app.add_subcommand("stat", "how much there is");
   auto* verify_command = app.add_subcommand("verify", "read every object and compare it with its name");
   auto* gc_command = app.add_subcommand("gc", "remove what no recorded run needs");
+  auto* where_command = app.add_subcommand("where", "tell where a content is: here, and on which remotes");
+  where_command->add_option("DIGEST|PATH", options->what, "a SHA-256, or a file or directory")->required();
   gc_command
       ->add_option("--older-than", options->older_than,
                    "let go of outputs of runs started longer ago, e.g. 90d")
@@ -127,13 +219,16 @@ void set_up_store(CLI::App& app, Context& context) {
       ->type_name("N")
       ->check(CLI::Range(0, 1'000'000'000));
   gc_command->add_flag("-n,--dry-run", options->dry_run, "only say what would be removed");
-  for (CLI::App* command : {stat_command, verify_command, gc_command}) {
+  for (CLI::App* command : {stat_command, verify_command, gc_command, where_command}) {
     command->add_flag("--json", options->json, "print JSON");
   }
-  app.footer("Examples:\n  mlops store stat\n  mlops store verify\n  mlops store gc --keep 20 --dry-run");
+  app.footer(
+      "Examples:\n  mlops store stat\n  mlops store verify\n  mlops store gc --keep 20 --dry-run\n  mlops "
+      "store where models/model.bin");
   stat_command->callback([options, &context] { stat(*options, context); });
   verify_command->callback([options, &context] { verify(*options, context); });
   gc_command->callback([options, &context] { gc(*options, context); });
+  where_command->callback([options, &context] { where(*options, context); });
 }
 
 }  // namespace mlops::cli

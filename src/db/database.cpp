@@ -30,6 +30,7 @@ constexpr std::string_view workspace_migrations[] = {
 };
 constexpr std::string_view index_migrations[] = {
     embedded::index_0001_sql,
+    embedded::index_0002_sql,
 };
 
 std::span<const std::string_view> migrations_of(Schema schema) {

@@ -176,6 +176,15 @@ std::vector<ArtifactRecord> artifacts_of_step(Connection& db, const std::string&
   return artifacts;
 }
 
+std::optional<ArtifactRecord> latest_artifact(Connection& db, const std::string& path) {
+  Statement row = db.prepare(R"sql(
+    SELECT step, direction, path, kind, sha256, size, files, form
+    FROM artifacts WHERE path = ? ORDER BY run_id DESC, direction DESC LIMIT 1
+  )sql");
+  row.bind(path);
+  return row.step() ? std::optional(read_artifact(row)) : std::nullopt;
+}
+
 std::vector<MetricRecord> metrics_of(Connection& db, const std::string& run_id) {
   Statement row = db.prepare(of_sources("s.step, t.name, t.value, t.points", "metric_latest") +
                              "ORDER BY s.step, t.name");

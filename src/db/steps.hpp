@@ -26,6 +26,8 @@ std::vector<StepRecord> steps_of(Connection& db, const std::string& run_id);
 std::vector<AttemptRecord> attempts_of(Connection& db, const std::string& run_id);
 std::vector<ArtifactRecord> artifacts_of(Connection& db, const std::string& run_id);
 std::vector<ArtifactRecord> artifacts_of_step(Connection& db, const std::string& run_id, int step);
+/// The newest artifact of a path, an output before an input of the same run.
+std::optional<ArtifactRecord> latest_artifact(Connection& db, const std::string& path);
 std::vector<MetricRecord> metrics_of(Connection& db, const std::string& run_id);
 /// At most `limit` single figures (no curves) of the last evaluate step that has some, else of the last step.
 std::vector<MetricRecord> summary_metrics_of(Connection& db, const std::string& run_id, int limit);

@@ -55,6 +55,24 @@ std::string pack_tail(std::vector<db::PackedObject>& objects, std::uint64_t tabl
   return tail += magic;
 }
 
+std::vector<db::PackedObject> read_pack_tail(std::string_view tail, const std::string& name) {
+  if (tail.size() < trailer || !tail.ends_with(magic)) return {};
+  const std::uint64_t count = get(tail, tail.size() - trailer, 8);
+  if (count > tail.size() / record || count * record + trailer != tail.size()) return {};
+  std::vector<db::PackedObject> objects;
+  objects.reserve(count);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::size_t at = i * record;
+    db::PackedObject object;
+    object.digest = *util::Digest::from_bytes(tail.substr(at, 32));
+    object.pack = name;
+    object.offset = get(tail, at + 32, 8);
+    object.size = get(tail, at + 40, 4);
+    objects.push_back(std::move(object));
+  }
+  return objects;
+}
+
 std::vector<db::PackedObject> read_pack_table(const std::string& path, const std::string& name) {
   const util::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat st {};
@@ -65,19 +83,11 @@ std::vector<db::PackedObject> read_pack_table(const std::string& path, const std
   if (!read_at(fd.get(), size - trailer, end) || !end.ends_with(magic)) return {};
   const std::uint64_t count = get(end, 0, 8), table = get(end, 8, 8);
   if (count > size / record || table > size || table + count * record + trailer != size) return {};
-  std::string records(count * record, '\0');
-  if (!read_at(fd.get(), table, records)) return {};
-  std::vector<db::PackedObject> objects;
-  objects.reserve(count);
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const std::size_t at = i * record;
-    db::PackedObject object;
-    object.digest = *util::Digest::from_bytes(std::string_view(records).substr(at, 32));
-    object.pack = name;
-    object.offset = get(records, at + 32, 8);
-    object.size = get(records, at + 40, 4);
+  std::string tail(size - table, '\0');
+  if (!read_at(fd.get(), table, tail)) return {};
+  std::vector<db::PackedObject> objects = read_pack_tail(tail, name);
+  for (const db::PackedObject& object : objects) {
     if (object.offset + object.size > table) return {};
-    objects.push_back(std::move(object));
   }
   return objects;
 }

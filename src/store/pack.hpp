@@ -22,6 +22,10 @@ inline constexpr std::string_view pack_head = "mlops pack 1\n";
 /// The table and what follows it. `objects` are sorted by this; `table_offset` is where the table will lie.
 std::string pack_tail(std::vector<db::PackedObject>& objects, std::uint64_t table_offset);
 
+/// Reads what pack_tail() made, `tail`, for the pack called `name`; empty if it is not whole. Whether the
+/// offsets lie in the pack is not known here.
+std::vector<db::PackedObject> read_pack_tail(std::string_view tail, const std::string& name);
+
 /// Reads the table of the pack at `path`, called `name`; empty if it is no whole pack.
 std::vector<db::PackedObject> read_pack_table(const std::string& path, const std::string& name);
 

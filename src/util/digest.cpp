@@ -72,6 +72,26 @@ Digest digest_of(std::string_view bytes) {
 
 std::string sha256(std::string_view bytes) { return digest_of(bytes).hex(); }
 
+Digest hmac_sha256(std::string_view key, std::string_view message) {
+  constexpr std::size_t block = 64;
+  std::string padded(key);
+  if (padded.size() > block) {
+    const Digest short_key = digest_of(key);
+    padded.assign(reinterpret_cast<const char*>(short_key.bytes.data()), short_key.bytes.size());
+  }
+  padded.resize(block, '\0');
+  const auto keyed = [&](char with, std::string_view text) {
+    std::string mask = padded;
+    for (char& c : mask) c = static_cast<char>(c ^ with);
+    Sha256 hash;
+    hash.update(mask);
+    hash.update(text);
+    return hash.digest();
+  };
+  const Digest inner = keyed(0x36, message);
+  return keyed(0x5c, {reinterpret_cast<const char*>(inner.bytes.data()), inner.bytes.size()});
+}
+
 namespace {
 
 Content hash_file(const std::string& path) {

@@ -47,7 +47,8 @@ class Sha256 {
 };
 
 Digest digest_of(std::string_view bytes);
-std::string sha256(std::string_view bytes);  ///< as hex
+std::string sha256(std::string_view bytes);                          ///< as hex
+Digest hmac_sha256(std::string_view key, std::string_view message);  ///< RFC 2104
 
 /// What a path holds: a file's bytes, or a directory's names, modes and bytes in sorted order.
 struct Content {

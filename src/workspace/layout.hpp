@@ -12,6 +12,11 @@ inline constexpr const char* state_directory = ".mlops";
 inline constexpr const char* database = "mlops.db";
 inline constexpr const char* runs = "runs";
 inline constexpr const char* reproduce = "reproduce";  // work trees of `mlops reproduce`
+inline constexpr const char* config = "config.yaml";
+
+// The text of .gitignore: records of runs are no source code, a configuration is.
+inline constexpr const char* all_ignored{"*\n"};
+inline constexpr const char* all_but_config_ignored{"*\n!.gitignore\n!config.yaml\n"};
 
 // Below runs/ID/:
 inline constexpr const char* definition = "pipeline.yaml";  // the file as it was when the run started

@@ -77,8 +77,7 @@ Workspace Workspace::create(const std::string& root) {
   Workspace workspace(util::absolute_path(root));
   util::make_directories(workspace.state_directory() + "/" + layout::runs);
   const std::string ignore = workspace.state_directory() + "/.gitignore";
-  // Records of runs are no source code.
-  if (!util::exists(ignore)) util::write_file(ignore, "*\n");
+  if (!util::exists(ignore)) util::write_file(ignore, layout::all_ignored);
   return workspace;
 }
 

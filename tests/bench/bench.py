@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Measures mlops beside ninja in one run and prints ratios.
 
-Usage: bench.py MLOPS [--quick] [--json FILE] [NAME...]     names: start validate steps flat memory log runs
-noop tree lineage trace
+Usage: bench.py MLOPS [--quick] [--json FILE] [NAME...]
+Names: start validate steps flat memory log runs noop tree lineage trace remotes
 Each time is the median of several repetitions, mlops and its peer taking turns.
 """
 import hashlib
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import statistics
 import subprocess
@@ -295,6 +296,69 @@ class Bench:
             peer["again"] = timed([dvc, "add", "-q", "tree"], self.dir)
         beside("add again after one change / dvc add", again, "again", 50)
 
+    def remotes(self):
+        """10,000 small files and 500 MB to a directory, and to an S3-compatible server (moto) on this machine. Peers: cp,
+        `dvc push`, `s5cmd` (set DVC, S5CMD, MOTO_PYTHON to their paths)."""
+        small, large = (1_000, 50) if self.quick else (10_000, 500)
+        data = self.dir / "data"
+        (data / "small").mkdir(parents=True)
+        for i in range(small):
+            (data / "small" / f"{i:05d}.json").write_bytes(b'{"i": %08d}\n' % i * 20)
+        for i in range(5):
+            (data / f"large{i}.bin").write_bytes(os.urandom(large * 200_000))
+        shutil.rmtree(self.dir / ".mlops", ignore_errors=True)
+        (self.dir / ".mlops").mkdir()
+        (self.dir / "r.yaml").write_text("name: r\nsteps:\n  a: {run: 'true', inputs: r.yaml, outputs: [{path: data, persist: true}]}\n")
+        timed([self.mlops, "run", "r.yaml", "-q"], self.dir)
+        what = f"{small:,} small files + {large} MB"
+        dvc, s5cmd = shutil.which(os.environ.get("DVC", "dvc")), shutil.which(os.environ.get("S5CMD", "s5cmd"))
+        if dvc:
+            subprocess.run(["git", "init", "-q"], cwd=self.dir, check=True)
+            subprocess.run([dvc, "init", "-q"], cwd=self.dir, check=True)
+            subprocess.run([dvc, "add", "-q", "data"], cwd=self.dir, check=True)
+            subprocess.run([dvc, "remote", "add", "-q", "dir", self.dir / "dvc-dir"], cwd=self.dir, check=True)
+
+        def push(name, *where):
+            subprocess.run([self.mlops, "remote", "add", name, *where], cwd=self.dir, check=True, stdout=subprocess.DEVNULL)
+            first = timed([self.mlops, "push", "--remote", name], self.dir)
+            return first, timed([self.mlops, "push", "--remote", name], self.dir)
+
+        def beside(what, ours, theirs, bar):
+            self.row(what, f"{ours:.2f} s", f"{theirs:.2f} s" if theirs else "-", f"1/{theirs / ours:.1f}" if theirs else "-",
+                     f">= {bar} x faster", not theirs or theirs / ours >= bar)
+
+        ours, again = push("dir", str(self.dir / "dir"))
+        copied = timed(["sh", "-c", f"cp -r data '{self.dir / 'copy'}' && sync -f '{self.dir / 'copy'}'"], self.dir)
+        beside(f"push {what} to a directory / cp, sync", ours, copied, 0.5)
+        beside("  the same / dvc push", ours, timed([dvc, "push", "-q", "-r", "dir"], self.dir) if dvc else None, 3)
+        beside("  push again, nothing new / dvc push", again, timed([dvc, "push", "-q", "-r", "dir"], self.dir) if dvc else None, 10)
+        moto = os.environ.get("MOTO_PYTHON", sys.executable)
+        if subprocess.run([moto, "-c", "import moto.server, boto3"], stderr=subprocess.DEVNULL).returncode:
+            print("moto is not installed (set MOTO_PYTHON): S3 is not measured")
+            return
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        server = subprocess.Popen([moto, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            os.environ.update(AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="y", AWS_DEFAULT_REGION="us-east-1")
+            endpoint = f"http://127.0.0.1:{port}"
+            make = f"import boto3, time\nfor i in range(100):\n  try: boto3.client('s3', endpoint_url='{endpoint}').create_bucket(Bucket='bench'); break\n  except Exception: time.sleep(0.2)"
+            subprocess.run([moto, "-c", make], check=True)
+            ours, again = push("s3", "s3://bench/mlops", "--endpoint", endpoint)
+            peer = timed([s5cmd, "--endpoint-url", endpoint, "cp", "data/", "s3://bench/s5cmd/"], self.dir) if s5cmd else None
+            beside(f"push {what} to S3 here / s5cmd cp", ours, peer, 1)
+            theirs = theirs_again = None
+            if dvc:
+                subprocess.run([dvc, "remote", "add", "-q", "s3", "s3://bench/dvc"], cwd=self.dir, check=True)
+                subprocess.run([dvc, "remote", "modify", "-q", "s3", "endpointurl", endpoint], cwd=self.dir, check=True)
+                theirs = timed([dvc, "push", "-q", "-r", "s3"], self.dir)
+                theirs_again = timed([dvc, "push", "-q", "-r", "s3"], self.dir)
+            beside("  the same / dvc push", ours, theirs, 3)
+            beside("  push again, nothing new / dvc push", again, theirs_again, 10)
+        finally:
+            server.terminate()
+            server.wait()
+
 # RUSAGE_CHILDREN would count steps; the kernel's own record of the process is read just before it is reaped.
 RSS_PROBE = """
 import os, subprocess, sys, time
@@ -335,7 +399,7 @@ def main():
     bench = Bench(str(Path(arguments[0]).resolve()), quick)
     print(f"{'':<46} {'mlops':>12} {'peer':>12} {'ratio':>8}  bar")
     try:
-        for name in names or ["start", "validate", "steps", "flat", "memory", "log", "runs", "noop", "tree", "lineage", "trace"]:
+        for name in names or ["start", "validate", "steps", "flat", "memory", "log", "runs", "noop", "tree", "lineage", "trace", "remotes"]:
             getattr(bench, name)()
     finally:
         shutil.rmtree(bench.dir, ignore_errors=True)

@@ -1,0 +1,51 @@
+#include "workspace/config.hpp"
+
+#include <mlops/error.hpp>
+
+#include "catch.hpp"
+#include "temp_dir.hpp"
+#include "util/files.hpp"
+
+using namespace mlops;
+using namespace mlops::workspace;
+
+TEST_CASE("a configuration is read as it was written") {
+  const TempDir dir;
+  const Workspace workspace = Workspace::create(dir.path());
+  REQUIRE(read_config(workspace).remotes.empty());
+  REQUIRE(util::read_file(workspace.state_directory() + "/.gitignore") == "*\n");
+  Config config;
+  config.remotes = {{"a", "/mnt/with \"quotes\" # and ü", "", ""},
+                    {"b", "s3://bucket/x", "http://h:1", "eu"}};
+  config.default_remote = "b";
+  write_config(workspace, config);
+  const Config read = read_config(workspace);
+  REQUIRE(read.remotes.size() == 2);
+  REQUIRE(read.find("a")->url == "/mnt/with \"quotes\" # and ü");
+  REQUIRE(read.find("b")->endpoint == "http://h:1");
+  REQUIRE(read.find("b")->region == "eu");
+  REQUIRE(read.default_remote == "b");
+  // Git may take it from now on; what somebody wrote there stays.
+  const std::string ignore = workspace.state_directory() + "/.gitignore";
+  REQUIRE_THAT(util::read_file(ignore), ContainsSubstring("!config.yaml"));
+  util::write_file(ignore, "mine\n");
+  write_config(workspace, {});
+  REQUIRE(util::read_file(ignore) == "mine\n");
+  REQUIRE(read_config(workspace).remotes.empty());
+}
+
+TEST_CASE("a configuration that was edited badly says where") {
+  const TempDir dir;
+  const Workspace workspace = Workspace::create(dir.path());
+  for (const char* text :
+       {"remote: {}", "remotes: []", "remotes: {a: /x}", "remotes: {a: {}}", "remotes: {a: {url: [x]}}",
+        "remotes: {a: {url: /x, key: secret}}", "default_remote: b", "[", "- x"}) {
+    INFO(text);
+    util::write_file(config_path(workspace), text);
+    REQUIRE_THROWS_AS(read_config(workspace), BadFile);
+  }
+  for (const char* text : {"", "# nothing\n", "remotes:\n", "remotes: {}\n"}) {
+    util::write_file(config_path(workspace), text);
+    REQUIRE(read_config(workspace).remotes.empty());
+  }
+}
