@@ -2,6 +2,7 @@
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "db/datasets.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
 #include "engine/recovery.hpp"
@@ -201,10 +202,17 @@ class Completion {
     const std::size_t place = typed_.arguments.size();
     if (command == "completion" && place == 0) {
       words({"bash", "zsh", "fish"});
-    } else if ((command == "store" || command == "remote") && typed_.subcommand.empty() && place == 0) {
+    } else if ((command == "store" || command == "remote" || command == "data") && typed_.subcommand.empty() &&
+               place == 0) {
       subcommands();
     } else if (command == "remote" && typed_.subcommand == "rm") {
       remotes();
+    } else if (command == "data") {
+      if (typed_.subcommand != "add" && place < (typed_.subcommand == "diff" ? 2u : 1u))
+        datasets(typed_.subcommand != "versions");
+    } else if (command == "pin" || command == "unpin") {
+      runs();
+      datasets(true);
     } else if (command == "cancel") {
       runs_in({RunState::running});
     } else if (command == "why") {
@@ -246,6 +254,20 @@ class Completion {
     for (const std::string& name : db::pipeline_names(connection))
       answer("latest:" + name, "the newest of this pipeline");
     for (const RunRecord& run : db::list_runs(connection, filter({}))) answer(run);
+  }
+
+  void datasets(bool versions) const {
+    auto workspace = open();
+    if (!workspace) return;
+    db::Connection& connection = workspace->database.connection();
+    for (const std::string& name : db::dataset_names(connection)) {
+      answer(name, "the newest version");
+      if (!versions) continue;
+      for (const DatasetVersion& v : db::versions_of(connection, name)) {
+        answer(name + "@" + std::to_string(v.version),
+               std::to_string(v.files) + " files, " + util::format_ago(v.created_at, util::now()));
+      }
+    }
   }
 
   // The newest first, whatever the state.

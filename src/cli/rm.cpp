@@ -16,6 +16,7 @@ struct Options {
   std::string older_than;
   std::string pipeline;
   int keep = -1;
+  bool force = false;
   bool dry_run = false;
   bool json = false;
 };
@@ -23,6 +24,7 @@ struct Options {
 engine::RemovalRequest request_of(const Options& options, OpenWorkspace& open) {
   engine::RemovalRequest request;
   request.dry_run = options.dry_run;
+  request.force = options.force;
   for (const std::string& name : options.runs) request.runs.push_back(find_run_id(open, name));
   if (options.older_than.empty() && options.keep < 0) return request;
   db::Pruning pruning;
@@ -82,10 +84,11 @@ void set_up_rm(CLI::App& app, Context& context) {
   app.add_option("-p,--pipeline", options->pipeline,
                  "with --older-than or --keep: only runs of this pipeline")
       ->type_name("NAME");
+  app.add_flag("--force", options->force, "also pinned runs that are named");
   app.add_flag("-n,--dry-run", options->dry_run, "only say what would be deleted");
   app.add_flag("--json", options->json, "print JSON");
   app.footer(
-      "With both --older-than and --keep, a run must meet both. Running runs are kept.\n"
+      "With both --older-than and --keep, a run must meet both. Running and pinned runs are kept.\n"
       "Examples:\n  mlops rm 7k2m\n  mlops rm --older-than 30d --keep 10 --pipeline churn --dry-run");
   app.callback([options, &context] { remove(*options, context); });
 }

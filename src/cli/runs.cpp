@@ -2,13 +2,16 @@
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "db/datasets.hpp"
 #include "db/steps.hpp"
 #include "engine/recovery.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
 
+#include <algorithm>
 #include <cstdio>
+#include <set>
 
 namespace mlops::cli {
 
@@ -42,17 +45,28 @@ std::string state_text(const Workspace& workspace, const RunRecord& run) {
 }
 
 void print(const std::vector<RunRecord>& runs, const Workspace& workspace, db::Connection& connection) {
-  Table table({"RUN", "PIPELINE", "STATE", "STARTED", "TOOK", "STEPS", "METRICS"});
+  std::set<std::string> pinned;
+  for (const db::Pin& pin : db::pins(connection)) pinned.insert(pin.name);
+  const bool any = std::ranges::any_of(runs, [&](const RunRecord& run) { return pinned.contains(run.id); });
+  std::vector<std::string> head = {"RUN", "PIPELINE", "STATE", "STARTED", "TOOK", "STEPS", "METRICS"};
+  if (any) head.insert(head.end() - 1, "PINNED");
+  Table table(head);
   table.right_align(4);
   table.right_align(5);
   const Instant now = util::now();
   const bool terminal = is_terminal(stdout);
   for (const RunRecord& run : runs) {
     const std::int64_t took = run.duration_ms.value_or((now - run.created_at).count());
-    table.add({run.id, run.pipeline, state_text(workspace, run),
-               terminal ? util::format_ago(run.created_at, now) : util::format_local(run.created_at),
-               util::format_duration(std::chrono::milliseconds(took)), std::to_string(run.steps),
-               metrics_text(connection, run.id)});
+    std::vector<std::string> row = {
+        run.id,
+        run.pipeline,
+        state_text(workspace, run),
+        terminal ? util::format_ago(run.created_at, now) : util::format_local(run.created_at),
+        util::format_duration(std::chrono::milliseconds(took)),
+        std::to_string(run.steps),
+        metrics_text(connection, run.id)};
+    if (any) row.insert(row.end() - 1, pinned.contains(run.id) ? "pinned" : "");
+    table.add(std::move(row));
   }
   const Style style = style_of(stdout);
   table.print(stdout, [&](std::size_t row, std::size_t column, const std::string& cell) {
@@ -98,6 +112,7 @@ void list(const Options& options, Context& context) {
     nlohmann::json list = nlohmann::json::array();
     for (const RunRecord& run : runs) {
       nlohmann::json entry = to_json(run);
+      entry["pinned"] = db::pin_of_run(connection, run.id).has_value();
       entry["metrics"] = nlohmann::json::object();
       for (const MetricRecord& metric : db::metrics_of(connection, run.id)) {
         entry["metrics"][metric.name] =

@@ -1,5 +1,6 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "db/datasets.hpp"
 #include "db/hidden_files.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
@@ -34,6 +35,7 @@ struct Facts {
   std::vector<db::StepOutput> outputs;
   std::vector<std::pair<std::string, std::string>> params;
   std::vector<std::string> environment;
+  std::optional<db::Pin> pin;
   engine::Liveness liveness = engine::Liveness::dead;
   std::vector<HiddenFile> hidden;
   std::vector<TraceRecord> traces;
@@ -77,6 +79,10 @@ void print_head(const Facts& facts, const Style& style) {
   std::printf("  by        %s on %s\n", run.user.c_str(), run.host.c_str());
   std::printf("  command   %s\n", run.command_line.c_str());
   std::printf("  file      %s (sha256 %s)\n", run.file.c_str(), run.definition.substr(0, 12).c_str());
+  if (facts.pin)
+    std::printf("  pinned    %s\n", facts.pin->note.empty()
+                                        ? util::format_local(facts.pin->created_at).c_str()
+                                        : util::escape_controls(util::to_utf8(facts.pin->note)).c_str());
   if (run.git_commit) {
     std::printf("  git       %s%s\n", run.git_commit->substr(0, 12).c_str(),
                 !run.git_dirty   ? ""
@@ -176,6 +182,7 @@ nlohmann::json as_json(const Facts& facts) {
   json["alive"] = facts.liveness == engine::Liveness::running    ? "running"
                   : facts.liveness == engine::Liveness::orphaned ? "orphaned"
                                                                  : "ended";
+  json["pinned"] = facts.pin.has_value();
   json["steps_total"] = facts.run.steps;
   nlohmann::json steps = nlohmann::json::array();
   for (const StepRecord& step : facts.steps) {
@@ -258,6 +265,7 @@ void show(const Options& options, Context& context) {
               db::step_outputs_of(connection, id),
               db::params_of(connection, id),
               {},
+              db::pin_of_run(connection, id),
               run->state == RunState::running ? engine::liveness(open.workspace, id) : engine::Liveness::dead,
               db::hidden_files_of(connection, id),
               db::traces_of(connection, id)};

@@ -23,6 +23,7 @@ namespace {
 struct Options {
   std::string what;
   std::string older_than;
+  std::string grace;
   int keep = -1;
   bool dry_run = false;
   bool json = false;
@@ -63,6 +64,8 @@ void verify(const Options& options, Context& context) {
   });
   nlohmann::json damaged = nlohmann::json::array();
   for (const util::Digest& digest : all) {
+    // gc may have removed it since it was listed.
+    if (!objects.has(digest)) continue;
     if (objects.verify(digest)) {
       ++good;
     } else {
@@ -79,44 +82,70 @@ void verify(const Options& options, Context& context) {
     std::printf("  steps whose results are damaged run again when they are next needed\n");
 }
 
-void gc(const Options& options, Context& context) {
-  OpenWorkspace open = open_to_write(context);
-  store::Objects objects = open_store(open.workspace);
+std::chrono::milliseconds age(const std::string& text) {
+  const auto duration = util::parse_duration(text);
+  const bool unit = text == "0" || text.find_first_not_of("0123456789.") != std::string::npos;
+  if (!duration || !unit)
+    throw Error(ExitCode::usage, "cannot read the age '" + text + "'",
+                "give a duration with its unit, such as 30d");
+  return *duration;
+}
+
+std::vector<store::Root> roots_of(db::Connection& connection, const Options& options) {
   std::optional<Instant> since;
-  if (!options.older_than.empty()) {
-    const auto age = util::parse_duration(options.older_than);
-    if (!age)
-      throw Error(ExitCode::usage, "cannot read the age '" + options.older_than + "'",
-                  "give a duration such as 30d");
-    since = util::now() - *age;
-  }
+  if (!options.older_than.empty()) since = util::now() - age(options.older_than);
+  constexpr store::Keeper keepers[] = {store::Keeper::pin, store::Keeper::running, store::Keeper::dataset,
+                                       store::Keeper::run};
   std::vector<store::Root> roots;
-  for (const db::KeptContent& content :
-       db::contents_to_keep(open.database.connection(), since, options.keep)) {
+  for (const db::KeptContent& content : db::contents_to_keep(connection, since, options.keep)) {
     if (const auto digest = util::Digest::from_hex(content.sha256))
-      roots.push_back({*digest, content.form == "tree"});
+      roots.push_back(
+          {*digest, content.form == "tree", keepers[static_cast<std::size_t>(content.why)], content.input});
   }
-  const store::GcResult r = store::collect_garbage(objects, roots, {.dry_run = options.dry_run});
+  return roots;
+}
+
+void gc(const Options& options, Context& context) {
+  OpenWorkspace open = options.dry_run ? open_to_read(context) : open_to_write(context);
+  store::Objects objects = open_store(open.workspace);
+  store::GcOptions how{.dry_run = options.dry_run};
+  if (!options.grace.empty())
+    how.grace = std::chrono::duration_cast<std::chrono::seconds>(age(options.grace));
+  const store::GcResult r = store::collect_garbage(
+      objects, [&] { return roots_of(open.database.connection(), options); }, how);
+  const store::GcCount all = r.all_kept();
   if (options.json) {
+    nlohmann::json kept = nlohmann::json::object();
+    for (int i = 0; i < store::keepers; ++i) {
+      const store::GcCount& count = r.kept[static_cast<std::size_t>(i)];
+      kept[store::to_string(static_cast<store::Keeper>(i))] = {{"objects", count.objects},
+                                                               {"bytes", count.bytes}};
+    }
     return print_json({{"dry_run", options.dry_run},
-                       {"removed_objects", r.removed_objects},
-                       {"removed_bytes", r.removed_bytes},
-                       {"kept_objects", r.kept_objects},
-                       {"kept_bytes", r.kept_bytes},
-                       {"young_objects", r.young_objects},
-                       {"missing_objects", r.missing_objects}});
+                       {"removed_objects", r.removed.objects},
+                       {"removed_bytes", r.removed.bytes},
+                       {"waiting_bytes", r.waiting_bytes},
+                       {"kept_objects", all.objects},
+                       {"kept_bytes", all.bytes},
+                       {"kept", std::move(kept)},
+                       {"missing_objects", r.missing_objects},
+                       {"packs_rewritten", r.packs_rewritten}});
   }
   std::printf("%s %llu objects, %s\n", options.dry_run ? "would remove" : "removed",
-              static_cast<unsigned long long>(r.removed_objects), util::format_size(r.removed_bytes).c_str());
-  std::printf("  kept %llu, %s: outputs of the runs that are recorded%s\n",
-              static_cast<unsigned long long>(r.kept_objects), util::format_size(r.kept_bytes).c_str(),
-              options.keep >= 0 || since ? " and were to be kept" : "");
-  if (r.young_objects > 0)
-    std::printf("  kept %llu that nobody needs: too young to go, or not worth rewriting their pack for\n",
-                static_cast<unsigned long long>(r.young_objects));
+              static_cast<unsigned long long>(r.removed.objects), util::format_size(r.removed.bytes).c_str());
+  if (r.waiting_bytes > 0)
+    std::printf("  %s more lie in packs of which the larger part is needed, and are taken back later\n",
+                util::format_size(r.waiting_bytes).c_str());
+  std::printf("  %s %llu, %s\n", options.dry_run ? "would keep" : "kept",
+              static_cast<unsigned long long>(all.objects), util::format_size(all.bytes).c_str());
+  for (int i = 0; i < store::keepers; ++i) {
+    const store::GcCount& count = r.kept[static_cast<std::size_t>(i)];
+    if (count.objects == 0) continue;
+    std::printf("    %llu, %s: %s\n", static_cast<unsigned long long>(count.objects),
+                util::format_size(count.bytes).c_str(), store::words_for(static_cast<store::Keeper>(i)));
+  }
   if (r.missing_objects > 0)
-    std::printf("  %llu that are needed are missing: `mlops store verify`\n",
-                static_cast<unsigned long long>(r.missing_objects));
+    std::printf("  %llu that are needed are not here\n", static_cast<unsigned long long>(r.missing_objects));
 }
 
 // The content that a digest or a path stands for.
@@ -208,7 +237,7 @@ void set_up_store(CLI::App& app, Context& context) {
   app.require_subcommand(1);
   auto* stat_command = app.add_subcommand("stat", "how much there is");
   auto* verify_command = app.add_subcommand("verify", "read every object and compare it with its name");
-  auto* gc_command = app.add_subcommand("gc", "remove what no recorded run needs");
+  auto* gc_command = app.add_subcommand("gc", "remove what no run, dataset or pin needs");
   auto* where_command = app.add_subcommand("where", "tell where a content is: here, and on which remotes");
   where_command->add_option("DIGEST|PATH", options->what, "a SHA-256, or a file or directory")->required();
   gc_command
@@ -218,6 +247,9 @@ void set_up_store(CLI::App& app, Context& context) {
   gc_command->add_option("--keep", options->keep, "keep outputs of the newest N runs of each pipeline only")
       ->type_name("N")
       ->check(CLI::Range(0, 1'000'000'000));
+  gc_command
+      ->add_option("--grace", options->grace, "keep what is younger whether it is needed or not (default 1h)")
+      ->type_name("AGE");
   gc_command->add_flag("-n,--dry-run", options->dry_run, "only say what would be removed");
   for (CLI::App* command : {stat_command, verify_command, gc_command, where_command}) {
     command->add_flag("--json", options->json, "print JSON");

@@ -120,19 +120,32 @@ std::optional<std::string> facts_of(Connection& db, const std::string& run_id, i
 std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant> since, int newest) {
   Statement row = db.prepare(R"sql(
     WITH ranked AS (
-      SELECT id, state, created_at, row_number() OVER (PARTITION BY pipeline ORDER BY id DESC) AS place FROM runs
+      -- A running run has no outputs yet, and takes no place of one that has.
+      SELECT id, state, created_at,
+             row_number() OVER (PARTITION BY pipeline, state = 'running' ORDER BY id DESC) AS place
+      FROM runs
     ), kept AS (
-      SELECT id FROM ranked
-      WHERE state = 'running' OR ((?1 IS NULL OR created_at >= ?1) AND (?2 < 0 OR place <= ?2))
+      SELECT id, 0 AS why FROM ranked WHERE id IN (SELECT run_id FROM pinned_runs)
+      UNION ALL SELECT id, 1 FROM ranked WHERE state = 'running'
+      UNION ALL SELECT id, 3 FROM ranked WHERE (?1 IS NULL OR created_at >= ?1) AND (?2 < 0 OR place <= ?2)
+    ), contents AS (
+      -- What the store was given; of folders that were only read, the list of their files; and what pinned and
+      -- running runs read, as far as the store has it.
+      SELECT kept.why, iif(a.kept OR a.list = '', a.sha256, a.list) AS sha256, a.form, a.direction = 'in' AS input
+      FROM kept JOIN steps s ON s.run_id = kept.id
+      JOIN artifacts a ON a.run_id = coalesce(s.source_run, s.run_id) AND a.step = coalesce(s.source_step, s.step)
+      WHERE a.kept OR a.list <> '' OR kept.why < 2
+      UNION ALL
+      SELECT CASE WHEN pinned THEN 0 ELSE 2 END, sha256, form, 0 FROM v_dataset_versions
     )
-    SELECT DISTINCT iif(a.kept, a.sha256, a.list), a.form
-    FROM kept JOIN steps s ON s.run_id = kept.id
-    JOIN artifacts a ON a.run_id = coalesce(s.source_run, s.run_id) AND a.step = coalesce(s.source_step, s.step)
-    WHERE a.kept OR a.list <> ''
+    SELECT min(why), sha256, form, min(input) FROM contents GROUP BY sha256, form ORDER BY 1
   )sql");
   row.bind(since ? std::optional(util::format_utc(*since)) : std::nullopt, newest);
   std::vector<KeptContent> contents;
-  while (row.step()) contents.push_back({row.text(0), row.text(1)});
+  while (row.step()) {
+    contents.push_back(
+        {static_cast<KeptContent::Why>(row.integer(0)), row.text(1), row.text(2), row.integer(3) != 0});
+  }
   return contents;
 }
 

@@ -43,12 +43,16 @@ struct LastFacts {
 std::optional<LastFacts> last_facts(Connection& db, const std::string& pipeline, const std::string& step);
 std::optional<std::string> facts_of(Connection& db, const std::string& run_id, int step);
 
+/// Content that gc must keep, and why.
 struct KeptContent {
+  enum class Why { pin, running, dataset, run } why = Why::run;
   std::string sha256;
-  std::string form;  ///< as ArtifactRecord::form
+  std::string form;    ///< as ArtifactRecord::form
+  bool input = false;  ///< which the store need not have
 };
-/// The outputs of all recorded runs, and the inputs that are kept; with `since`, only of runs started then or
-/// later, with `newest` >= 0 only of that many of each pipeline; those of runs that are running in any case.
+/// Of pinned and running runs outputs and inputs, of datasets all versions, and outputs and kept inputs of all
+/// other runs recorded; with `since`, only of those started then or later, with `newest` >= 0 only of that many of each
+/// pipeline. The strongest reasons come first.
 std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant> since, int newest);
 
 /// Hands what other runs refer to in `run_id` to the oldest of them, before `run_id` is deleted. Within a

@@ -27,10 +27,12 @@ constexpr std::string_view workspace_migrations[] = {
     embedded::_0002_cache_sql,
     embedded::_0003_indexes_sql,
     embedded::_0004_lineage_sql,
+    embedded::_0005_datasets_sql,
 };
 constexpr std::string_view index_migrations[] = {
     embedded::index_0001_sql,
     embedded::index_0002_sql,
+    embedded::index_0003_sql,
 };
 
 std::span<const std::string_view> migrations_of(Schema schema) {

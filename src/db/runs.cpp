@@ -206,7 +206,9 @@ std::vector<std::string> ids_to_prune(Connection& db, const Pruning& pruning, co
       upper = std::min(upper, last_kept.text(0));
     }
   }
-  std::string sql = "SELECT id FROM runs WHERE id < ?1 AND state <> 'running'";
+  std::string sql =
+      "SELECT id FROM runs WHERE id < ?1 AND state <> 'running' AND id NOT IN (SELECT run_id FROM "
+      "pinned_runs)";
   if (!pruning.pipeline.empty()) sql += " AND pipeline = ?2";
   if (pruning.before) sql += " AND created_at < ?3";
   Statement row = db.prepare(sql + " ORDER BY id DESC LIMIT ?4");

@@ -56,8 +56,8 @@ struct Pruning {
   int keep = 0;                   ///< not the newest so many
   std::optional<Instant> before;  ///< only those started before
 };
-/// Newest first, at most `limit`, none that counts as running; of all if `below` is empty, else only ids
-/// before it.
+/// Newest first, at most `limit`, none that counts as running or is pinned; of all if `below` is empty, else
+/// only ids before it.
 std::vector<std::string> ids_to_prune(Connection& db, const Pruning& pruning, const std::string& below,
                                       int limit);
 

@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace mlops::db {
 
 namespace {
@@ -47,7 +49,10 @@ Database StoreIndex::open(const std::string& path, bool& replaced) {
   return Database::open(path, Schema::store_index);
 }
 
-StoreIndex::StoreIndex(const std::string& path) : database_(open(path, replaced_)) {}
+StoreIndex::StoreIndex(const std::string& path) : database_(open(path, replaced_)) {
+  // A reference to a pack need not be looked up: whoever adds an object has just added its pack.
+  database_.connection().execute("PRAGMA foreign_keys = OFF; PRAGMA cache_size = -16000");
+}
 
 std::optional<PackedObject> StoreIndex::find(const util::Digest& digest) {
   static const std::string sql = std::string(select) + "WHERE o.digest = ?";
@@ -67,17 +72,41 @@ std::vector<std::string> StoreIndex::packs() {
   return names;
 }
 
-std::vector<PackedObject> StoreIndex::objects_of(const std::string& pack) {
-  std::vector<PackedObject> objects;
-  Statement row = database_.connection().prepare(std::string(select) + "WHERE p.name = ? ORDER BY o.offset");
-  row.bind(pack);
-  while (row.step()) objects.push_back(read(row));
-  return objects;
+void StoreIndex::find_all(std::span<const util::Digest> digests,
+                          const std::function<void(std::size_t, std::string)>& on_found) {
+  Connection& connection = database_.connection();
+  // One transaction for reading instead of one a row.
+  connection.cached("BEGIN").bind().run();
+  Statement& row =
+      connection.cached("SELECT p.name FROM packed o JOIN packs p ON p.id = o.pack WHERE o.digest = ?");
+  try {
+    for (std::size_t i = 0; i < digests.size(); ++i) {
+      row.reset();
+      row.bind_blob(1, bytes_of(digests[i]));
+      if (row.step()) on_found(i, row.text(0));
+    }
+  } catch (...) {
+    row.reset();
+    connection.execute("ROLLBACK");
+    throw;
+  }
+  row.reset();
+  connection.cached("COMMIT").bind().run();
 }
 
-void StoreIndex::for_each_object(const std::function<void(const PackedObject&)>& on_object) {
-  Statement row = database_.connection().prepare(select);
-  while (row.step()) on_object(read(row));
+std::map<std::int64_t, std::string> StoreIndex::pack_numbers() {
+  std::map<std::int64_t, std::string> numbers;
+  Statement row = database_.connection().prepare("SELECT id, name FROM packs");
+  while (row.step()) numbers.emplace(row.integer(0), row.text(1));
+  return numbers;
+}
+
+void StoreIndex::for_each_object(
+    const std::function<void(const util::Digest&, std::int64_t, std::uint64_t)>& on_object) {
+  Statement row = database_.connection().prepare("SELECT digest, pack, size FROM packed");
+  while (row.step())
+    on_object(util::Digest::from_bytes(row.text(0)).value_or(util::Digest()), row.integer(1),
+              static_cast<std::uint64_t>(row.integer(2)));
 }
 
 void StoreIndex::add_pack(const std::string& pack, const std::vector<PackedObject>& objects) {
@@ -104,20 +133,33 @@ void StoreIndex::add_pack(const std::string& pack, const std::vector<PackedObjec
   transaction.commit();
 }
 
-void StoreIndex::remove_pack(const std::string& pack) {
-  Transaction transaction(database_);
-  Connection& connection = database_.connection();
-  connection.cached("DELETE FROM packed WHERE pack = (SELECT id FROM packs WHERE name = ?)").bind(pack).run();
-  connection.cached("DELETE FROM packs WHERE name = ?").bind(pack).run();
-  transaction.commit();
+void StoreIndex::remove_packs(const std::vector<std::string>& packs) {
+  // Objects have no index by pack, which would double the cost of adding them: one look at all of them takes
+  // many packs away.
+  constexpr std::size_t at_once = 256;
+  for (std::size_t begin = 0; begin < packs.size(); begin += at_once) {
+    Transaction transaction(database_);
+    Connection& connection = database_.connection();
+    std::string numbers;
+    for (std::size_t i = begin; i < std::min(packs.size(), begin + at_once); ++i) {
+      Statement& row = connection.cached("SELECT id FROM packs WHERE name = ?").bind(packs[i]);
+      if (row.step()) numbers += (numbers.empty() ? "" : ", ") + std::to_string(row.integer(0));
+      row.reset();
+    }
+    connection.execute("DELETE FROM packed WHERE pack IN (" + numbers + ")");
+    connection.execute("DELETE FROM packs WHERE id IN (" + numbers + ")");
+    transaction.commit();
+  }
 }
 
-void StoreIndex::remove_object(const util::Digest& digest) {
+void StoreIndex::remove_objects(const std::vector<util::Digest>& digests) {
   Transaction transaction(database_);
   Statement& row = database_.connection().cached("DELETE FROM packed WHERE digest = ?");
-  row.reset();
-  row.bind_blob(1, bytes_of(digest));
-  row.run();
+  for (const util::Digest& digest : digests) {
+    row.reset();
+    row.bind_blob(1, bytes_of(digest));
+    row.run();
+  }
   transaction.commit();
 }
 

@@ -8,7 +8,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,12 +32,17 @@ class StoreIndex {
   bool replaced() const { return replaced_; }
 
   std::optional<PackedObject> find(const util::Digest& digest);
+  /// As find() for many: tells the place of each that is there, and its pack.
+  void find_all(std::span<const util::Digest> digests,
+                const std::function<void(std::size_t, std::string pack)>& on_found);
   std::vector<std::string> packs();
-  std::vector<PackedObject> objects_of(const std::string& pack);
-  void for_each_object(const std::function<void(const PackedObject&)>& on_object);
+  std::map<std::int64_t, std::string> pack_numbers();
+  void for_each_object(
+      const std::function<void(const util::Digest&, std::int64_t pack, std::uint64_t size)>& on_object);
+  /// `objects` need not name their pack; best in the order of their digests.
   void add_pack(const std::string& pack, const std::vector<PackedObject>& objects);
-  void remove_pack(const std::string& pack);
-  void remove_object(const util::Digest& digest);
+  void remove_packs(const std::vector<std::string>& packs);
+  void remove_objects(const std::vector<util::Digest>& digests);
 
   /// What is remembered of the files in a directory, in a form of the caller's; "" if nothing.
   std::string directory(std::string_view path);

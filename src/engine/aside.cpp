@@ -60,6 +60,18 @@ std::vector<std::string> paths_to_set_aside(const Pipeline& pipeline, const Step
   return paths;
 }
 
+std::vector<std::string> paths_left_in_place(const Pipeline& pipeline, const Step& step,
+                                             const std::string& state_directory) {
+  const std::vector<std::string> moved = paths_to_set_aside(pipeline, step, state_directory);
+  const std::string directory = step_directory(pipeline, step);
+  std::vector<std::string> paths;
+  for (const Output& output : step.outputs) {
+    const std::string path = step_path(directory, output.path);
+    if (std::ranges::find(moved, path) == moved.end()) paths.push_back(path);
+  }
+  return paths;
+}
+
 std::string aside_directory(const std::string& run_directory, const std::string& step) {
   return run_directory + "/aside/" + step;
 }

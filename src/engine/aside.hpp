@@ -13,6 +13,10 @@ namespace mlops::engine {
 std::vector<std::string> paths_to_set_aside(const Pipeline& pipeline, const Step& step,
                                             const std::string& state_directory);
 
+/// The other outputs: the step may write to the files that are there.
+std::vector<std::string> paths_left_in_place(const Pipeline& pipeline, const Step& step,
+                                             const std::string& state_directory);
+
 /// Where they wait: a directory per step below the run's.
 std::string aside_directory(const std::string& run_directory, const std::string& step);
 

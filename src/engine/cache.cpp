@@ -19,10 +19,6 @@ CacheSettings cache_settings(const RunSettings& settings) {
           .forced = {settings.forced.begin(), settings.forced.end()}};
 }
 
-const char* form_of(const store::Content& content) {
-  return content.directory ? "tree" : content.executable ? "executable" : "file";
-}
-
 std::string why_never_reused(const Step& step) {
   if (step.always) return "it is a clean-up step";
   if (step.cache == false) return "it says cache: false";
@@ -186,10 +182,12 @@ std::optional<db::CachedResults> Cache::find(const std::string& key) {
 std::string Cache::place_outputs(const std::vector<ArtifactRecord>& outputs, bool put_back,
                                  std::vector<std::string>& restored) {
   for (const ArtifactRecord& output : outputs) {
+    const auto digest = util::Digest::from_hex(output.sha256);
+    // Held before it is looked for, gc cannot take it from under a hit.
+    if (put_back && digest) objects_.hold(*digest, output.form == "tree");
     const std::string full = step_path(workspace_.root(), output.path);
     const auto here = snapshots_.look(full);
     if (here && here->digest.hex() == output.sha256 && form_of(*here) == output.form) continue;
-    const auto digest = util::Digest::from_hex(output.sha256);
     if (!digest || output.form == "listing") return output.path;
     const store::Content wanted{*digest, output.size, output.files, output.form == "tree",
                                 output.form == "executable"};

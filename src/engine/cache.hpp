@@ -91,7 +91,4 @@ class Cache {
   std::optional<std::map<std::string, std::string>> makers_;  // path of an output -> step
 };
 
-/// The form of a content, as artifacts and facts name it.
-const char* form_of(const store::Content& content);
-
 }  // namespace mlops::engine

@@ -6,6 +6,7 @@
 #include <mlops/workspace.hpp>
 
 #include "engine/cache.hpp"
+#include "store/lease.hpp"
 #include "store/objects.hpp"
 #include "store/snapshot.hpp"
 #include "util/fd.hpp"
@@ -50,10 +51,13 @@ struct Collection {
   std::vector<HiddenFile> hidden;  ///< of a traced step
 };
 
-/// The workspace's store, with what is remembered of files. Made when it is first needed.
+/// The workspace's store, with what is remembered of files. Made when it is first needed. What a run
+/// publishes or finds there stays at least until the run has recorded it and ended.
 struct Depot {
-  explicit Depot(const Workspace& workspace) : objects(workspace.store_directory()), snapshots(objects) {}
+  explicit Depot(const Workspace& workspace)
+      : objects(workspace.store_directory()), lease(objects), snapshots(objects) {}
   store::Objects objects;
+  store::Lease lease;
   store::Snapshots snapshots;
 };
 

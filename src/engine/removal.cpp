@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "db/datasets.hpp"
 #include "engine/recovery.hpp"
 #include "process/lock_file.hpp"
 #include "workspace/layout.hpp"
@@ -105,6 +106,10 @@ void remove_runs(const Workspace& workspace, db::Database& database, const Remov
   const std::vector<std::string> named = without_repetitions(request.runs);
   for (const std::string& id : named) {
     if (runs_now(workspace, id)) refuse(id);
+    if (!request.force && db::pin_of_run(database.connection(), id)) {
+      throw Error(ExitCode::gate_refused, "will not delete run " + id + ": it is pinned",
+                  "unpin it first: mlops unpin " + id + "; or use --force");
+    }
   }
   for (std::size_t i = 0; i < named.size(); i += batch) {
     const auto begin = named.begin() + static_cast<std::ptrdiff_t>(i);

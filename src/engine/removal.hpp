@@ -16,6 +16,7 @@ namespace mlops::engine {
 struct RemovalRequest {
   std::vector<std::string> runs;       ///< ids
   std::optional<db::Pruning> pruning;  ///< and those that are old enough
+  bool force = false;                  ///< also named runs that are pinned
   bool dry_run = false;
 };
 

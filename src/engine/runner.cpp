@@ -7,6 +7,7 @@
 #include "process/process_tree.hpp"
 #include "process/signals.hpp"
 #include "process/step_log.hpp"
+#include "store/restore.hpp"
 #include "util/file_system.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
@@ -290,8 +291,10 @@ bool Runner::is_made(const std::string& record_path) {
 void Runner::set_old_outputs_aside(int index) {
   const Step& s = step(index);
   if (s.outputs.empty() && s.metrics.empty()) return;
-  set_aside(aside_directory(parts_.run_directory, s.name),
-            paths_to_set_aside(parts_.pipeline, s, parts_.workspace.state_directory()));
+  const std::string records = parts_.workspace.state_directory();
+  set_aside(aside_directory(parts_.run_directory, s.name), paths_to_set_aside(parts_.pipeline, s, records));
+  for (const std::string& path : paths_left_in_place(parts_.pipeline, s, records))
+    store::make_writable(parts_.workspace.store_directory(), path);
 }
 
 void Runner::settle_old_outputs(int index, StepState state) {

@@ -14,7 +14,6 @@
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
-#include <deque>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -37,37 +36,35 @@ bool path_order(std::string_view a, bool a_directory, std::string_view b, bool b
   return at(a, a_directory) < at(b, b_directory);
 }
 
-class Scanner {
- public:
-  Scanner(DirectoryScan& scan, const std::function<std::string(const std::string&)>& recall)
-      : scan_(scan), recall_(recall) {}
+// A portion may hold a little more: directories are listed whole.
+constexpr std::size_t portion = 1 << 16;
 
-  void run(int threads) {
-    add_directory("");
+}  // namespace
+
+/// The threads of one list_more().
+class Lister {
+ public:
+  explicit Lister(DirectoryWalk& walk) : walk_(walk) {}
+
+  std::vector<ScannedDirectory*> run() {
     std::vector<std::thread> others;
-    for (int i = 1; i < threads; ++i) others.emplace_back([this] { work(); });
+    for (int i = 1; i < walk_.threads_; ++i) others.emplace_back([this] { work(); });
     work();
     for (std::thread& thread : others) thread.join();
     if (failure_) std::rethrow_exception(failure_);
+    return std::move(fresh_);
   }
 
  private:
-  // Called with the mutex held, or before there are threads.
-  std::int32_t add_directory(std::string path) {
-    scan_.directories.push_back(std::make_unique<ScannedDirectory>());
-    scan_.directories.back()->path = std::move(path);
-    const auto number = static_cast<std::int32_t>(scan_.directories.size() - 1);
-    waiting_.push_back(scan_.directories.back().get());
-    return number;
-  }
+  bool done() const { return failure_ || items_ >= portion; }
 
   void work() {
     std::unique_lock lock(mutex_);
     while (true) {
-      changed_.wait(lock, [this] { return !waiting_.empty() || active_ == 0 || failure_; });
-      if (waiting_.empty() || failure_) break;
-      ScannedDirectory* directory = waiting_.back();
-      waiting_.pop_back();
+      changed_.wait(lock, [this] { return !walk_.waiting_.empty() || active_ == 0 || done(); });
+      if (walk_.waiting_.empty() || done()) break;
+      ScannedDirectory* directory = walk_.waiting_.back();
+      walk_.waiting_.pop_back();
       ++active_;
       lock.unlock();
       std::exception_ptr failure;
@@ -78,16 +75,32 @@ class Scanner {
       }
       lock.lock();
       if (failure && !failure_) failure_ = failure;
+      directory->listed = true;
+      items_ += directory->items.size();
+      fresh_.push_back(directory);
+      add_children(*directory);
       --active_;
       changed_.notify_all();
     }
     changed_.notify_all();
   }
 
+  // Last things first, as the last one waiting is taken next.
+  void add_children(ScannedDirectory& directory) {
+    for (auto item = directory.items.rbegin(); item != directory.items.rend(); ++item) {
+      if (item->mode != FileMode::directory) continue;
+      auto child = std::make_unique<ScannedDirectory>();
+      child->path = directory.path + std::string(directory.name(*item)) + "/";
+      item->child = static_cast<std::int32_t>(walk_.directories_.size());
+      walk_.waiting_.push_back(child.get());
+      walk_.directories_.push_back(std::move(child));
+    }
+  }
+
   void scan(ScannedDirectory& directory) {
-    const std::string path = scan_.full_path(directory);
+    const std::string path = walk_.full_path(directory);
     list(directory, path);
-    const std::string row = recall_(path);
+    const std::string row = walk_.recall_(path);
     IndexReader index(row);
     for (ScannedItem& item : directory.items) {
       if (item.mode != FileMode::file && item.mode != FileMode::executable) continue;
@@ -99,14 +112,9 @@ class Scanner {
         directory.to_remember = true;
       }
     }
-    const std::lock_guard lock(mutex_);
-    for (ScannedItem& item : directory.items) {
-      if (item.mode == FileMode::directory)
-        item.child = add_directory(directory.path + std::string(directory.name(item)) + "/");
-    }
   }
 
-  void list(ScannedDirectory& directory, const std::string& path) {
+  static void list(ScannedDirectory& directory, const std::string& path) {
     const DirectoryStream stream(::opendir(path.c_str()), ::closedir);
     if (!stream) throw_errno("cannot list '" + path + "'", errno);
     const int fd = ::dirfd(stream.get());
@@ -144,59 +152,66 @@ class Scanner {
               });
   }
 
-  DirectoryScan& scan_;
-  const std::function<std::string(const std::string&)>& recall_;
-  std::mutex mutex_;
+  DirectoryWalk& walk_;
+  std::mutex mutex_;  // of all below, and of what the walk has
   std::condition_variable changed_;
-  std::deque<ScannedDirectory*> waiting_;
+  std::vector<ScannedDirectory*> fresh_;
+  std::size_t items_ = 0;
   int active_ = 0;
   std::exception_ptr failure_;
 };
 
-}  // namespace
-
-std::string DirectoryScan::full_path(const ScannedDirectory& directory) const {
-  if (directory.path.empty()) return root;
-  return root + "/" + directory.path.substr(0, directory.path.size() - 1);
+DirectoryWalk::DirectoryWalk(const std::string& root, int threads,
+                             std::function<std::string(const std::string&)> recall)
+    : root_(root == "/" ? "" : root), threads_(threads), recall_(std::move(recall)) {
+  directories_.push_back(std::make_unique<ScannedDirectory>());
+  waiting_.push_back(directories_[0].get());
+  open_.push_back({directories_[0].get(), 0});
 }
 
-std::string DirectoryScan::full_path(const ScannedDirectory& directory, const ScannedItem& item) const {
-  return root + "/" + directory.path + std::string(directory.name(item));
+std::string DirectoryWalk::full_path(const ScannedDirectory& directory) const {
+  if (directory.path.empty()) return root_.empty() ? "/" : root_;
+  return root_ + "/" + directory.path.substr(0, directory.path.size() - 1);
 }
 
-void DirectoryScan::for_each(const std::function<void(ScannedDirectory&, ScannedItem&)>& on_item,
-                             const std::function<void(const ScannedDirectory&)>& on_empty) const {
-  struct Place {
-    ScannedDirectory* directory;
-    std::size_t next;
-  };
-  std::vector<Place> open = {{directories[0].get(), 0}};
-  while (!open.empty()) {
-    Place& place = open.back();
+std::string DirectoryWalk::full_path(const ScannedDirectory& directory, const ScannedItem& item) const {
+  return root_ + "/" + directory.path + std::string(directory.name(item));
+}
+
+std::vector<ScannedDirectory*> DirectoryWalk::list_more() {
+  // Where hand_on() came to a halt, something has to be listed first of all.
+  if (!open_.empty() && !open_.back().directory->listed) {
+    const auto at = std::find(waiting_.rbegin(), waiting_.rend(), open_.back().directory);
+    if (at != waiting_.rend()) std::rotate(waiting_.rbegin(), at, at + 1);
+  }
+  return Lister(*this).run();
+}
+
+bool DirectoryWalk::hand_on(const Taker& taker) {
+  while (!open_.empty()) {
+    const Place place = open_.back();
+    if (!place.directory->listed) return false;
     if (place.next == place.directory->items.size()) {
-      open.pop_back();
+      open_.pop_back();
+      if (place.directory->items.empty() && !place.directory->path.empty()) taker.empty(*place.directory);
+      taker.passed(*place.directory);
       continue;
     }
-    ScannedItem& item = place.directory->items[place.next++];
-    if (item.mode != FileMode::directory) {
-      on_item(*place.directory, item);
-      continue;
-    }
-    ScannedDirectory& child = *directories[static_cast<std::size_t>(item.child)];
-    if (child.items.empty()) {
-      on_empty(child);
+    ScannedItem& item = place.directory->items[open_.back().next++];
+    if (item.mode == FileMode::directory) {
+      open_.push_back({directories_[static_cast<std::size_t>(item.child)].get(), 0});
     } else {
-      open.push_back({&child, 0});
+      taker.item(*place.directory, item);
     }
   }
+  return true;
 }
 
-DirectoryScan scan_directory(const std::string& root, int threads,
-                             const std::function<std::string(const std::string&)>& recall) {
-  DirectoryScan scan;
-  scan.root = root == "/" ? "" : root;
-  Scanner(scan, recall).run(threads);
-  return scan;
+void DirectoryWalk::release(ScannedDirectory& directory) {
+  // Not clear(): it would keep the memory.
+  std::vector<ScannedItem>().swap(directory.items);
+  std::string().swap(directory.names);
+  std::string().swap(directory.path);
 }
 
 void parallel_for(std::size_t count, int threads, const std::function<void(std::size_t)>& work) {

@@ -27,7 +27,8 @@ struct ScannedDirectory {
   std::string path;  ///< below the root, "" or ending in '/'
   std::string names;
   std::vector<ScannedItem>
-      items;                 ///< in the order of their paths: a directory's name counts as ending in '/'
+      items;  ///< in the order of their paths: a directory's name counts as ending in '/'
+  bool listed = false;
   bool to_remember = false;  ///< the index knows less than is known now
 
   std::string_view name(const ScannedItem& item) const {
@@ -35,20 +36,43 @@ struct ScannedDirectory {
   }
 };
 
-struct DirectoryScan {
-  std::string root;
-  std::vector<std::unique_ptr<ScannedDirectory>> directories;  ///< the first is the root
+/// Walks a tree of directories in portions, so that memory does not grow with the number of files:
+///   do fresh = list_more(), …look at what is fresh… while (!hand_on(…));
+class DirectoryWalk {
+ public:
+  /// `recall` gives the index row of an absolute path; `threads` call it at the same time.
+  DirectoryWalk(const std::string& root, int threads, std::function<std::string(const std::string&)> recall);
+
+  /// Lists directories, those first that are needed next. Throws Error(io).
+  std::vector<ScannedDirectory*> list_more();
+
+  struct Taker {
+    std::function<void(ScannedDirectory&, ScannedItem&)> item;  ///< that is no directory
+    std::function<void(const ScannedDirectory&)> empty;         ///< a directory without items
+    std::function<void(ScannedDirectory&)> passed;              ///< all of it has been handed on
+  };
+  /// Hands on, in the order of the paths, what has been listed. True: that was all.
+  bool hand_on(const Taker& taker);
+
+  /// A passed directory is not needed any more.
+  void release(ScannedDirectory& directory);
 
   std::string full_path(const ScannedDirectory& directory) const;
   std::string full_path(const ScannedDirectory& directory, const ScannedItem& item) const;
-  /// Every item that is no directory, and every directory without items, in the order of the paths.
-  void for_each(const std::function<void(ScannedDirectory&, ScannedItem&)>& on_item,
-                const std::function<void(const ScannedDirectory&)>& on_empty) const;
-};
 
-/// Walks with `threads` threads; `recall` gives the index row of an absolute path. Throws Error(io).
-DirectoryScan scan_directory(const std::string& root, int threads,
-                             const std::function<std::string(const std::string&)>& recall);
+ private:
+  friend class Lister;
+  struct Place {
+    ScannedDirectory* directory;
+    std::size_t next;
+  };
+  std::string root_;
+  int threads_;
+  std::function<std::string(const std::string&)> recall_;
+  std::vector<std::unique_ptr<ScannedDirectory>> directories_;  // by number; the first is the root
+  std::vector<ScannedDirectory*> waiting_;                      // to be listed, the next one last
+  std::vector<Place> open_;                                     // where hand_on() is
+};
 
 /// Runs `work` for 0 … count-1 with up to `threads` threads; the first exception is thrown on when all have
 /// ended.

@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include <optional>
 #include <string>
 
 namespace mlops::store {
@@ -21,6 +22,10 @@ struct ReadFile {
 /// file system can make one, else by a copy. A file that changes meanwhile is read again, a few times.
 /// `now_ns` is the coarse clock from before the file was looked at. Throws Error(io).
 ReadFile read_file(const std::string& path, Objects& objects, Publisher* publisher);
+
+/// As read_file(), for a file of less than `small_object` that was seen with `stamp` just now: none if it has
+/// changed since. A look less counts where files are many.
+std::optional<ReadFile> read_unchanged(const std::string& path, const FileStamp& stamp, Publisher* publisher);
 
 FileStamp stamp_of(const struct stat& st);
 

@@ -2,10 +2,11 @@
 
 #include <mlops/error.hpp>
 
+#include "store/lease.hpp"
 #include "store/pack.hpp"
 #include "util/failpoint.hpp"
+#include "util/fd_lock.hpp"
 #include "util/files.hpp"
-#include "util/id.hpp"
 #include "util/log.hpp"
 
 #include <fcntl.h>
@@ -15,14 +16,16 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
-#include <set>
+#include <iterator>
 
 namespace mlops::store {
 
 namespace {
 
-constexpr const char* parts[] = {"objects", "packs", "tmp", "quarantine"};
+// The last one tells that all are there.
+constexpr const char* parts[] = {"objects", "packs", "tmp", "quarantine", "leases"};
 constexpr std::size_t buffer_size = 1 << 18;
 
 // Hands the bytes of a source to `sink`; false if it ends too early.
@@ -44,10 +47,33 @@ bool read_source(const ObjectSource& source, const Sink& sink) {
 
 Objects::Objects(std::string directory)
     : directory_(std::move(directory)), index_([this] {
-        for (const char* part : parts) util::make_directories(directory_ + "/" + part);
+        const bool whole = util::exists(directory_ + "/" + parts[std::size(parts) - 1]);
+        for (const char* part : parts) {
+          if (!whole) util::make_directories(directory_ + "/" + part);
+        }
         return directory_ + "/index.db";
       }()) {
+  // An index made anew knows again what gc had let go of without rewriting its pack.
+  if (index_.replaced() || (index_.packs().empty() && !unknown_packs().empty())) mark_incomplete();
   adopt_packs();
+}
+
+Objects::Moment::Moment(Objects& objects) : objects_(objects), lock_(objects.use_mutex_) {
+  if (objects_.moments_++ > 0) return;
+  if (!objects_.use_lock_) {
+    // In a workspace that is only read nothing is removed, either.
+    objects_.use_lock_.reset(
+        ::open((objects_.directory_ + "/use.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!objects_.use_lock_) return;
+  }
+  struct flock lock = util::whole_file_lock(F_WRLCK);
+  while (::fcntl(objects_.use_lock_.get(), F_OFD_SETLKW, &lock) != 0) {
+    if (errno != EINTR) throw_errno("cannot lock the store in '" + objects_.directory_ + "'", errno);
+  }
+}
+
+Objects::Moment::~Moment() {
+  if (--objects_.moments_ == 0 && objects_.use_lock_) util::unlock_fd(objects_.use_lock_.get());
 }
 
 std::string Objects::object_path(const Digest& digest) const {
@@ -64,18 +90,30 @@ std::string Objects::temporary_path() const {
   return directory_ + "/tmp/" + std::to_string(::getpid()) + "." + std::to_string(counter++);
 }
 
-void Objects::adopt_packs() {
+// The names of packs whose files the index does not know.
+std::vector<std::string> Objects::unknown_packs() {
   const std::lock_guard lock(mutex_);
   const std::vector<std::string> known = index_.packs();
+  std::vector<std::string> unknown;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory_ + "/packs", error)) {
     const std::string name = entry.path().stem().string();
-    if (entry.path().extension() != ".pack" || std::binary_search(known.begin(), known.end(), name)) continue;
-    const auto objects = read_pack_table(entry.path().string(), name);
+    if (entry.path().extension() == ".pack" && !std::binary_search(known.begin(), known.end(), name))
+      unknown.push_back(name);
+  }
+  return unknown;
+}
+
+void Objects::adopt_packs() {
+  if (unknown_packs().empty()) return;
+  const Moment moment(*this);  // gc may be about to remove the file of a pack that it has just forgotten
+  for (const std::string& name : unknown_packs()) {
+    const auto objects = read_pack_table(pack_path(name), name);
     if (objects.empty()) {
-      util::log_warning("'" + entry.path().string() + "' is no whole pack of objects and is not used");
+      util::log_warning("'" + pack_path(name) + "' is no whole pack of objects and is not used");
       continue;
     }
+    const std::lock_guard lock(mutex_);
     index_.add_pack(name, objects);
   }
 }
@@ -87,15 +125,60 @@ bool Objects::has(const Digest& digest) {
   return index_.find(digest).has_value();
 }
 
+// False, and forgotten, if its file is gone. With the mutex held, within a Moment.
+bool Objects::touch_pack(const std::string& pack) {
+  if (refreshed_.contains(pack)) return true;
+  if (::utimensat(AT_FDCWD, pack_path(pack).c_str(), nullptr, 0) != 0) {
+    if (errno == ENOENT) index_.remove_packs({pack});
+    return false;
+  }
+  refreshed_.insert(pack);
+  return true;
+}
+
 bool Objects::refresh(const Digest& digest) {
+  const Moment moment(*this);
   if (::utimensat(AT_FDCWD, object_path(digest).c_str(), nullptr, 0) == 0) return true;
   const std::lock_guard lock(mutex_);
   const auto packed = index_.find(digest);
-  if (!packed) return false;
-  if (refreshed_.insert(packed->pack).second)
-    ::utimensat(AT_FDCWD, pack_path(packed->pack).c_str(), nullptr, 0);
-  return true;
+  return packed && touch_pack(packed->pack);
 }
+
+std::vector<bool> Objects::refresh_packed(const std::vector<Digest>& digests) {
+  std::vector<bool> here(digests.size(), false);
+  constexpr std::size_t at_once = 4'096;  // others wait for no more than these
+  for (std::size_t begin = 0; begin < digests.size(); begin += at_once) {
+    const Moment moment(*this);
+    const std::lock_guard lock(mutex_);
+    const std::size_t end = std::min(digests.size(), begin + at_once);
+    std::vector<std::pair<std::size_t, std::string>> found;
+    index_.find_all(std::span(digests).subspan(begin, end - begin),
+                    [&](std::size_t i, std::string pack) { found.emplace_back(begin + i, std::move(pack)); });
+    for (const auto& [i, pack] : found) here[i] = touch_pack(pack);
+  }
+  return here;
+}
+
+void Objects::hold(const Digest& digest, bool directory) {
+  if (!lease_) return;
+  const Moment moment(*this);
+  if (lease_) lease_->write(digest, directory);
+}
+
+bool Objects::vouches_for_all_below(const Digest& node) {
+  hold(node, true);
+  return has(node) && !incomplete();
+}
+
+bool Objects::incomplete() const { return ::access(marker().c_str(), F_OK) == 0; }
+
+void Objects::mark_incomplete() {
+  const util::Fd fd(::open(marker().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (fd && ::futimens(fd.get(), nullptr) == 0) return;
+  util::log_warning("cannot make '" + marker() + "': " + std::strerror(errno));
+}
+
+void Objects::unmark_incomplete() { ::unlink(marker().c_str()); }
 
 std::vector<Digest> Objects::missing(const std::vector<Digest>& digests) {
   std::vector<Digest> list;
@@ -158,6 +241,9 @@ bool Objects::verify(const Digest& digest) {
 }
 
 void Objects::quarantine(const Digest& digest) {
+  // Before it is gone, so that whoever dies in between has not left a node that vouches for it.
+  mark_incomplete();
+  util::failpoint("quarantine_marked");
   const std::string place = directory_ + "/quarantine/" + digest.hex();
   if (::rename(object_path(digest).c_str(), place.c_str()) == 0) {
     util::log_warning("object " + digest.hex() + " is damaged and was moved to " + place);
@@ -169,7 +255,7 @@ void Objects::quarantine(const Digest& digest) {
   // The rest of the pack is not to blame: only this object is forgotten, its bytes are kept for inspection.
   util::log_warning("object " + digest.hex() + " in pack " + packed->pack +
                     " is damaged and is not used any more");
-  index_.remove_object(digest);
+  index_.remove_objects({digest});
 }
 
 std::vector<std::string> Objects::packs() {
@@ -178,13 +264,34 @@ std::vector<std::string> Objects::packs() {
 }
 
 std::vector<db::PackedObject> Objects::objects_of(const std::string& pack) {
+  std::vector<db::PackedObject> objects = read_pack_table(pack_path(pack), pack);
   const std::lock_guard lock(mutex_);
-  return index_.objects_of(pack);
+  std::erase_if(objects, [&](const db::PackedObject& object) {
+    const auto found = index_.find(object.digest);
+    return !found || found->pack != pack;
+  });
+  return objects;
 }
 
-void Objects::forget_pack(const std::string& pack) {
+void Objects::for_each_packed(
+    const std::function<void(const Digest&, std::int64_t, std::uint64_t)>& on_object) {
   const std::lock_guard lock(mutex_);
-  index_.remove_pack(pack);
+  index_.for_each_object(on_object);
+}
+
+std::map<std::int64_t, std::string> Objects::pack_numbers() {
+  const std::lock_guard lock(mutex_);
+  return index_.pack_numbers();
+}
+
+void Objects::forget_packs(const std::vector<std::string>& packs) {
+  const std::lock_guard lock(mutex_);
+  index_.remove_packs(packs);
+}
+
+void Objects::forget_objects(const std::vector<Digest>& digests) {
+  const std::lock_guard lock(mutex_);
+  index_.remove_objects(digests);
 }
 
 std::string Objects::recall(const std::string& path) {
@@ -201,160 +308,6 @@ void Objects::recall_all(const std::vector<std::string>& paths,
 void Objects::remember(const std::vector<std::pair<std::string, std::string>>& rows) {
   const std::lock_guard lock(mutex_);
   index_.put_directories(rows);
-}
-
-Publisher::~Publisher() {
-  for (const Loose& loose : loose_) ::unlink(loose.temporary.c_str());
-  for (const auto& [name, temporary] : packs_) ::unlink(temporary.c_str());
-}
-
-// True the first time that it is asked about a digest which is not in the store.
-bool Publisher::claim(const Digest& digest) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (pending_.contains(digest)) return false;
-  }
-  // What is here already counts as new from now on, so that gc leaves it alone until it is referred to.
-  if (objects_.refresh(digest)) return false;
-  const std::lock_guard lock(mutex_);
-  return pending_.insert(digest).second;
-}
-
-Digest Publisher::add(std::string_view bytes) {
-  const Digest digest = util::digest_of(bytes);
-  if (claim(digest)) write(digest, bytes);
-  return digest;
-}
-
-void Publisher::add_again(std::string_view bytes) { write(util::digest_of(bytes), bytes); }
-
-void Publisher::write(const Digest& digest, std::string_view bytes) {
-  const std::lock_guard lock(mutex_);
-  ++written_;
-  bytes_ += bytes.size();
-  if (bytes.size() < small_object) {
-    small_.push_back({digest, small_bytes_.size(), static_cast<std::uint32_t>(bytes.size())});
-    small_bytes_ += bytes;
-    if (small_bytes_.size() > pack_limit) write_pack();
-    return;
-  }
-  const std::string temporary = objects_.temporary_path();
-  const util::Fd fd = util::open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, 0444);
-  loose_.push_back({digest, temporary});
-  if (const int error = util::write_all(fd.get(), bytes))
-    throw_errno("cannot write to the store in '" + objects_.directory() + "'", error);
-}
-
-void Publisher::add_written(const Digest& digest, std::string temporary, std::uint64_t size) {
-  if (!claim(digest)) {
-    ::unlink(temporary.c_str());
-    return;
-  }
-  const std::lock_guard lock(mutex_);
-  ++written_;
-  bytes_ += size;
-  loose_.push_back({digest, std::move(temporary)});
-}
-
-// What lies in small_ becomes a temporary file: one object alone, or a pack.
-void Publisher::write_pack() {
-  const std::string temporary = objects_.temporary_path();
-  const util::Fd fd = util::open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, 0444);
-  const std::string name = util::new_id() + "-" + std::to_string(::getpid());
-  packs_.emplace_back(name, temporary);
-  std::vector<db::PackedObject> objects;
-  objects.reserve(small_.size());
-  for (const Small& small : small_)
-    objects.push_back({small.digest, name, pack_head.size() + small.offset, small.size});
-  int error = util::write_all(fd.get(), pack_head);
-  if (error == 0) error = util::write_all(fd.get(), small_bytes_);
-  if (error == 0)
-    error = util::write_all(fd.get(), pack_tail(objects, pack_head.size() + small_bytes_.size()));
-  if (error != 0) throw_errno("cannot write to the store in '" + objects_.directory() + "'", error);
-  packed_.insert(packed_.end(), objects.begin(), objects.end());
-  small_.clear();
-  small_bytes_.clear();
-}
-
-void Publisher::write_small() {
-  // A handful is not worth a pack, which only gc takes apart again.
-  if (packs_.empty() && small_.size() < 8) {
-    for (const Small& small : small_) {
-      const std::string temporary = objects_.temporary_path();
-      const util::Fd fd = util::open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, 0444);
-      loose_.push_back({small.digest, temporary});
-      const int error =
-          util::write_all(fd.get(), std::string_view(small_bytes_).substr(small.offset, small.size));
-      if (error != 0) throw_errno("cannot write to the store in '" + objects_.directory() + "'", error);
-    }
-    small_.clear();
-    small_bytes_.clear();
-  } else if (!small_.empty()) {
-    write_pack();
-  }
-}
-
-namespace {
-
-// One call for many files, or one a file for a few: a small run must not wait for a stranger's gigabytes.
-void sync_all(const std::vector<std::string>& paths, const std::string& directory) {
-  constexpr std::size_t few = 32;
-  if (paths.size() > few) {
-    const util::Fd fd = util::open_file(directory, O_RDONLY | O_DIRECTORY);
-    if (::syncfs(fd.get()) != 0) throw_errno("cannot sync the store in '" + directory + "'", errno);
-    return;
-  }
-  for (const std::string& path : paths) {
-    const util::Fd fd = util::open_file(path, O_RDONLY);
-    if (::fsync(fd.get()) != 0) throw_errno("cannot sync '" + path + "'", errno);
-  }
-}
-
-void move_into_place(const std::string& from, const std::string& to) {
-  if (::rename(from.c_str(), to.c_str()) == 0) return;
-  if (errno == ENOENT) {
-    util::make_directories(std::filesystem::path(to).parent_path().string());
-    if (::rename(from.c_str(), to.c_str()) == 0) return;
-  }
-  throw_errno("cannot publish '" + to + "'", errno);
-}
-
-}  // namespace
-
-void Publisher::commit() {
-  write_small();
-  if (loose_.empty() && packs_.empty()) return;
-  std::vector<std::string> files;
-  std::set<std::string> directories;
-  for (const Loose& loose : loose_) files.push_back(loose.temporary);
-  for (const auto& [name, temporary] : packs_) files.push_back(temporary);
-  sync_all(files, objects_.directory());
-  util::failpoint("publish_synced");
-  for (const Loose& loose : loose_) {
-    const std::string path = objects_.object_path(loose.digest);
-    move_into_place(loose.temporary, path);
-    directories.insert(std::filesystem::path(path).parent_path().string());
-  }
-  if (!loose_.empty()) directories.insert(objects_.directory() + "/objects");
-  for (const auto& [name, temporary] : packs_) {
-    move_into_place(temporary, objects_.pack_path(name));
-    directories.insert(objects_.directory() + "/packs");
-  }
-  util::failpoint("publish_renamed");
-  sync_all({directories.begin(), directories.end()}, objects_.directory());
-  {
-    const std::lock_guard lock(objects_.mutex_);
-    for (const auto& [name, temporary] : packs_) {
-      std::vector<db::PackedObject> objects;
-      std::copy_if(packed_.begin(), packed_.end(), std::back_inserter(objects),
-                   [&](const auto& o) { return o.pack == name; });
-      objects_.index_.add_pack(name, objects);
-    }
-  }
-  loose_.clear();
-  packs_.clear();
-  packed_.clear();
-  pending_.clear();
 }
 
 }  // namespace mlops::store

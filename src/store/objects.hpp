@@ -5,6 +5,8 @@
 //   packs/NAME.pack    many small objects, see store/pack.hpp
 //   tmp/               what is being written; nothing there is an object yet
 //   quarantine/        objects whose bytes were found damaged
+//   leases/            what living processes rely on, see store/lease.hpp
+//   incomplete         while it exists, a node of a tree may be here without all that is below it
 //   index.db           where packed objects lie, and the digests of unchanged files; rebuilt when it is lost
 #pragma once
 
@@ -15,9 +17,11 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -27,6 +31,8 @@
 namespace mlops::store {
 
 using util::Digest;
+
+class Lease;
 
 /// An object that can be read.
 struct ObjectSource {
@@ -45,10 +51,23 @@ class Objects {
   const std::string& directory() const { return directory_; }
 
   bool has(const Digest& digest);
-  /// As has(), and makes the object as young as a new one.
+  /// As has(), and makes the object as young as a new one, so that gc leaves it alone.
   bool refresh(const Digest& digest);
+  /// As refresh() for many, in packs only: a small object that also lies alone is worth a copy, not a look.
+  std::vector<bool> refresh_packed(const std::vector<Digest>& digests);
   /// Those of `digests` that are not here.
   std::vector<Digest> missing(const std::vector<Digest>& digests);
+
+  /// Keeps gc in other processes from removing `digest`, and all below it if it is a tree, as long as the
+  /// lease lasts that this process has on the store. Without a lease it does nothing.
+  void hold(const Digest& digest, bool directory);
+  /// hold(), and true if the node is here with all that is below it.
+  bool vouches_for_all_below(const Digest& node);
+  /// From now on nodes do not vouch for what is below them; gc finds out whether they can again.
+  void mark_incomplete();
+  bool incomplete() const;
+  void unmark_incomplete();
+  std::string marker() const { return directory_ + "/incomplete"; }
   std::optional<ObjectSource> open(const Digest& digest);
 
   /// All bytes of an object, checked against its name; a damaged one is quarantined and counts as absent.
@@ -73,26 +92,56 @@ class Objects {
   void remember(const std::vector<std::pair<std::string, std::string>>& rows);
 
   std::vector<std::string> packs();
+  /// Those objects in the file of a pack that the index has there.
   std::vector<db::PackedObject> objects_of(const std::string& pack);
-  void forget_pack(const std::string& pack);
+  void for_each_packed(
+      const std::function<void(const Digest&, std::int64_t pack, std::uint64_t size)>& on_object);
+  std::map<std::int64_t, std::string> pack_numbers();
+  void forget_packs(const std::vector<std::string>& packs);
+  void forget_objects(const std::vector<Digest>& digests);
 
   /// Takes notice of packs that others made, or that an index which was lost knew of.
   void adopt_packs();
 
+  /// Held for moments, by all threads and processes: no object is removed between a look and what follows.
+  class Moment {
+   public:
+    explicit Moment(Objects& objects);
+    ~Moment();
+    Moment(const Moment&) = delete;
+    Moment& operator=(const Moment&) = delete;
+
+   private:
+    Objects& objects_;
+    std::lock_guard<std::recursive_mutex> lock_;
+  };
+
  private:
+  friend class Lease;
+  friend class Publisher;
+  bool touch_pack(const std::string& pack);
+  std::vector<std::string> unknown_packs();
+
   std::string directory_;
   std::atomic<bool> stopped_ = false;
   std::mutex mutex_;  // of index_
   db::StoreIndex index_;
   std::unordered_set<std::string> refreshed_;  // packs, by this process
-  friend class Publisher;
+  util::Fd use_lock_;
+  std::recursive_mutex use_mutex_;  // taken before mutex_
+  int moments_ = 0;                 // within each other
+  Lease* lease_ = nullptr;
 };
 
-/// Objects below this size are packed when several are published at once.
+/// Files below this size are packed when several are published at once.
 inline constexpr std::uint64_t small_object = 16 * 1024;
+/// Bytes from memory, such as nodes of trees, are packed up to this size.
+inline constexpr std::uint64_t packed_object = 256 * 1024;
 
-/// Publishes a batch of objects: nothing of it can be seen before commit(), all of it is durable afterwards.
-/// What is not committed leaves nothing but files in tmp/, which gc removes. Thread-safe but for commit().
+/// Publishes a batch of objects; all of it is durable after commit(). A large batch is published bit by bit,
+/// in the order in which it was added, so that memory does not grow with it: a node of a tree never appears
+/// before what is below it. What was not committed is not referred to, and goes with the next gc.
+/// Thread-safe but for commit().
 class Publisher {
  public:
   explicit Publisher(Objects& objects) : objects_(objects) {}
@@ -121,24 +170,32 @@ class Publisher {
   };
   struct Small {
     Digest digest;
-    std::uint64_t offset = 0;  // in small_bytes_
+    std::size_t offset = 0;  // in `bytes`
     std::uint32_t size = 0;
   };
-  static constexpr std::size_t pack_limit = 16 << 20;
+  /// What becomes one pack.
+  struct Batch {
+    std::vector<Small> objects;
+    std::unordered_set<Digest, util::DigestHash> names;
+    std::string bytes;
+    std::vector<Loose> before;  // added earlier, and so published earlier
+    bool again = false;         // some of it is to be written although the store has it
+  };
+  static constexpr std::size_t pack_limit = 8 << 20;
+  static constexpr std::size_t loose_limit = 512;
 
-  bool claim(const Digest& digest);
-  void write(const Digest& digest, std::string_view bytes);
-  void write_pack();
-  void write_small();
+  void write(const Digest& digest, std::string_view bytes, bool again);
+  void publish(Batch batch);
+  void publish_pack(const Batch& batch);
+  void publish_alone(Batch& batch);
+  void publish_loose(const std::vector<Loose>& loose);
 
   Objects& objects_;
-  std::mutex mutex_;
+  std::mutex mutex_;  // of all below
+  Batch batch_;
   std::vector<Loose> loose_;
-  std::vector<Small> small_;
-  std::string small_bytes_;
-  std::vector<db::PackedObject> packed_;                    // of packs_
-  std::vector<std::pair<std::string, std::string>> packs_;  // name, temporary file
-  std::unordered_set<Digest, util::DigestHash> pending_;
+  std::unordered_set<Digest, util::DigestHash> loose_names_;
+  bool packed_one_ = false;
   std::uint64_t written_ = 0, bytes_ = 0;
 };
 

@@ -3,87 +3,155 @@
 #include <mlops/error.hpp>
 
 #include "store/directory_scan.hpp"
+#include "store/tree.hpp"
+#include "util/failpoint.hpp"
 #include "util/files.hpp"
+#include "util/log.hpp"
+#include "util/strings.hpp"
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
+#include <iterator>
+#include <mutex>
+#include <string_view>
 #include <thread>
 #include <unordered_set>
+#include <utility>
 
 namespace mlops::store {
 
 namespace {
 
 constexpr std::size_t buffer_size = 1 << 18;
+constexpr const char* hardlinks_marker = "hardlinks";
+
+// Of this machine: another one that shares the directory may have a process of the same number.
+std::string prefix_of_names() {
+  utsname machine{};
+  ::uname(&machine);
+  return ".mlops-" + util::sha256(machine.nodename).substr(0, 8) + "-";
+}
 
 /// A name beside the target, removed again unless it was moved into place.
 class Beside {
  public:
   explicit Beside(const std::string& target) {
-    const std::filesystem::path path(target);
     static std::atomic<unsigned> counter = 0;
-    name_ = (path.parent_path() / ("." + path.filename().string() + ".mlops-" + std::to_string(::getpid()) +
-                                   "." + std::to_string(counter++)))
+    // Short, as the name of the target may be as long as a name can be.
+    name_ = (std::filesystem::path(target).parent_path() /
+             (prefix_of_names() + std::to_string(::getpid()) + "." + std::to_string(counter++)))
                 .string();
   }
   ~Beside() {
     std::error_code ignored;
-    if (!placed_) std::filesystem::remove_all(name_, ignored);
+    std::filesystem::remove_all(name_, ignored);
   }
   Beside(const Beside&) = delete;
   Beside& operator=(const Beside&) = delete;
   const std::string& name() const { return name_; }
 
   void place(const std::string& target) {
-    if (::rename(name_.c_str(), target.c_str()) != 0) {
-      // A directory that is not empty, or of the other kind, has to make room first.
-      const Beside old(target);
-      if (::rename(target.c_str(), old.name().c_str()) != 0 || ::rename(name_.c_str(), target.c_str()) != 0) {
-        const int error = errno;
-        ::rename(old.name().c_str(), target.c_str());
-        throw_errno("cannot put '" + target + "' in place", error);
-      }
+    if (::rename(name_.c_str(), target.c_str()) == 0) return;
+    // A directory that is not empty, or of the other kind, changes places, so that there is always one of
+    // both.
+    if (::renameat2(AT_FDCWD, name_.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
+    if (errno != EINVAL && errno != ENOSYS) throw_errno("cannot put '" + target + "' in place", errno);
+    // A file system that cannot do that.
+    const Beside old(target);
+    if (::rename(target.c_str(), old.name().c_str()) != 0 || ::rename(name_.c_str(), target.c_str()) != 0) {
+      const int error = errno;
+      ::rename(old.name().c_str(), target.c_str());
+      throw_errno("cannot put '" + target + "' in place", error);
     }
-    placed_ = true;
   }
 
  private:
   std::string name_;
-  bool placed_ = false;
 };
 
-// Writes an object to the new file `path`; false if it is absent or damaged.
-bool write_object(Objects& objects, const util::Digest& digest, bool executable, const std::string& path) {
-  const auto source = objects.open(digest);
-  if (!source) return false;
-  const util::Fd to =
-      util::open_file(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, executable ? 0777 : 0666);
-  const bool cloned = !source->packed && ::ioctl(to.get(), FICLONE, source->fd.get()) == 0;
-  thread_local std::vector<char> buffer(buffer_size);
-  util::Sha256 hash;
-  for (std::uint64_t done = 0; done < source->size;) {
-    const std::size_t want = std::min<std::uint64_t>(buffer.size(), source->size - done);
-    const ssize_t n =
-        ::pread(source->fd.get(), buffer.data(), want, static_cast<off_t>(source->offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    const std::string_view part(buffer.data(), static_cast<std::size_t>(n));
-    hash.update(part);
-    done += part.size();
-    if (cloned) continue;
-    if (const int error = util::write_all(to.get(), part)) throw_errno("cannot write '" + path + "'", error);
+// Brings objects into the work tree. What a file system cannot do is tried once.
+class FileMaker {
+ public:
+  explicit FileMaker(Objects& objects) : objects_(objects), modes_(link_modes()) {}
+
+  // Makes the new file `path`; false if the object is absent or damaged.
+  bool make(const util::Digest& digest, bool executable, const std::string& path) {
+    const auto source = objects_.open(digest);
+    if (!source) return false;
+    for (const LinkMode mode : modes_) {
+      // What shares a pack has no inode, and one inode cannot be executable and not.
+      const bool possible = !source->packed && !failed_[static_cast<std::size_t>(mode)];
+      if (mode == LinkMode::hardlink && possible && !executable) {
+        if (link(digest, path)) {
+          if (check(*source, digest, -1, path)) return true;
+          ::unlink(path.c_str());
+          return false;
+        }
+        if (errno == EEXIST || errno == ENOSPC || errno == EDQUOT)
+          throw_errno("cannot write '" + path + "'", errno);
+        if (errno != EMLINK) failed_[static_cast<std::size_t>(mode)] = true;
+      } else if (mode != LinkMode::hardlink) {
+        return write(*source, digest, executable, path, mode == LinkMode::reflink && possible);
+      }
+    }
+    return write(*source, digest, executable, path, false);
   }
-  if (hash.digest() == digest) return true;
-  objects.quarantine(digest);
-  return false;
-}
+
+ private:
+  bool write(const ObjectSource& source, const util::Digest& digest, bool executable, const std::string& path,
+             bool clone) {
+    const util::Fd to =
+        util::open_file(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, executable ? 0777 : 0666);
+    const bool cloned = clone && ::ioctl(to.get(), FICLONE, source.fd.get()) == 0;
+    if (clone && !cloned) failed_[static_cast<std::size_t>(LinkMode::reflink)] = true;
+    return check(source, digest, cloned ? -1 : to.get(), path);
+  }
+
+  bool link(const util::Digest& digest, const std::string& path) {
+    // From now on a file in the work tree may be an object.
+    if (!linked_.exchange(true)) util::write_file(objects_.directory() + "/" + hardlinks_marker, "");
+    return ::link(objects_.object_path(digest).c_str(), path.c_str()) == 0;
+  }
+
+  // Compares the bytes with their name, and writes them to `to` if that is a descriptor.
+  bool check(const ObjectSource& source, const util::Digest& digest, int to, const std::string& path) {
+    thread_local std::vector<char> buffer(buffer_size);
+    util::Sha256 hash;
+    for (std::uint64_t done = 0; done < source.size;) {
+      if (objects_.stopped()) throw Error(ExitCode::interrupted, "stopped while writing '" + path + "'");
+      const std::size_t want = std::min<std::uint64_t>(buffer.size(), source.size - done);
+      const ssize_t n =
+          ::pread(source.fd.get(), buffer.data(), want, static_cast<off_t>(source.offset + done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) break;
+      const std::string_view part(buffer.data(), static_cast<std::size_t>(n));
+      hash.update(part);
+      done += part.size();
+      if (to < 0) continue;
+      if (const int error = util::write_all(to, part)) throw_errno("cannot write '" + path + "'", error);
+    }
+    if (hash.digest() == digest) return true;
+    objects_.quarantine(digest);
+    return false;
+  }
+
+  Objects& objects_;
+  std::vector<LinkMode> modes_;
+  std::atomic<bool> failed_[3] = {false, false, false};
+  std::atomic<bool> linked_ = false;
+};
 
 // A tree may come from elsewhere: its paths must stay inside, and nothing may lie below a link.
 void check_path(const TreeEntry& entry, const std::unordered_set<std::string>& links) {
@@ -98,11 +166,12 @@ void check_path(const TreeEntry& entry, const std::unordered_set<std::string>& l
     at = end + 1;
   }
   if (!good)
-    throw Error(ExitCode::io,
-                "will not restore the path '" + entry.path + "': it leads out of its directory");
+    throw NotWhole(ExitCode::io,
+                   "will not restore the path '" + entry.path + "': it leads out of its directory");
 }
 
-bool restore_directory(Objects& objects, const util::Digest& tree, const std::string& root, int threads) {
+bool restore_directory(Objects& objects, FileMaker& maker, const util::Digest& tree, const std::string& root,
+                       int threads) {
   std::vector<TreeEntry> files;
   std::unordered_set<std::string> links;
   util::make_directories(root, 0777);
@@ -119,8 +188,9 @@ bool restore_directory(Objects& objects, const util::Digest& tree, const std::st
       if (entry.mode != FileMode::directory) files.push_back(std::move(entry));
       return true;
     });
-  } catch (const Error&) {
-    return false;  // a node is missing
+  } catch (const NotWhole& problem) {
+    util::log_debug(problem.what());
+    return false;
   }
   std::atomic<bool> whole = true;
   parallel_for(files.size(), threads, [&](std::size_t i) {
@@ -128,7 +198,8 @@ bool restore_directory(Objects& objects, const util::Digest& tree, const std::st
     const TreeEntry& entry = files[i];
     const std::string path = root + "/" + entry.path;
     if (entry.mode != FileMode::link) {
-      if (!write_object(objects, entry.digest, entry.mode == FileMode::executable, path)) whole = false;
+      if (!maker.make(entry.digest, entry.mode == FileMode::executable, path)) whole = false;
+      util::failpoint("restore_file_made");
       return;
     }
     const auto target = objects.read(entry.digest);
@@ -143,16 +214,93 @@ bool restore_directory(Objects& objects, const util::Digest& tree, const std::st
 
 }  // namespace
 
+void remove_leftovers_beside(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  const std::string directory = parent.empty() ? "." : parent;
+  // Once in each: it may be large.
+  static std::mutex mutex;
+  static std::unordered_set<std::string> seen;
+  {
+    const std::lock_guard lock(mutex);
+    if (!seen.insert(directory).second) return;
+  }
+  const std::string prefix = prefix_of_names();
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(prefix)) continue;
+    const pid_t pid = std::atoi(name.c_str() + prefix.size());
+    if (pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH) std::filesystem::remove_all(entry.path(), error);
+  }
+}
+
 bool restore(Objects& objects, const Content& content, const std::string& path, int threads) {
   if (threads <= 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const std::string parent = std::filesystem::path(path).parent_path().string();
   if (!parent.empty()) util::make_directories(parent, 0777);
+  remove_leftovers_beside(path);
   Beside beside(path);
+  FileMaker maker(objects);
   const bool whole = content.directory
-                         ? restore_directory(objects, content.digest, beside.name(), threads)
-                         : write_object(objects, content.digest, content.executable, beside.name());
+                         ? restore_directory(objects, maker, content.digest, beside.name(), threads)
+                         : maker.make(content.digest, content.executable, beside.name());
+  util::failpoint("restore_made");
   if (whole) beside.place(path);
+  util::failpoint("restore_placed");
   return whole;
+}
+
+std::vector<LinkMode> link_modes() {
+  constexpr std::pair<std::string_view, LinkMode> names[] = {
+      {"reflink", LinkMode::reflink}, {"hardlink", LinkMode::hardlink}, {"copy", LinkMode::copy}};
+  const char* setting = std::getenv("MLOPS_LINK");
+  if (!setting || !*setting) return {LinkMode::reflink, LinkMode::copy};
+  std::vector<LinkMode> modes;
+  for (const std::string& word : util::split(setting, ',')) {
+    const auto* const name = std::ranges::find(names, word, [](const auto& pair) { return pair.first; });
+    if (name == std::end(names)) {
+      throw Error(ExitCode::usage, "cannot use MLOPS_LINK='" + std::string(setting) + "'",
+                  "name ways to try, in order: reflink, hardlink, copy; such as MLOPS_LINK=hardlink,copy");
+    }
+    modes.push_back(name->second);
+  }
+  return modes;
+}
+
+namespace {
+
+void give_own_inode(const std::string& path) {
+  const util::Fd from(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  struct stat st {};
+  // An object has more than one name and may be written to by none.
+  if (!from || ::fstat(from.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink < 2 ||
+      (st.st_mode & 0222) != 0)
+    return;
+  Beside beside(path);
+  {
+    const util::Fd to = util::open_file(beside.name(), O_WRONLY | O_CREAT | O_EXCL, 0666);
+    std::vector<char> buffer(buffer_size);
+    while (const ssize_t n = ::read(from.get(), buffer.data(), buffer.size())) {
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) throw_errno("cannot read '" + path + "'", errno);
+      if (const int error = util::write_all(to.get(), {buffer.data(), static_cast<std::size_t>(n)}))
+        throw_errno("cannot write '" + beside.name() + "'", error);
+    }
+  }
+  beside.place(path);
+}
+
+}  // namespace
+
+void make_writable(const std::string& store_directory, const std::string& path) {
+  namespace fs = std::filesystem;
+  if (!util::exists(store_directory + "/" + hardlinks_marker)) return;
+  std::error_code error;
+  if (!fs::is_directory(fs::symlink_status(path, error))) return give_own_inode(path);
+  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+    if (it->is_regular_file(error) && !it->is_symlink(error)) give_own_inode(it->path().string());
+  }
+  if (error) throw Error(ExitCode::io, "cannot list '" + path + "': " + error.message());
 }
 
 }  // namespace mlops::store

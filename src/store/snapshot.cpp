@@ -31,14 +31,18 @@ bool is_file(FileMode mode) { return mode == FileMode::file || mode == FileMode:
 
 }  // namespace
 
+const char* form_of(const Content& content) {
+  return content.directory ? "tree" : content.executable ? "executable" : "file";
+}
+
 Snapshots::Snapshots(Objects& objects, int threads)
     : objects_(objects),
       threads_(threads > 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))) {}
 
-std::optional<Content> Snapshots::look(const std::string& path) { return take(path, nullptr); }
+std::optional<Content> Snapshots::look(const std::string& path) { return take(path, nullptr, nullptr); }
 
 std::optional<Content> Snapshots::keep(const std::string& path, Publisher& publisher) {
-  return take(path, &publisher);
+  return take(path, &publisher, nullptr);
 }
 
 std::optional<Content> Snapshots::look_into(const std::string& path, const OnEntry& on_entry) {
@@ -53,6 +57,118 @@ std::optional<std::pair<Content, util::Digest>> Snapshots::list(const std::strin
   return std::pair(*content, builder.finish().digest);
 }
 
+/// A directory on its way to a tree: portion by portion its files are listed, those that the index does not
+/// know are read, and all are handed to the builder of the tree in order.
+struct Snapshots::Take {
+  Take(Snapshots& all, const std::string& path, Publisher* to, const OnEntry& listener)
+      : snapshots(all),
+        publisher(to),
+        on_entry(listener),
+        walk(path, all.threads_, [&all](const std::string& p) { return all.recall(p); }),
+        builder([this](std::string_view bytes) { return put(bytes); }) {}
+
+  Content run() {
+    const DirectoryWalk::Taker taker = {
+        [this](ScannedDirectory& directory, ScannedItem& item) { add(directory, item); },
+        [this](const ScannedDirectory& empty) {
+          builder.add(FileMode::directory, 0, {}, empty.path, {});
+          if (on_entry) on_entry({FileMode::directory, 0, {}, empty.path});
+        },
+        [this](ScannedDirectory& directory) {
+          if (directory.to_remember) remember(directory);
+          passed.push_back(&directory);
+        }};
+    do {
+      read_unknown(walk.list_more());
+    } while (!walk.hand_on(taker));
+    const TreeSummary summary = builder.finish();
+    return {summary.digest, summary.size, summary.files, true, false};
+  }
+
+  // What the index does not know is read, by all threads.
+  void read_unknown(const std::vector<ScannedDirectory*>& fresh) {
+    std::vector<std::pair<ScannedDirectory*, ScannedItem*>> unknown;
+    for (ScannedDirectory* directory : fresh) {
+      for (ScannedItem& item : directory->items) {
+        if (item.mode != FileMode::directory && !item.known) unknown.emplace_back(directory, &item);
+      }
+    }
+    parallel_for(unknown.size(), snapshots.threads_,
+                 [&](std::size_t i) { read(*unknown[i].first, *unknown[i].second); });
+  }
+
+  void read(ScannedDirectory& directory, ScannedItem& item) {
+    const std::string full = walk.full_path(directory, item);
+    if (item.mode == FileMode::link) {
+      const std::string target = link_target(full);
+      item.digest = publisher ? publisher->add(target) : util::digest_of(target);
+      item.stamp.size = target.size();
+      return;
+    }
+    std::optional<ReadFile> seen;
+    if (item.stamp.size < small_object) seen = read_unchanged(full, item.stamp, publisher);
+    const ReadFile file = seen ? *seen : read_file(full, snapshots.objects_, publisher);
+    ++snapshots.files_read_;
+    item.digest = file.digest;
+    item.stamp = file.stamp;
+    item.settled = file.settled;
+    item.mode = file.executable ? FileMode::executable : FileMode::file;
+  }
+
+  void add(ScannedDirectory& directory, ScannedItem& item) {
+    if (publisher && is_file(item.mode) && item.known) in_leaf.emplace_back(&directory, &item);
+    const std::string_view name = directory.name(item);
+    builder.add(item.mode, item.stamp.size, item.digest, directory.path, name);
+    if (on_entry) on_entry({item.mode, item.stamp.size, item.digest, directory.path + std::string(name)});
+  }
+
+  // A node that the store has vouches for all that is in it; of a new one, what the index knew but the store
+  // does not have is read after all.
+  util::Digest put(std::string_view bytes) {
+    const util::Digest digest = util::digest_of(bytes);
+    if (publisher && !snapshots.objects_.vouches_for_all_below(digest)) {
+      store_known();
+      publisher->add(bytes);
+    }
+    in_leaf.clear();
+    for (ScannedDirectory* directory : passed) walk.release(*directory);
+    passed.clear();
+    return digest;
+  }
+
+  void store_known() {
+    parallel_for(in_leaf.size(), in_leaf.size() < 16 ? 1 : snapshots.threads_, [this](std::size_t i) {
+      const auto& [directory, item] = in_leaf[i];
+      if (snapshots.objects_.refresh(item->digest)) return;
+      const std::string full = walk.full_path(*directory, *item);
+      ++snapshots.files_read_;
+      if (read_file(full, snapshots.objects_, publisher).digest == item->digest) return;
+      throw Error(ExitCode::io, "'" + full + "' changed while its directory was read",
+                  "try again when nothing writes to it");
+    });
+  }
+
+  void remember(const ScannedDirectory& directory) {
+    std::vector<const ScannedItem*> items;
+    for (const ScannedItem& item : directory.items) {
+      if (is_file(item.mode) && item.settled) items.push_back(&item);
+    }
+    std::sort(items.begin(), items.end(),
+              [&](const auto* a, const auto* b) { return directory.name(*a) < directory.name(*b); });
+    IndexWriter writer;
+    for (const ScannedItem* item : items) writer.add({directory.name(*item), item->stamp, item->digest});
+    snapshots.remember(walk.full_path(directory), writer.take());
+  }
+
+  Snapshots& snapshots;
+  Publisher* publisher;
+  const OnEntry& on_entry;
+  DirectoryWalk walk;
+  TreeBuilder builder;
+  std::vector<std::pair<ScannedDirectory*, ScannedItem*>> in_leaf;  // known ones since the last node
+  std::vector<ScannedDirectory*> passed;                            // since the last node
+};
+
 std::optional<Content> Snapshots::take(const std::string& path, Publisher* publisher,
                                        const OnEntry& on_entry) {
   struct stat st {};
@@ -60,7 +176,7 @@ std::optional<Content> Snapshots::take(const std::string& path, Publisher* publi
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
     throw_errno("cannot read '" + path + "'", errno);
   }
-  if (S_ISDIR(st.st_mode)) return take_directory(path, publisher, on_entry);
+  if (S_ISDIR(st.st_mode)) return Take(*this, path, publisher, on_entry).run();
   if (!S_ISREG(st.st_mode))
     throw Error(ExitCode::io, "cannot digest '" + path + "': it is neither a file nor a directory");
   const std::string row = recall(path);
@@ -68,7 +184,7 @@ std::optional<Content> Snapshots::take(const std::string& path, Publisher* publi
   const IndexedFile* known = reader.find("");
   const FileStamp stamp = stamp_of(st);
   Content content{{}, stamp.size, 1, false, (st.st_mode & S_IXUSR) != 0};
-  if (known && known->stamp == stamp && (!publisher || objects_.has(known->digest))) {
+  if (known && known->stamp == stamp && (!publisher || objects_.refresh(known->digest))) {
     content.digest = known->digest;
     return content;
   }
@@ -81,92 +197,15 @@ std::optional<Content> Snapshots::take(const std::string& path, Publisher* publi
   return content;
 }
 
-Content Snapshots::take_directory(const std::string& path, Publisher* publisher, const OnEntry& on_entry) {
-  DirectoryScan scan = scan_directory(path, threads_, [this](const std::string& p) { return recall(p); });
-
-  // What the index does not know is read, by all threads.
-  struct Unknown {
-    ScannedDirectory* directory;
-    ScannedItem* item;
-  };
-  std::vector<Unknown> unknown;
-  for (const auto& directory : scan.directories) {
-    for (ScannedItem& item : directory->items) {
-      if (item.mode != FileMode::directory && !item.known) unknown.push_back({directory.get(), &item});
-    }
-  }
-  parallel_for(unknown.size(), threads_, [&](std::size_t i) {
-    auto& [directory, item] = unknown[i];
-    const std::string full = scan.full_path(*directory, *item);
-    if (item->mode == FileMode::link) {
-      const std::string target = link_target(full);
-      item->digest = publisher ? publisher->add(target) : util::digest_of(target);
-      item->stamp.size = target.size();
-      return;
-    }
-    const ReadFile read = read_file(full, objects_, publisher);
-    ++files_read_;
-    item->digest = read.digest;
-    item->stamp = read.stamp;
-    item->settled = read.settled;
-    item->mode = read.executable ? FileMode::executable : FileMode::file;
-  });
-
-  // Entries in order become the nodes of the tree. A node that the store has vouches for all that is in it;
-  // of a new one, what the index knew but the store does not have is read after all.
-  std::vector<std::pair<ScannedDirectory*, ScannedItem*>> in_leaf;
-  const auto put = [&](std::string_view bytes) {
-    const util::Digest digest = util::digest_of(bytes);
-    if (!publisher || objects_.has(digest)) {
-      in_leaf.clear();
-      return digest;
-    }
-    for (const auto& [directory, item] : in_leaf) {
-      if (!item->known || objects_.has(item->digest)) continue;
-      const std::string full = scan.full_path(*directory, *item);
-      ++files_read_;
-      if (read_file(full, objects_, publisher).digest != item->digest) {
-        throw Error(ExitCode::io, "'" + full + "' changed while its directory was read",
-                    "try again when nothing writes to it");
-      }
-    }
-    in_leaf.clear();
-    return publisher->add(bytes);
-  };
-  TreeBuilder builder(put);
-  scan.for_each(
-      [&](ScannedDirectory& directory, ScannedItem& item) {
-        if (is_file(item.mode)) in_leaf.emplace_back(&directory, &item);
-        const TreeEntry entry{item.mode, item.stamp.size, item.digest,
-                              directory.path + std::string(directory.name(item))};
-        builder.add(entry);
-        if (on_entry) on_entry(entry);
-      },
-      [&](const ScannedDirectory& empty) {
-        const TreeEntry entry{FileMode::directory, 0, {}, empty.path};
-        builder.add(entry);
-        if (on_entry) on_entry(entry);
-      });
-  const TreeSummary summary = builder.finish();
-
-  for (const auto& directory : scan.directories) {
-    if (!directory->to_remember) continue;
-    std::vector<const ScannedItem*> items;
-    for (const ScannedItem& item : directory->items) {
-      if (is_file(item.mode) && item.settled) items.push_back(&item);
-    }
-    std::sort(items.begin(), items.end(),
-              [&](const auto* a, const auto* b) { return directory->name(*a) < directory->name(*b); });
-    IndexWriter writer;
-    for (const ScannedItem* item : items) writer.add({directory->name(*item), item->stamp, item->digest});
-    remember(scan.full_path(*directory), writer.take());
-  }
-  return {summary.digest, summary.size, summary.files, true, false};
-}
-
 void Snapshots::remember(const std::string& path, std::string entries) {
-  const std::lock_guard lock(mutex_);
-  learnt_.insert_or_assign(path, std::move(entries));
+  constexpr std::size_t many = 4 << 20;
+  {
+    const std::lock_guard lock(mutex_);
+    learnt_bytes_ += path.size() + entries.size();
+    learnt_.insert_or_assign(path, std::move(entries));
+    if (learnt_bytes_ < many) return;
+  }
+  save();
 }
 
 std::string Snapshots::recall(const std::string& path) {
@@ -194,6 +233,7 @@ void Snapshots::save() {
     const std::lock_guard lock(mutex_);
     rows.assign(std::make_move_iterator(learnt_.begin()), std::make_move_iterator(learnt_.end()));
     learnt_.clear();
+    learnt_bytes_ = 0;
   }
   objects_.remember(rows);
 }

@@ -27,6 +27,9 @@ struct Content {
   bool operator==(const Content&) const = default;
 };
 
+/// tree, executable or file, as ArtifactRecord::form.
+const char* form_of(const Content& content);
+
 /// What is known of one file without reading it. Times in nanoseconds since the epoch.
 struct FileStamp {
   std::uint64_t size = 0, inode = 0;
@@ -70,9 +73,9 @@ class Snapshots {
   std::uint64_t files_read() const { return files_read_; }
 
  private:
+  struct Take;  // one look at a directory
   using OnEntry = std::function<void(const TreeEntry&)>;
-  std::optional<Content> take(const std::string& path, Publisher* publisher, const OnEntry& on_entry = {});
-  Content take_directory(const std::string& path, Publisher* publisher, const OnEntry& on_entry);
+  std::optional<Content> take(const std::string& path, Publisher* publisher, const OnEntry& on_entry);
   void remember(const std::string& path, std::string entries);
   std::string recall(const std::string& path);
 
@@ -81,6 +84,7 @@ class Snapshots {
   std::mutex mutex_;
   std::map<std::string, std::string> learnt_;  // directories and single files not yet written to the index
   std::unordered_map<std::string, std::string> expected_;  // rows of the index, empty where it has none
+  std::size_t learnt_bytes_ = 0;
   std::atomic<std::uint64_t> files_read_ = 0;
 };
 

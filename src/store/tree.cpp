@@ -19,13 +19,23 @@ constexpr std::string_view list_node_head = "mlops list 1 node\n";
 // On average a node has this many entries; a power of two.
 constexpr std::uint64_t node_entries = 256;
 
+constexpr std::uint64_t hash_start = 14695981039346656037u;
+
+std::uint64_t add_to_hash(std::uint64_t hash, std::string_view text) {
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return hash;
+}
+
 // FNV-1a, spread by the finaliser of splitmix64: part of the format, never to be changed.
-bool ends_node(std::string_view path) {
-  std::uint64_t hash = 14695981039346656037u;
-  for (const char c : path) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+bool ends_node(std::uint64_t hash) {
   hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9;
   hash = (hash ^ (hash >> 27)) * 0x94d049bb133111eb;
   return ((hash ^ (hash >> 31)) & (node_entries - 1)) == 0;
+}
+
+void append_number(std::string& text, std::uint64_t number) {
+  char digits[20];
+  text.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
 }
 
 struct Child {
@@ -99,8 +109,8 @@ Node read_node(Objects& objects, const Digest& digest) {
   const auto bytes = objects.read(digest);
   auto node = bytes ? parse(*bytes) : std::nullopt;
   if (!node) {
-    throw Error(ExitCode::io, "the version " + digest.hex() + " of a directory is not whole in the store",
-                "fetch it from a remote with `mlops fetch`, or make it again by running what made it");
+    throw NotWhole(ExitCode::io, "the version " + digest.hex() + " of a directory is not whole in the store",
+                   "fetch it from a remote with `mlops fetch`, or make it again by running what made it");
   }
   return std::move(*node);
 }
@@ -109,45 +119,62 @@ Node read_node(Objects& objects, const Digest& digest) {
 
 bool is_tree(std::string_view bytes) { return bytes.starts_with(leaf_head) || bytes.starts_with(node_head); }
 
-std::string TreeBuilder::head(std::size_t level) const {
-  if (kind_ == TreeKind::list) return std::string(level == 0 ? list_leaf_head : list_node_head);
-  return std::string(level == 0 ? leaf_head : node_head);
+std::string_view TreeBuilder::head(std::size_t level) const {
+  if (kind_ == TreeKind::list) return level == 0 ? list_leaf_head : list_node_head;
+  return level == 0 ? leaf_head : node_head;
 }
 
-void TreeBuilder::add(const TreeEntry& entry) {
+void TreeBuilder::add(FileMode mode, std::uint64_t size, const Digest& digest, std::string_view directory,
+                      std::string_view name) {
   if (levels_.empty()) levels_.resize(1);
   Node& leaf = levels_[0];
-  if (leaf.entries++ == 0) leaf.first = entry.path;
-  leaf.text += static_cast<char>(entry.mode);
+  if (leaf.entries++ == 0) {
+    leaf.first = directory;
+    leaf.first += name;
+    leaf.text = head(0);
+  }
+  leaf.text += static_cast<char>(mode);
   leaf.text += ' ';
-  leaf.text += std::to_string(entry.size);
+  append_number(leaf.text, size);
   leaf.text += ' ';
-  leaf.text += entry.digest.hex();
+  digest.append_hex(leaf.text);
   leaf.text += ' ';
-  leaf.text += entry.path;
+  leaf.text += directory;
+  leaf.text += name;
   leaf.text += '\0';
-  leaf.files += entry.mode == FileMode::directory ? 0 : 1;
-  leaf.size += entry.size;
-  if (ends_node(entry.path)) close(0);
+  leaf.files += mode == FileMode::directory ? 0 : 1;
+  leaf.size += size;
+  if (ends_node(add_to_hash(add_to_hash(hash_start, directory), name))) close(0);
 }
 
 // Ends the node of a level and tells the level above.
 void TreeBuilder::close(std::size_t level) {
   if (levels_.size() == level + 1) levels_.resize(level + 2);
   Node& node = levels_[level];
-  const Digest digest = put_(head(level) + node.text);
+  const Digest digest = put_(node.text);
   Node& above = levels_[level + 1];
-  if (above.entries++ == 0) above.first = node.first;
-  above.text +=
-      std::to_string(node.files) + " " + std::to_string(node.size) + " " + digest.hex() + " " + node.first;
+  if (above.entries++ == 0) {
+    above.first = node.first;
+    above.text = head(level + 1);
+  }
+  append_number(above.text, node.files);
+  above.text += ' ';
+  append_number(above.text, node.size);
+  above.text += ' ';
+  digest.append_hex(above.text);
+  above.text += ' ';
+  above.text += node.first;
   above.text += '\0';
   above.files += node.files;
   above.size += node.size;
-  const std::string first = std::move(node.first);
-  node = Node();
+  const std::uint64_t hash = add_to_hash(hash_start, node.first);
+  node.text.clear();
+  node.first.clear();
+  node.files = node.size = 0;
+  node.entries = 0;
   node.closed_one = true;
   // A single entry closes no node of its own, or a tree could grow upwards without end.
-  if (above.entries > 1 && ends_node(first)) close(level + 1);
+  if (above.entries > 1 && ends_node(hash)) close(level + 1);
 }
 
 TreeSummary TreeBuilder::finish() {
@@ -156,7 +183,8 @@ TreeSummary TreeBuilder::finish() {
     Node& node = levels_[level];
     const bool top = level + 1 == levels_.size();
     if (top && !node.closed_one) {
-      return {put_(head(level) + node.text), node.files, node.size};
+      if (node.entries == 0) node.text = head(level);
+      return {put_(node.text), node.files, node.size};
     }
     if (node.entries > 0) close(level);
   }
@@ -194,48 +222,22 @@ void walk_objects(Objects& objects, const Digest& tree, const std::function<bool
   }
 }
 
-namespace {
+const TreeEntry* TreeCursor::entry() {
+  while (entries_.empty() && !open_.empty()) open_node();
+  return entries_.empty() ? nullptr : &entries_.back();
+}
 
-// Reads a tree entry by entry, but can pass over a whole node that is about to begin.
-class Cursor {
- public:
-  Cursor(Objects& objects, const Digest& tree) : objects_(objects) { open_.push_back({tree, {}}); }
-
-  /// The node that begins here, if no part of it has been read.
-  const Digest* node() const { return entries_.empty() && !open_.empty() ? &open_.back().digest : nullptr; }
-  void skip_node() { open_.pop_back(); }
-  /// Opens nodes until an entry is at hand; null at the end.
-  const TreeEntry* entry() {
-    while (entries_.empty() && !open_.empty()) open_node();
-    return entries_.empty() ? nullptr : &entries_.back();
-  }
-  void open_node() {
-    Node node = read_node(objects_, open_.back().digest);
-    open_.pop_back();
-    entries_.assign(std::make_move_iterator(node.entries.rbegin()),
-                    std::make_move_iterator(node.entries.rend()));
-    for (std::size_t i = node.children.size(); i-- > 0;) open_.push_back(std::move(node.children[i]));
-  }
-  void next() { entries_.pop_back(); }
-
-  struct Open {
-    Digest digest;
-    std::string first;
-    Open(Digest d, std::string f) : digest(d), first(std::move(f)) {}
-    explicit(false) Open(Child child) : digest(child.digest), first(std::move(child.first)) {}
-  };
-
- private:
-  Objects& objects_;
-  std::vector<Open> open_;          // nodes to come, the next one last
-  std::vector<TreeEntry> entries_;  // of the leaf at hand, the next one last
-};
-
-}  // namespace
+void TreeCursor::open_node() {
+  Node node = read_node(objects_, open_.back());
+  open_.pop_back();
+  entries_.assign(std::make_move_iterator(node.entries.rbegin()),
+                  std::make_move_iterator(node.entries.rend()));
+  for (std::size_t i = node.children.size(); i-- > 0;) open_.push_back(node.children[i].digest);
+}
 
 void diff_trees(Objects& objects, const Digest& before, const Digest& after,
                 const std::function<void(const TreeChange&)>& on_change) {
-  Cursor a(objects, before), b(objects, after);
+  TreeCursor a(objects, before), b(objects, after);
   using Kind = TreeChange::Kind;
   while (true) {
     // Equal nodes at the same place are equal in all that they hold.

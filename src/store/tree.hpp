@@ -16,6 +16,8 @@
 // trees" of Noms.
 #pragma once
 
+#include <mlops/error.hpp>
+
 #include "store/objects.hpp"
 #include "util/digest.hpp"
 
@@ -37,6 +39,12 @@ struct TreeEntry {
   bool operator==(const TreeEntry&) const = default;
 };
 
+/// A version that cannot be had from the store: a node is missing or damaged, or it is no tree of ours.
+class NotWhole : public Error {
+ public:
+  using Error::Error;
+};
+
 /// What the top of a tree says of the whole.
 struct TreeSummary {
   util::Digest digest;
@@ -52,7 +60,10 @@ class TreeBuilder {
   using Put = std::function<util::Digest(std::string_view bytes)>;
   explicit TreeBuilder(Put put, TreeKind kind = TreeKind::tree) : put_(std::move(put)), kind_(kind) {}
 
-  void add(const TreeEntry& entry);
+  void add(const TreeEntry& entry) { add(entry.mode, entry.size, entry.digest, entry.path, {}); }
+  /// The same for the path `directory` + `name`, without a string of it.
+  void add(FileMode mode, std::uint64_t size, const util::Digest& digest, std::string_view directory,
+           std::string_view name);
   TreeSummary finish();
 
  private:
@@ -64,15 +75,14 @@ class TreeBuilder {
     bool closed_one = false;  // the level has more than this node
   };
   void close(std::size_t level);
-  std::string head(std::size_t level) const;
+  std::string_view head(std::size_t level) const;
 
   Put put_;
   TreeKind kind_;
   std::vector<Node> levels_;
 };
 
-/// Calls `on_entry` for every file of a tree or list, in order; false from it ends the walk. Throws Error(io)
-/// when a node is missing or damaged.
+/// Calls `on_entry` for every file of a tree or list, in order; false from it ends the walk. Throws NotWhole.
 void walk_tree(Objects& objects, const util::Digest& tree, const std::function<bool(TreeEntry&&)>& on_entry);
 
 /// The digests of all nodes and objects of a tree, of a list those of its nodes; each is told once per place.
@@ -80,6 +90,26 @@ void walk_tree(Objects& objects, const util::Digest& tree, const std::function<b
 void walk_objects(Objects& objects, const util::Digest& tree,
                   const std::function<bool(const util::Digest&)>& on_object,
                   const std::function<void(const util::Digest&)>& on_missing);
+
+/// Reads a tree entry by entry, and can pass over whole nodes. Throws NotWhole.
+class TreeCursor {
+ public:
+  TreeCursor(Objects& objects, const util::Digest& tree) : objects_(objects), open_{tree} {}
+
+  /// The entry at hand, null at the end.
+  const TreeEntry* entry();
+  void next() { entries_.pop_back(); }
+
+  /// The node that begins here, if no part of it has been read.
+  const util::Digest* node() const { return entries_.empty() && !open_.empty() ? &open_.back() : nullptr; }
+  void skip_node() { open_.pop_back(); }
+  void open_node();
+
+ private:
+  Objects& objects_;
+  std::vector<util::Digest> open_;  // nodes to come, the next one last
+  std::vector<TreeEntry> entries_;  // of the leaf at hand, the next one last
+};
 
 struct TreeChange {
   enum class Kind { added, removed, changed } kind = Kind::added;

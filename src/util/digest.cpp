@@ -34,13 +34,19 @@ Digest Sha256::digest() {
 }
 
 std::string Digest::hex() const {
-  constexpr char digits[] = "0123456789abcdef";
-  std::string text(bytes.size() * 2, '0');
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    text[2 * i] = digits[bytes[i] >> 4];
-    text[2 * i + 1] = digits[bytes[i] & 15];
-  }
+  std::string text;
+  append_hex(text);
   return text;
+}
+
+void Digest::append_hex(std::string& text) const {
+  constexpr char digits[] = "0123456789abcdef";
+  char pairs[64];
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    pairs[2 * i] = digits[bytes[i] >> 4];
+    pairs[2 * i + 1] = digits[bytes[i] & 15];
+  }
+  text.append(pairs, sizeof pairs);
 }
 
 std::optional<Digest> Digest::from_hex(std::string_view text) {

@@ -15,6 +15,7 @@ struct Digest {
   std::array<unsigned char, 32> bytes{};
 
   std::string hex() const;  ///< 64 lower-case digits
+  void append_hex(std::string& text) const;
   static std::optional<Digest> from_hex(std::string_view text);
   static std::optional<Digest> from_bytes(std::string_view bytes);
   auto operator<=>(const Digest&) const = default;

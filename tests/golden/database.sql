@@ -44,6 +44,31 @@ CREATE TABLE cache (
 
 CREATE INDEX cache_by_run ON cache(run_id, step);
 
+CREATE TABLE dataset_versions (
+  dataset     TEXT NOT NULL REFERENCES datasets(name) ON DELETE CASCADE,
+  version     INTEGER NOT NULL,          -- 1, 2, 3, …
+  path        TEXT NOT NULL,             -- where it lay, relative to the workspace if inside it
+  sha256      TEXT NOT NULL,             -- of the content, as artifacts.sha256
+  form        TEXT NOT NULL,             -- file, executable or tree, as artifacts.form
+  size        INTEGER NOT NULL,          -- bytes
+  files       INTEGER NOT NULL,
+  added       INTEGER NOT NULL,          -- files, against the version before
+  removed     INTEGER NOT NULL,
+  changed     INTEGER NOT NULL,
+  note        TEXT NOT NULL DEFAULT '',
+  user        TEXT NOT NULL,
+  created_at  TEXT NOT NULL,
+  PRIMARY KEY (dataset, version)
+) WITHOUT ROWID;
+
+CREATE INDEX dataset_versions_by_sha256 ON dataset_versions(sha256);
+
+CREATE TABLE datasets (
+  name        TEXT PRIMARY KEY,
+  created_at  TEXT NOT NULL,
+  next        INTEGER NOT NULL DEFAULT 1 -- number of the next version: none is given twice
+) WITHOUT ROWID;
+
 CREATE TABLE definitions (
   sha256      TEXT PRIMARY KEY,          -- of `source`
   source      TEXT NOT NULL,             -- the bytes of the file
@@ -81,6 +106,21 @@ CREATE TABLE metrics (
   value   REAL,                          -- null: not a number
   time    TEXT,                          -- when it was logged, if known
   PRIMARY KEY (run_id, step, name, at, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE pinned_runs (
+  run_id      TEXT PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE,
+  note        TEXT NOT NULL DEFAULT '',
+  created_at  TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE pinned_versions (
+  dataset     TEXT NOT NULL,
+  version     INTEGER NOT NULL,
+  note        TEXT NOT NULL DEFAULT '',
+  created_at  TEXT NOT NULL,
+  PRIMARY KEY (dataset, version),
+  FOREIGN KEY (dataset, version) REFERENCES dataset_versions(dataset, version) ON DELETE CASCADE
 ) WITHOUT ROWID;
 
 CREATE TABLE run_environment (
@@ -186,6 +226,16 @@ CREATE VIEW v_hidden_files AS
   SELECT s.run_id, r.pipeline, s.name AS step, h.access, h.path, h.form, h.size, h.sha256
   FROM steps s JOIN runs r ON r.id = s.run_id
   JOIN hidden_files h ON h.run_id = coalesce(s.source_run, s.run_id) AND h.step = coalesce(s.source_step, s.step);
+CREATE VIEW v_dataset_versions AS
+  SELECT v.dataset, v.version, v.path, v.form, v.size, v.files, v.added, v.removed, v.changed, v.sha256, v.note,
+         v.user, v.created_at, p.dataset IS NOT NULL AS pinned
+  FROM dataset_versions v LEFT JOIN pinned_versions p ON p.dataset = v.dataset AND p.version = v.version;
+
+CREATE VIEW v_datasets AS
+  SELECT d.name, count(*) AS versions, max(v.version) AS latest, v.path, v.form, v.size, v.files, v.sha256,
+         d.created_at, v.created_at AS updated_at
+  FROM datasets d JOIN dataset_versions v ON v.dataset = d.name
+  GROUP BY d.name;
 
 CREATE VIEW v_metric_history AS
   SELECT s.run_id, s.name AS step, m.name, m.at, m.value, m.time
@@ -199,6 +249,12 @@ CREATE VIEW v_metrics AS
 
 CREATE VIEW v_params AS
   SELECT p.run_id, r.pipeline, p.name, p.value FROM run_params p JOIN runs r ON r.id = p.run_id;
+
+CREATE VIEW v_pins AS
+  SELECT 'run' AS kind, p.run_id AS name, r.pipeline AS of, p.note, p.created_at
+  FROM pinned_runs p JOIN runs r ON r.id = p.run_id
+  UNION ALL
+  SELECT 'dataset', dataset || '@' || version, dataset, note, created_at FROM pinned_versions;
 
 CREATE VIEW v_runs AS
   SELECT id, pipeline, state, reason, created_at, ended_at, duration_ms / 1000.0 AS seconds, steps,

@@ -2,11 +2,14 @@
 
 #include "catch.hpp"
 #include "store/gc.hpp"
+#include "store/lease.hpp"
 #include "store/tree.hpp"
 #include "temp_dir.hpp"
 #include "util/files.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <thread>
@@ -118,6 +121,77 @@ TEST_CASE("every flipped bit is found on use, and the object counts as absent") 
   REQUIRE(usage_of(objects).quarantined == 100);
 }
 
+TEST_CASE("of a thousand objects with one flipped bit each, alone and in packs, verify finds a thousand") {
+  const TempDir dir;
+  Objects objects(dir / "store");
+  std::vector<util::Digest> digests;
+  {
+    Publisher publisher(objects);
+    for (int i = 0; i < 500; ++i) digests.push_back(publisher.add("packed " + std::to_string(i)));
+    publisher.commit();
+  }
+  for (int i = 0; i < 500; ++i) {
+    Publisher publisher(objects);
+    digests.push_back(publisher.add("alone " + std::to_string(i)));
+    publisher.commit();
+  }
+  const auto flip = [](const std::string& path, std::uint64_t offset, int bit) {
+    fs::permissions(path, fs::perms::owner_all);
+    std::string bytes = util::read_file(path);
+    bytes[offset] ^= static_cast<char>(1 << bit);
+    util::write_file(path, bytes);
+  };
+  const std::string pack = objects.packs().at(0);
+  int i = 0;
+  for (const db::PackedObject& object : objects.objects_of(pack)) {
+    flip(objects.pack_path(pack), object.offset + static_cast<std::uint64_t>(i) % object.size, i % 8);
+    ++i;
+  }
+  for (std::size_t k = 500; k < 1'000; ++k)
+    flip(objects.object_path(digests[k]), k % 7, static_cast<int>(k % 8));
+  int damaged = 0;
+  for (const util::Digest& digest : digests) damaged += objects.verify(digest) ? 0 : 1;
+  REQUIRE(damaged == 1'000);
+  REQUIRE(objects.incomplete());
+}
+
+TEST_CASE("a large batch is published bit by bit, what comes twice once") {
+  const TempDir dir;
+  Objects objects(dir / "store");
+  Publisher publisher(objects);
+  std::vector<util::Digest> digests;
+  for (int i = 0; i < 6'000; ++i)
+    digests.push_back(publisher.add("number " + std::to_string(i % 5'000) + std::string(5'000, 'x')));
+  publisher.commit();
+  REQUIRE(publisher.objects_written() == 5'000);
+  REQUIRE(usage_of(objects).packs > 1);
+  REQUIRE(usage_of(objects).packed_objects == 5'000);
+  for (const util::Digest& digest : digests) REQUIRE(objects.has(digest));
+  Publisher again(objects);
+  for (int i = 0; i < 5'000; ++i) again.add("number " + std::to_string(i) + std::string(5'000, 'x'));
+  again.commit();
+  REQUIRE(again.objects_written() == 0);
+}
+
+TEST_CASE("a pack that is gone is not counted on") {
+  const TempDir dir;
+  Objects objects(dir / "store");
+  const auto publish_many = [&] {
+    Publisher publisher(objects);
+    for (int i = 0; i < 20; ++i) publisher.add("object " + std::to_string(i));
+    publisher.commit();
+    return publisher.objects_written();
+  };
+  REQUIRE(publish_many() == 20);
+  fs::remove(fs::directory_iterator(dir / "store/packs")->path());
+  Objects later(dir / "store");
+  REQUIRE_FALSE(later.refresh(util::digest_of("object 3")));
+  Publisher publisher(later);
+  publisher.add("object 3");
+  publisher.commit();
+  REQUIRE(later.read(util::digest_of("object 3")) == "object 3");
+}
+
 TEST_CASE("a damaged object in a pack does not take the others with it") {
   const TempDir dir;
   Objects objects(dir / "store");
@@ -170,21 +244,138 @@ TEST_CASE("gc removes what no root reaches, spares the young, and rewrites packs
     builder.add({FileMode::file, 14, small[static_cast<std::size_t>(i)], "f" + std::to_string(i)});
   const util::Digest tree = builder.finish().digest;
   trees.commit();
-  const std::vector<Root> roots = {{kept, false}, {tree, true}};
+  const auto all = [&] { return std::vector<Root>{{kept, false}, {tree, true}}; };
+  const auto none = [] { return std::vector<Root>(); };
 
-  REQUIRE(collect_garbage(objects, roots, {}).removed_objects == 0);  // all are young
+  REQUIRE(collect_garbage(objects, all, {}).removed.objects == 0);  // all are young
   GcOptions dry = at_once;
   dry.dry_run = true;
-  REQUIRE(collect_garbage(objects, roots, dry).removed_objects == 91);
+  REQUIRE(collect_garbage(objects, all, dry).removed.objects == 91);
   REQUIRE(objects.has(dead));
 
-  const GcResult result = collect_garbage(objects, roots, at_once);
-  REQUIRE(result.removed_objects == 91);
-  REQUIRE(result.kept_objects == 12);
+  const GcResult result = collect_garbage(objects, all, at_once);
+  REQUIRE(result.removed.objects == 91);
+  REQUIRE(result.all_kept().objects == 12);
   REQUIRE(result.missing_objects == 0);
   REQUIRE(objects.has(kept));
   REQUIRE_FALSE(objects.has(dead));
   for (std::size_t i = 0; i < small.size(); ++i) REQUIRE(objects.verify(small[i]) == (i < 10));
-  REQUIRE(collect_garbage(objects, {}, at_once).kept_objects == 0);
+  REQUIRE(collect_garbage(objects, none, at_once).all_kept().objects == 0);
   REQUIRE(usage_of(objects).packed_objects + usage_of(objects).loose_objects == 0);
+}
+
+namespace {
+
+struct Gc : TempDir {
+  Objects objects{*this / "store"};
+  // A tree of `count` small files, numbered from `first`.
+  util::Digest publish_tree(int first, int count, const std::string& what = "file") {
+    Publisher publisher(objects);
+    TreeBuilder builder([&](std::string_view bytes) { return publisher.add(bytes); });
+    for (int i = first; i < first + count; ++i) {
+      const std::string bytes = what + " " + std::to_string(i) + std::string(400, '.');
+      builder.add({FileMode::file, bytes.size(), publisher.add(bytes), "f" + std::to_string(100'000 + i)});
+    }
+    const util::Digest tree = builder.finish().digest;
+    publisher.commit();
+    return tree;
+  }
+  bool whole(const util::Digest& tree) {
+    bool good = objects.has(tree);
+    walk_objects(
+        objects, tree, [&](const util::Digest& digest) { return (good = good && objects.has(digest)); },
+        [&](const util::Digest&) { good = false; });
+    return good;
+  }
+  GcResult collect(const std::vector<Root>& roots, std::chrono::seconds grace = std::chrono::seconds(-10)) {
+    return collect_garbage(objects, [&] { return roots; }, {.dry_run = false, .grace = grace});
+  }
+  static std::size_t place(Keeper keeper) { return static_cast<std::size_t>(keeper); }
+};
+
+}  // namespace
+
+TEST_CASE("gc tells for each reason what it keeps, and counts an object once") {
+  Gc gc;
+  const util::Digest a = gc.publish_tree(0, 100), b = gc.publish_tree(50, 100), c = gc.publish_tree(500, 10);
+  const GcResult result = gc.collect(
+      {{a, true, Keeper::pin}, {b, true, Keeper::run}, {util::digest_of("x"), false, Keeper::pin, true}});
+  REQUIRE(result.kept[Gc::place(Keeper::pin)].objects >= 101);
+  REQUIRE(result.kept[Gc::place(Keeper::run)].objects >= 51);
+  REQUIRE(result.kept[Gc::place(Keeper::run)].objects < 60);
+  REQUIRE(result.removed.objects >= 11);
+  REQUIRE(result.missing_objects == 0);  // what may be missing is not missed
+  REQUIRE(gc.whole(a));
+  REQUIRE(gc.whole(b));
+  REQUIRE_FALSE(gc.objects.has(c));
+  REQUIRE(gc.collect({{c, true, Keeper::dataset}}).missing_objects == 1);
+  REQUIRE(gc.collect({{c, true, Keeper::run}}).missing_objects == 0);  // it may never have been kept
+}
+
+TEST_CASE("what a lease holds stays, with all below it, and so does what was made since it began") {
+  Gc gc;
+  const util::Digest held = gc.publish_tree(0, 300), loose = gc.publish_tree(1'000, 300);
+  ::usleep(40'000);
+  Objects user(gc / "store");
+  const auto publish_late = [&] {
+    Publisher publisher(user);
+    const util::Digest late = publisher.add("late");
+    publisher.commit();
+    return late;
+  };
+  util::Digest late;
+  {
+    const Lease lease(user);
+    user.hold(held, true);
+    late = publish_late();
+    const GcResult result = gc.collect({}, std::chrono::seconds(0));
+    REQUIRE(result.kept[Gc::place(Keeper::in_use)].objects >= 301);
+    REQUIRE(gc.whole(held));
+    REQUIRE_FALSE(gc.objects.has(loose));
+    REQUIRE(gc.objects.has(late));
+    REQUIRE_FALSE(gc.objects.incomplete());
+  }
+  gc.collect({});
+  REQUIRE_FALSE(gc.objects.has(held));
+  REQUIRE_FALSE(gc.objects.has(late));
+}
+
+TEST_CASE("a node vouches for what is below it, unless something was found missing") {
+  Gc gc;
+  const util::Digest tree = gc.publish_tree(0, 50);
+  REQUIRE(gc.objects.vouches_for_all_below(tree));
+  gc.objects.quarantine(util::digest_of("file 7" + std::string(400, '.')));
+  REQUIRE(gc.objects.has(tree));
+  REQUIRE_FALSE(gc.objects.vouches_for_all_below(tree));
+  // gc cannot say that it is whole again until it is.
+  REQUIRE(gc.collect({{tree, true}}).missing_objects == 1);
+  REQUIRE_FALSE(gc.objects.vouches_for_all_below(tree));
+  gc.publish_tree(0, 50);
+  REQUIRE(gc.collect({{tree, true}}).missing_objects == 0);
+  REQUIRE(gc.objects.vouches_for_all_below(tree));
+  REQUIRE(gc.whole(tree));
+}
+
+TEST_CASE("a young tree keeps what is below it, however old that is") {
+  Gc gc;
+  const util::Digest tree = gc.publish_tree(0, 300);
+  const util::Digest other = gc.publish_tree(1'000, 300);
+  // As a pack looks that was written long ago.
+  const timespec old[2] = {{1'000'000'000, 0}, {1'000'000'000, 0}};
+  for (const auto& entry : fs::recursive_directory_iterator(gc / "store")) {
+    if (entry.is_regular_file() && entry.path().extension() != ".db")
+      REQUIRE(::utimensat(AT_FDCWD, entry.path().c_str(), old, 0) == 0);
+  }
+  Publisher publisher(gc.objects);
+  TreeBuilder builder([&](std::string_view bytes) { return publisher.add(bytes); });
+  walk_tree(gc.objects, tree, [&](TreeEntry&& entry) {
+    builder.add(entry);
+    return true;
+  });
+  builder.add({FileMode::file, 3, publisher.add("new"), "g"});
+  const util::Digest young = builder.finish().digest;
+  publisher.commit();
+  REQUIRE(gc.collect({}, std::chrono::hours(1)).kept[Gc::place(Keeper::young)].objects >= 301);
+  REQUIRE(gc.whole(young));
+  REQUIRE_FALSE(gc.objects.has(other));
 }

@@ -12,7 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -134,6 +136,60 @@ TEST_CASE("what is not whole in the store is not restored, and nothing changes")
   REQUIRE_FALSE(restore(bench.objects, content, bench.path("target")));
   REQUIRE(util::read_file(bench.path("target")) == "mine");
   REQUIRE(std::distance(fs::directory_iterator(bench.dir / "work"), fs::directory_iterator()) == 2);
+}
+
+TEST_CASE("a hardlink is the object until somebody may write to it") {
+  Bench bench;
+  bench.write("data/a", std::string(30'000, 'a'));
+  bench.write("data/small", "small");
+  const Content content = bench.keep("data");
+  ::setenv("MLOPS_LINK", "hardlink", 1);
+  REQUIRE(restore(bench.objects, content, bench.path("copy")));
+  ::unsetenv("MLOPS_LINK");
+  struct stat st {};
+  REQUIRE(::stat(bench.path("copy/a").c_str(), &st) == 0);
+  REQUIRE(st.st_nlink == 2);
+  REQUIRE((st.st_mode & 0222) == 0);
+  REQUIRE(bench.snapshots.look(bench.path("copy")) == content);
+  make_writable(bench.dir / "store", bench.path("copy"));
+  REQUIRE(::stat(bench.path("copy/a").c_str(), &st) == 0);
+  REQUIRE(st.st_nlink == 1);
+  REQUIRE((st.st_mode & 0200) != 0);
+  REQUIRE(bench.snapshots.look(bench.path("copy")) == content);
+  ::setenv("MLOPS_LINK", "hardlink,softlink", 1);
+  REQUIRE_THROWS_AS(restore(bench.objects, content, bench.path("copy")), Error);
+  ::unsetenv("MLOPS_LINK");
+}
+
+TEST_CASE("many directories are walked in portions, in the order of their paths") {
+  Bench bench;
+  std::vector<std::string> paths;
+  for (int i = 0; i < 60; ++i) {
+    const std::string directory = "data/d" + std::to_string(i) + (i % 3 == 0 ? "/x/y" : "");
+    util::make_directories(bench.path(directory), 0777);
+    for (int k = 0; k < 20; ++k) {
+      bench.write(directory + "/f" + std::to_string(k), std::to_string(i * k));
+      paths.push_back((directory + "/f" + std::to_string(k)).substr(5));
+    }
+  }
+  bench.write("data/d1.txt", "between d1 and d1/");
+  paths.push_back("d1.txt");
+  std::ranges::sort(paths);
+  std::vector<std::string> seen;
+  const auto content = bench.snapshots.look_into(bench.path("data"), [&](const TreeEntry& entry) {
+    if (entry.mode == FileMode::file) seen.push_back(entry.path);
+  });
+  REQUIRE(seen == paths);
+  REQUIRE(content->files == paths.size());
+  // What was looked at before it is kept is read for the store after all.
+  let_time_pass();
+  Snapshots later(bench.objects);
+  later.look(bench.path("data"));
+  Publisher publisher(bench.objects);
+  REQUIRE(later.keep(bench.path("data"), publisher) == content);
+  publisher.commit();
+  REQUIRE(restore(bench.objects, *content, bench.path("copy")));
+  REQUIRE(bench.snapshots.look(bench.path("copy")) == content);
 }
 
 TEST_CASE("a tree from elsewhere cannot lead out of its directory") {
