@@ -5,7 +5,7 @@
 # shellcheck disable=SC2034 # both are used by the scripts that source this file
 BUILD_PACKAGES=(g++ cmake ninja-build ccache git python3 ca-certificates
     libyaml-cpp-dev libcli11-dev libspdlog-dev nlohmann-json3-dev
-    libsqlite3-dev libssl-dev libcurl4-openssl-dev)
+    libsqlite3-dev libssl-dev libcurl4-openssl-dev libtomlplusplus-dev)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(catch2 python3-venv)
 
@@ -158,5 +158,20 @@ need_sklearn() {
     else
         tail -n 5 build/venv.log >&2
         say "scikit-learn cannot be installed here (log: build/venv.log): what needs it is skipped"
+    fi
+}
+
+# need_dvc: DVC in build/venv-dvc, for the tests that run it beside mlops. Where it cannot be installed, says so: they
+# are then reported as skipped.
+need_dvc() {
+    [[ -n ${DVC:-} ]] && return
+    build/venv-dvc/bin/dvc --version >/dev/null 2>&1 && return
+    say "Installing DVC into build/venv-dvc"
+    mkdir -p build
+    if ! { python3 -m venv --clear build/venv-dvc &&
+        build/venv-dvc/bin/pip install -q --disable-pip-version-check --no-input 'dvc>=3.60,<4' &&
+        build/venv-dvc/bin/dvc --version; } >build/venv-dvc.log 2>&1 </dev/null; then
+        tail -n 5 build/venv-dvc.log >&2
+        say "DVC cannot be installed here (log: build/venv-dvc.log): what needs it is skipped"
     fi
 }

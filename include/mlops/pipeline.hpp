@@ -1,6 +1,7 @@
 // Door to src/pipeline: a pipeline file as values. Loading one runs nothing.
 #pragma once
 
+#include <mlops/dvc.hpp>
 #include <mlops/error.hpp>
 
 #include <nlohmann/json.hpp>
@@ -35,9 +36,11 @@ struct Text {
   bool operator==(const Text&) const = default;
 };
 
-/// What a step runs: `/bin/sh -c SCRIPT` (one element, `shell`) or an argument vector, never a shell.
+/// What a step runs: `/bin/sh -c SCRIPT` (one element, `shell`), an argument vector, never a shell, or scripts
+/// for the user's own shell, one process each, until one fails (`each`; the commands of a dvc.yaml).
 struct Command {
   bool shell = false;
+  bool each = false;
   std::vector<Text> argv;
 };
 
@@ -136,6 +139,7 @@ struct Pipeline {
   std::optional<Schedule> schedule;
   KeepInputs keep_inputs = KeepInputs::small;
   std::vector<Step> steps;  ///< in the order of the file, expansions in place
+  std::optional<DvcProject> dvc;  ///< if the file is a dvc.yaml
 };
 
 /// The order of a pipeline's steps: edges by index into `Pipeline::steps`.
@@ -148,9 +152,10 @@ struct Graph {
 struct LoadOptions {
   std::vector<std::string> overrides;  ///< "train.lr=0.2", as after `--set`
   bool check_files = true;             ///< report inputs that neither exist nor are made by a step
+  const std::map<std::string, std::string>* sources = nullptr;  ///< frozen DvcProject::sources, not the disk
 };
 
-/// Reads, expands and checks a pipeline file. Throws BadFile with every problem found, Error(io) when
+/// Reads, expands and checks a pipeline file; a file called dvc.yaml is read as DVC reads it. Throws BadFile with every problem found, Error(io) when
 /// the file cannot be read.
 Pipeline load_pipeline(const std::string& path, const LoadOptions& options = {});
 

@@ -20,6 +20,7 @@ namespace mlops::cli {
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
       {"init", "Start", "make a workspace and a first pipeline", set_up_init},
+      {"import", "Start", "make a pipeline file from a project of another tool", set_up_import},
       {"run", "Start", "run a pipeline, or resume a run", set_up_run},
       {"validate", "Pipelines", "check pipeline files without running anything", set_up_validate},
       {"plan", "Pipelines", "tell what a run would do, and why", set_up_plan},

@@ -60,6 +60,7 @@ void add_set_option(CLI::App& app, std::vector<std::string>& overrides,
 
 // One set-up function a command; each lives in the file of its name.
 void set_up_init(CLI::App&, Context&);
+void set_up_import(CLI::App&, Context&);
 void set_up_run(CLI::App&, Context&);
 void set_up_validate(CLI::App&, Context&);
 void set_up_plan(CLI::App&, Context&);

@@ -4,6 +4,7 @@
 
 #include "engine/collect.hpp"
 #include "pipeline/paths.hpp"
+#include "process/step_log.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 
@@ -73,13 +74,13 @@ std::vector<std::string> paths_left_in_place(const Pipeline& pipeline, const Ste
 }
 
 std::string aside_directory(const std::string& run_directory, const std::string& step) {
-  return run_directory + "/aside/" + step;
+  return run_directory + "/aside/" + process::file_stem(step);
 }
 
-void set_aside(const std::string& directory, const std::vector<std::string>& paths) {
+void set_aside(const std::string& directory, const std::vector<std::string>& paths, bool make_folders) {
   const bool again = is_there(directory);
   for (std::size_t i = 0; i < paths.size(); ++i) {
-    util::make_directories(fs::path(paths[i]).parent_path().string(), 0777);
+    if (make_folders) util::make_directories(fs::path(paths[i]).parent_path().string(), 0777);
     if (!is_there(paths[i])) continue;
     if (again) {
       remove(paths[i]);

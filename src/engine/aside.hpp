@@ -22,7 +22,7 @@ std::string aside_directory(const std::string& run_directory, const std::string&
 
 /// Moves what is there of `paths` below `directory`, and makes the directories that they lie in. What an
 /// attempt before left is removed, as the old outputs wait already. Throws Error(io).
-void set_aside(const std::string& directory, const std::vector<std::string>& paths);
+void set_aside(const std::string& directory, const std::vector<std::string>& paths, bool make_folders = true);
 
 /// Puts the old outputs back in place of whatever the failed step made.
 void bring_back(const std::string& directory, const std::vector<std::string>& paths);

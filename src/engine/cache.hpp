@@ -52,7 +52,8 @@ struct CheckResult {
   StepFacts facts;
   std::string key;            ///< empty: the step's results are not reused
   std::vector<Cause> causes;  ///< why it runs, or why not
-  db::CachedResults source;   ///< of a hit
+  db::CachedResults source;   ///< of a hit; without a maker if no run of this workspace made them
+  std::string refused;        ///< why the step must not be started, if so
   std::string note;           ///< what went wrong on the way, if anything
 };
 

@@ -1,8 +1,10 @@
 #include "engine/collect.hpp"
 
+#include "engine/dvclive.hpp"
 #include "engine/hidden.hpp"
 #include "engine/kept_inputs.hpp"
 #include "engine/metric_files.hpp"
+#include "engine/results.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 
@@ -119,6 +121,12 @@ void collect_outputs(const CollectJob& job, const Step& step, const Workspace& w
 }
 
 void collect_metric_file(Collection& result, const std::string& path, const std::string& as_written) {
+  if (const auto live = dvclive_directory(path)) {
+    ParsedMetrics parsed = read_dvclive(*live);
+    result.metrics.insert(result.metrics.end(), parsed.points.begin(), parsed.points.end());
+    for (std::string& problem : parsed.problems) result.notes.push_back(std::move(problem));
+    return;
+  }
   const auto text = util::read_regular_file(path, metrics_limit);
   if (!text) {
     if (result.problem.empty())
@@ -260,16 +268,15 @@ Collector::Result Collector::do_job(Job job) {
       problem = error.what();
     }
   }
+  if (depot_ && !results_) results_ = make_results(pipeline_, workspace_, *depot_, settings_);
   if (const auto* collection = std::get_if<CollectJob>(&job)) {
+    if (results_) return results_->collect(*collection);
     Collection result = collect(*collection, pipeline_.steps[static_cast<std::size_t>(collection->step)],
-                                workspace_, depot_.get());
-    if (!depot_) result.notes.push_back("its outputs are not kept for later runs: " + problem);
+                                workspace_, nullptr);
+    result.notes.push_back("its outputs are not kept for later runs: " + problem);
     return result;
   }
-  if (!cache_) {
-    cache_ = std::make_unique<Cache>(pipeline_, workspace_, depot_->objects, depot_->snapshots, settings_);
-  }
-  return cache_->check(std::move(std::get<OpenFacts>(job)), true);
+  return results_->check(std::move(std::get<OpenFacts>(job)), true);
 }
 
 void Collector::work() {
@@ -310,6 +317,7 @@ void Collector::work() {
   }
   lock.unlock();
   try {
+    results_.reset();
     if (depot_) depot_->snapshots.save();
   } catch (const std::exception& error) {
     util::log_debug(std::string("what was learnt of files is lost: ") + error.what());

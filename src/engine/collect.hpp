@@ -65,6 +65,8 @@ struct Depot {
 /// looked for, not read.
 Collection collect(const CollectJob& job, const Step& step, const Workspace& workspace, Depot* depot);
 
+class Results;
+
 /// One thread for all that may read much, so that a large file holds up no other step: what steps left is
 /// collected, and steps that are ready are checked against earlier runs.
 class Collector {
@@ -95,7 +97,7 @@ class Collector {
   CacheSettings settings_;
   int open_ = 0;                  // jobs submitted and not taken
   std::unique_ptr<Depot> depot_;  // both of the thread
-  std::unique_ptr<Cache> cache_;
+  std::unique_ptr<Results> results_;
   util::Fd wake_;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -2,9 +2,13 @@
 
 #include "db/steps.hpp"
 #include "engine/collect.hpp"
+#include "engine/results.hpp"
 #include "util/files.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
 
 namespace mlops::engine {
 
@@ -26,7 +30,7 @@ class Seer {
         database_(db::Database::open_to_read(
             workspace.database_path(), workspace.trusted() ? db::Access::write : db::Access::read_only)),
         depot_(workspace),
-        cache_(pipeline, workspace, depot_.objects, depot_.snapshots, settings),
+        results_(make_results(pipeline, workspace, depot_, settings)),
         what_(pipeline.steps.size(), What::left_out) {}
 
   ~Seer() {
@@ -60,8 +64,9 @@ class Seer {
     const std::string before = open_need(seen.step);
     seen.what = What::runs;
     try {
-      const CheckResult result = cache_.check(open_facts(pipeline_, seen.step, values_), false);
+      const CheckResult result = results_->check(open_facts(pipeline_, seen.step, values_), false);
       seen.causes = result.causes;
+      if (!result.refused.empty()) seen.causes = {{"unknown", result.refused, "", ""}};
       if (before.empty()) {
         if (!result.hit) return;
         seen.what = What::cached;
@@ -72,7 +77,7 @@ class Seer {
       std::erase_if(seen.causes, [](const Cause& cause) {
         return (cause.kind == "input" && !cause.by.empty()) || cause.kind == "missing" ||
                cause.kind == "not_kept" || cause.kind == "cached" || cause.kind == "renamed" ||
-               cause.kind == "restored";
+               cause.kind == "restored" || cause.kind == "locked" || cause.kind == "run_cache";
       });
       const bool files = std::ranges::any_of(
           seen.causes, [](const Cause& cause) { return cause.kind == "input" || cause.kind == "code"; });
@@ -106,9 +111,31 @@ class Seer {
   const Graph& graph_;
   db::Database database_;
   Depot depot_;
-  Cache cache_;
+  std::unique_ptr<Results> results_;
   std::vector<What> what_;
   OutputValues values_;
+};
+
+// A workspace for the time of one look, where nothing is to be left behind.
+struct ScratchWorkspace {
+  ScratchWorkspace() : workspace(Workspace::create(directory())) {
+    db::Database::open(workspace.database_path());
+  }
+  ~ScratchWorkspace() {
+    std::error_code ignored;
+    std::filesystem::remove_all(workspace.root(), ignored);
+  }
+  ScratchWorkspace(const ScratchWorkspace&) = delete;
+  ScratchWorkspace& operator=(const ScratchWorkspace&) = delete;
+
+  Workspace workspace;
+
+ private:
+  static std::string directory() {
+    std::string name = (std::filesystem::temp_directory_path() / "mlops-XXXXXX").string();
+    if (!::mkdtemp(name.data())) throw_errno("cannot make a directory in '" + name + "'", errno);
+    return name;
+  }
 };
 
 }  // namespace
@@ -116,7 +143,12 @@ class Seer {
 std::vector<Foreseen> foresee(const Pipeline& pipeline, const Graph& graph, const Plan& plan,
                               const std::optional<Workspace>& workspace, const CacheSettings& settings) {
   std::vector<Foreseen> list;
-  if (!workspace || !util::exists(workspace->database_path())) {
+  const bool recorded = workspace && util::exists(workspace->database_path());
+  std::optional<ScratchWorkspace> scratch;
+  if (!recorded && pipeline.dvc) {
+    // Its own files tell what would run, without any record of ours.
+    scratch.emplace();
+  } else if (!recorded) {
     for (const PlannedStep& planned : plan.steps) {
       const Cause cause =
           planned.selected ? Cause{"first_run", "", "", ""} : Cause{"left_out", planned.reason, "", ""};
@@ -124,7 +156,7 @@ std::vector<Foreseen> foresee(const Pipeline& pipeline, const Graph& graph, cons
     }
     return list;
   }
-  Seer seer(pipeline, graph, *workspace, settings);
+  Seer seer(pipeline, graph, scratch ? scratch->workspace : *workspace, settings);
   for (const PlannedStep& planned : plan.steps) list.push_back(seer.look(planned));
   return list;
 }

@@ -44,10 +44,39 @@ std::string command_text(const Step& step) {
     for (const Text::Part& part : argument.parts) {
       word += part.step.empty() ? part.literal : "${steps." + part.step + ".outputs." + part.key + "}";
     }
-    words.push_back(step.command.shell || !argument.is_literal() ? word : util::shell_quote(word));
+    words.push_back(step.command.shell || step.command.each || !argument.is_literal() ? word : util::shell_quote(word));
   }
-  return util::join(words, " ");
+  return util::join(words, step.command.each ? "\n" : " ");
 }
+
+namespace {
+
+// The user's own shell, without what it would read first: `--norc` and the like.
+std::vector<std::string> users_shell() {
+  const char* shell = std::getenv("SHELL");
+  const std::string path = shell && *shell ? shell : "/bin/sh";
+  const std::string name = path.substr(path.rfind('/') + 1);
+  if (name == "bash") return {path, "--noprofile", "--norc"};
+  if (name == "zsh") return {path, "--no-rcs"};
+  if (name == "fish") return {path, "--no-config"};
+  return {path};
+}
+
+// One shell a script, one after the other until one fails.
+std::vector<std::string> each_in_a_shell(const std::vector<std::string>& scripts) {
+  std::vector<std::string> argv = users_shell();
+  if (scripts.size() == 1) {
+    argv.insert(argv.end(), {"-c", scripts[0]});
+    return argv;
+  }
+  for (std::string& word : argv) word = util::shell_quote(word);
+  std::vector<std::string> loop = {
+      "/bin/sh", "-c", "for script do " + util::join(argv, " ") + " -c \"$script\" || exit; done", "sh"};
+  loop.insert(loop.end(), scripts.begin(), scripts.end());
+  return loop;
+}
+
+}  // namespace
 
 process::StartRequest make_request(const Pipeline& pipeline, int index, int attempt,
                                    const std::vector<std::string>& gpus, const JobContext& context,
@@ -62,6 +91,7 @@ process::StartRequest make_request(const Pipeline& pipeline, int index, int atte
     r.argv = {"/bin/sh", "-e", "-c", fill(step.command.argv[0], values, true)};
   } else {
     for (const Text& argument : step.command.argv) r.argv.push_back(fill(argument, values, false));
+    if (step.command.each) r.argv = each_in_a_shell(r.argv);
   }
   if (context.trace_reads) r.trace_file = layout::trace_file(context.run_directory, step.name, attempt);
   r.inherit_env = pipeline.inherit_env;

@@ -97,6 +97,11 @@ FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
   LoadOptions options;
   options.check_files = false;
   options.overrides = settings.value("overrides", std::vector<std::string>());
+  std::map<std::string, std::string> sources;
+  if (const auto found = settings.find("sources"); found != settings.end() && found->is_object()) {
+    sources = found->get<std::map<std::string, std::string>>();
+    options.sources = &sources;
+  }
   frozen.environment = settings.value("environment", Json::object());
   const FrozenEnvironment environment(frozen.environment);
   frozen.pipeline = parse_pipeline(util::read_file(layout::in(directory, layout::definition)),

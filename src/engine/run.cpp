@@ -7,6 +7,7 @@
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
 #include "engine/recovery.hpp"
+#include "engine/results.hpp"
 #include "engine/runner.hpp"
 #include "params/overrides.hpp"
 #include "pipeline/conditions.hpp"
@@ -48,6 +49,7 @@ Json settings_json(const Pipeline& pipeline, const RunSettings& settings, int jo
           {"forced", settings.forced},
           {"trace_reads", settings.trace_reads},
           {"keep_inputs", to_string(settings.keep_inputs.value_or(pipeline.keep_inputs))},
+          {"sources", pipeline.dvc ? Json(pipeline.dvc->sources) : Json()},
           {"environment", engine::referenced_environment(pipeline.source)}};
 }
 
@@ -127,12 +129,17 @@ void read_recovered_outputs(const Workspace& workspace, db::Database& database, 
   }
   engine::Recorder recorder(database, id);
   std::unique_ptr<engine::Depot> depot;
+  std::unique_ptr<engine::Results> results;
   const std::string run_directory = workspace.run_directory(id);
   for (const StepRecord& record : records) {
     const Step& step = pipeline.steps[static_cast<std::size_t>(record.step)];
-    const bool has_outputs = !step.outputs.empty() || !step.metrics.empty();
+    const bool has_outputs =
+        !step.outputs.empty() || !step.metrics.empty() || engine::checks_every_step(pipeline);
     if (record.state != StepState::succeeded || !has_outputs || known.contains(record.step)) continue;
-    if (!depot) depot = std::make_unique<engine::Depot>(workspace);
+    if (!depot) {
+      depot = std::make_unique<engine::Depot>(workspace);
+      results = engine::make_results(pipeline, workspace, *depot, {});
+    }
     const engine::CollectJob job{record.step,
                                  record.attempts,
                                  true,
@@ -142,7 +149,7 @@ void read_recovered_outputs(const Workspace& workspace, db::Database& database, 
                                  keep && step.cache != false,
                                  record.cache_key.value_or(""),
                                  trace_left_by(run_directory, step.name, record.attempts)};
-    recorder.put(engine::collect(job, step, workspace, depot.get()));
+    recorder.put(results->collect(job));
   }
   recorder.flush();
 }

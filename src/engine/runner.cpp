@@ -4,6 +4,7 @@
 #include "engine/aside.hpp"
 #include "engine/kept_inputs.hpp"
 #include "engine/outcome.hpp"
+#include "engine/results.hpp"
 #include "process/process_tree.hpp"
 #include "process/signals.hpp"
 #include "process/step_log.hpp"
@@ -48,6 +49,7 @@ std::vector<char> steps_to_check(const Pipeline& pipeline) {
   std::vector<char> checks;
   for (const Step& step : pipeline.steps) {
     checks.push_back(
+        checks_every_step(pipeline) ||
         !(step.inputs.empty() && step.code.empty() && step.outputs.empty() && step.metrics.empty()));
   }
   return checks;
@@ -237,14 +239,24 @@ void Runner::finish_check(CheckResult result) {
   r.because = causes_text(result.causes);
   if (!result.key.empty()) r.cache_key = result.key;
   if (result.hit) {
-    r.source_run = result.source.maker.run;
-    r.source_step = result.source.maker.step;
     if (!result.source.values.empty()) {
       auto& values = parts_.outputs[s.name];
       for (const auto& [name, value] : result.source.values) values[name] = value;
     }
     if (!result.source.metrics.empty()) metrics_[index] = result.source.metrics;
-    recorder_.put_hit(index, result.key, std::move(result.source));
+    if (!result.source.maker.run.empty()) {
+      r.source_run = result.source.maker.run;
+      r.source_step = result.source.maker.step;
+      recorder_.put_hit(index, result.key, std::move(result.source));
+    } else {
+      // Another tool made them: from now on they are those of this run.
+      Collection own;
+      own.step = index;
+      own.key = result.key;
+      own.metrics = std::move(result.source.metrics);
+      own.artifacts = std::move(result.source.artifacts);
+      recorder_.put(std::move(own));
+    }
     return machine_.checked(index, true, words(result.causes[0]));
   }
   std::vector<ArtifactRecord> inputs;
@@ -274,6 +286,7 @@ void Runner::finish_check(CheckResult result) {
   recorder_.put_facts(index, facts_json(result.facts).dump(-1, ' ', false, Json::error_handler_t::replace),
                       std::move(inputs));
   keys_[index] = result.key;
+  if (!result.refused.empty()) refused_[index] = result.refused;
   machine_.checked(index, false, "");
 }
 
@@ -292,7 +305,8 @@ void Runner::set_old_outputs_aside(int index) {
   const Step& s = step(index);
   if (s.outputs.empty() && s.metrics.empty()) return;
   const std::string records = parts_.workspace.state_directory();
-  set_aside(aside_directory(parts_.run_directory, s.name), paths_to_set_aside(parts_.pipeline, s, records));
+  set_aside(aside_directory(parts_.run_directory, s.name), paths_to_set_aside(parts_.pipeline, s, records),
+            makes_folders(parts_.pipeline));
   for (const std::string& path : paths_left_in_place(parts_.pipeline, s, records))
     store::make_writable(parts_.workspace.store_directory(), path);
 }
@@ -339,6 +353,7 @@ void Runner::perform(const StartAttempt& action) {
   process::StartRequest request;
   try {
     const std::string directory = step_directory(parts_.pipeline, s);
+    if (const auto refused = refused_.find(action.step); refused != refused_.end()) problem = refused->second;
     for (const std::string& input : s.inputs) {
       if (!util::exists(step_path(directory, input))) {
         problem = "its input '" + input + "' does not exist (looked for " + step_path(directory, input) + ")";
@@ -389,7 +404,8 @@ CollectJob Runner::collect_job(int index, int attempt, bool succeeded) const {
 void Runner::perform(const Collect& action) {
   const Step& s = step(action.step);
   CollectJob job = collect_job(action.step, action.attempt, true);
-  if (s.outputs.empty() && s.metrics.empty() && job.inputs.empty() && job.trace_path.empty()) {
+  if (s.outputs.empty() && s.metrics.empty() && job.inputs.empty() && job.trace_path.empty() &&
+      !checks_every_step(parts_.pipeline)) {
     finish_collection(collect(job, s, parts_.workspace, nullptr));
   } else {
     collector_.submit(std::move(job));

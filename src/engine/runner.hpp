@@ -108,6 +108,7 @@ class Runner {
   util::Fd signals_, poll_;
   std::map<process::AttemptKey, Attempt> running_;
   std::map<int, std::string> keys_;                    // of steps that were checked and run
+  std::map<int, std::string> refused_;                 // why steps must not be started
   std::map<int, std::vector<ArtifactRecord>> inputs_;  // of these, what they read and no step makes
   std::optional<pipeline::Products> products_;         // of the pipeline, when first needed
   std::map<int, std::vector<MetricPoint>> metrics_;    // of ended steps, for conditions

@@ -3,6 +3,7 @@
 
 #include "params/overrides.hpp"
 #include "pipeline/check.hpp"
+#include "pipeline/dvc/load.hpp"
 #include "pipeline/source.hpp"
 #include "pipeline/step_reader.hpp"
 #include "util/strings.hpp"
@@ -365,6 +366,7 @@ class Loader {
 }  // namespace
 
 Pipeline parse_pipeline(std::string text, const std::string& path, const LoadOptions& options) {
+  if (pipeline::dvc::is_dvc_file(path)) return pipeline::dvc::load(std::move(text), path, options);
   Pipeline result;
   result.file = path;
   result.directory = pipeline::directory_of_source(path);

@@ -1,6 +1,7 @@
 #include "pipeline/paths.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 namespace mlops::pipeline {
 
@@ -53,6 +54,12 @@ std::string normal_path(std::string_view directory, std::string_view workdir, st
   if (result.empty()) return "/";
   if (result == directory) return ".";
   if (lies_in(result, directory)) return result.substr(directory.size() + (directory.ends_with('/') ? 0 : 1));
+  return result;
+}
+
+std::string absolute_path(const std::string& directory, const std::string& path) {
+  std::string result = (std::filesystem::path(directory) / path).lexically_normal().string();
+  while (result.size() > 1 && result.back() == '/') result.pop_back();
   return result;
 }
 

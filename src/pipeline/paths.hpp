@@ -13,6 +13,9 @@ namespace mlops::pipeline {
 /// it lies there or was written relative, else absolute. No "./", no "x/..", no slash at the end.
 std::string normal_path(std::string_view directory, std::string_view workdir, std::string_view path);
 
+/// `path`, relative to `directory` unless it is absolute, as an absolute path without "..".
+std::string absolute_path(const std::string& directory, const std::string& path);
+
 /// normal_path() as a path that can be opened.
 std::string path_on_disk(std::string_view directory, std::string_view normal);
 

@@ -1,6 +1,7 @@
 #include "process/step_log.hpp"
 
 #include "process/run_files.hpp"
+#include "util/digest.hpp"
 #include "util/failpoint.hpp"
 
 #include <fcntl.h>
@@ -12,8 +13,25 @@
 
 namespace mlops::process {
 
+std::string file_stem(const std::string& step) {
+  constexpr std::size_t longest = 200;
+  std::string stem;
+  for (const char c : step) {
+    if (c == '/') {
+      stem += "%2F";
+    } else if (c == '%') {
+      stem += "%25";
+    } else {
+      stem += c;
+    }
+  }
+  if (stem == "." || stem == "..") return "%" + stem;
+  if (stem.size() <= longest) return stem;
+  return stem.substr(0, longest - 17) + "%" + util::sha256(step).substr(0, 16);
+}
+
 std::string log_name(const std::string& step, int attempt) {
-  return step + "." + std::to_string(attempt) + ".log";
+  return file_stem(step) + "." + std::to_string(attempt) + ".log";
 }
 
 bool StepLog::wants_mark(Stream stream, std::int64_t now_ms) const {

@@ -57,6 +57,9 @@ class StepLog {
   bool tail_made_ = false;
 };
 
+/// The name of a step as part of the name of a file: names from a dvc.yaml may hold slashes, and be long.
+std::string file_stem(const std::string& step);
+
 /// The name of an attempt's log below the run's `logs/`.
 std::string log_name(const std::string& step, int attempt);
 

@@ -4,6 +4,7 @@
 
 #include "util/files.hpp"
 
+#include <openssl/md5.h>
 #include <openssl/opensslv.h>
 #include <openssl/sha.h>
 
@@ -33,21 +34,50 @@ Digest Sha256::digest() {
   return digest;
 }
 
+struct Md5::State {
+  MD5_CTX context;
+};
+
+Md5::Md5() : state_(new State) { MD5_Init(&state_->context); }
+Md5::~Md5() { delete state_; }
+
+void Md5::update(std::string_view bytes) { MD5_Update(&state_->context, bytes.data(), bytes.size()); }
+
+namespace {
+
+void append_hex_of(std::string& text, const unsigned char* bytes, std::size_t size) {
+  constexpr char digits[] = "0123456789abcdef";
+  const std::size_t begin = text.size();
+  text.resize(begin + size * 2);
+  for (std::size_t i = 0; i < size; ++i) {
+    text[begin + 2 * i] = digits[bytes[i] >> 4];
+    text[begin + 2 * i + 1] = digits[bytes[i] & 15];
+  }
+}
+
+}  // namespace
+
+std::string Md5::hex() {
+  unsigned char bytes[MD5_DIGEST_LENGTH];
+  MD5_Final(bytes, &state_->context);
+  std::string text;
+  append_hex_of(text, bytes, sizeof bytes);
+  return text;
+}
+
+std::string md5(std::string_view bytes) {
+  Md5 hash;
+  hash.update(bytes);
+  return hash.hex();
+}
+
 std::string Digest::hex() const {
   std::string text;
   append_hex(text);
   return text;
 }
 
-void Digest::append_hex(std::string& text) const {
-  constexpr char digits[] = "0123456789abcdef";
-  char pairs[64];
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    pairs[2 * i] = digits[bytes[i] >> 4];
-    pairs[2 * i + 1] = digits[bytes[i] & 15];
-  }
-  text.append(pairs, sizeof pairs);
-}
+void Digest::append_hex(std::string& text) const { append_hex_of(text, bytes.data(), bytes.size()); }
 
 std::optional<Digest> Digest::from_hex(std::string_view text) {
   Digest digest;

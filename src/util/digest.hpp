@@ -47,6 +47,25 @@ class Sha256 {
   State* state_;
 };
 
+/// Streaming MD5: only to speak with DVC, which names contents by it.
+class Md5 {
+ public:
+  Md5();
+  ~Md5();
+  Md5(const Md5&) = delete;
+  Md5& operator=(const Md5&) = delete;
+
+  void update(std::string_view bytes);
+  /// 32 lower-case digits. The object is spent afterwards.
+  std::string hex();
+
+ private:
+  struct State;
+  State* state_;
+};
+
+std::string md5(std::string_view bytes);  ///< as hex
+
 Digest digest_of(std::string_view bytes);
 std::string sha256(std::string_view bytes);                          ///< as hex
 Digest hmac_sha256(std::string_view key, std::string_view message);  ///< RFC 2104

@@ -57,8 +57,8 @@ std::string shown_tag(std::string tag) {
 // after it was closed. Anchors are therefore remembered as paths from the root, not copied.
 class TreeBuilder final : public YAML::EventHandler {
  public:
-  TreeBuilder(const std::string& file, std::vector<Diagnostic>& problems)
-      : file_(file), problems_(problems) {}
+  TreeBuilder(const std::string& file, std::vector<Diagnostic>& problems, int most_nodes)
+      : file_(file), problems_(problems), most_nodes_(most_nodes) {}
 
   YamlNode take() { return std::move(root_); }
 
@@ -169,8 +169,8 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void count(Location at) {
-    if (++nodes_ > kYamlMaxNodes) {
-      stop(at, "more than " + std::to_string(kYamlMaxNodes) + " values, counting those that aliases repeat",
+    if (++nodes_ > most_nodes_) {
+      stop(at, "more than " + std::to_string(most_nodes_) + " values, counting those that aliases repeat",
            "split the file, or use 'foreach' or 'matrix' in place of repeated text");
     }
   }
@@ -273,6 +273,7 @@ class TreeBuilder final : public YAML::EventHandler {
   std::vector<Frame> stack_;
   std::unordered_map<YAML::anchor_t, Anchor> anchors_;
   int documents_ = 0;
+  int most_nodes_;
   int nodes_ = 0;
   std::size_t alias_bytes_ = 0;
 };
@@ -353,13 +354,16 @@ class Finisher {
 
 // --- Before parsing -------------------------------------------------------------------------------
 
-bool acceptable_bytes(std::string_view text, const std::string& file, std::vector<Diagnostic>& problems) {
+bool acceptable_bytes(std::string_view text, const std::string& file, std::size_t most,
+                      std::vector<Diagnostic>& problems) {
   const auto refuse = [&](Location at, std::string message, std::string hint) {
     problems.push_back({file, at, std::move(message), std::move(hint)});
     return false;
   };
-  if (text.size() > kYamlMaxBytes) {
-    return refuse({}, "the file has " + std::to_string(text.size()) + " bytes; at most 1 MiB is read",
+  if (text.size() > most) {
+    return refuse({},
+                  "the file has " + std::to_string(text.size()) + " bytes; at most " +
+                      std::to_string(most >> 20) + " MiB is read",
                   "split it, or use 'foreach' or 'matrix' in place of repeated text");
   }
   const auto odd = std::ranges::find_if(text, [](char c) {
@@ -405,9 +409,10 @@ const YamlNode* YamlNode::find(std::string_view key) const {
   return nullptr;
 }
 
-YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<Diagnostic>& problems) {
-  if (!acceptable_bytes(text, file, problems)) return {};
-  TreeBuilder builder(file, problems);
+YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<Diagnostic>& problems,
+                    const YamlLimits& limits) {
+  if (!acceptable_bytes(text, file, limits.bytes, problems)) return {};
+  TreeBuilder builder(file, problems, limits.nodes);
   // yaml-cpp takes the end of the file for the end of a quoted text that began before the last line. An end
   // mark of the document, which no quoted text may contain, makes it look.
   std::istringstream in(std::string(text) + (text.ends_with('\n') ? "...\n" : ""));

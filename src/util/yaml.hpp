@@ -46,9 +46,16 @@ constexpr int kYamlMaxDepth = 64;
 constexpr int kYamlMaxNodes = 100'000;  ///< values, those seen through an alias counted each time
 constexpr std::size_t kYamlMaxAliasBytes = 4 << 20;  ///< text that aliases repeat
 
+/// For files that programs write, such as a lock file.
+struct YamlLimits {
+  std::size_t bytes = kYamlMaxBytes;
+  int nodes = kYamlMaxNodes;
+};
+
 /// The one document in `text`, aliases and merge keys (`<<`) resolved. What is wrong is appended to
 /// `problems`; the tree is null where reading could not go on.
-YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<Diagnostic>& problems);
+YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<Diagnostic>& problems,
+                    const YamlLimits& limits = {});
 
 /// What an unquoted scalar means by the core schema of YAML 1.2: null, true, false, integers, floats, else
 /// text. Integers with a leading zero and those beyond 64 bits stay text.

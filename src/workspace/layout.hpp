@@ -3,6 +3,7 @@
 #pragma once
 
 #include "process/run_files.hpp"
+#include "process/step_log.hpp"
 
 #include <string>
 
@@ -32,10 +33,10 @@ inline constexpr const char* files = "files";  // what steps write to MLOPS_METR
 
 inline std::string in(const std::string& directory, const char* name) { return directory + "/" + name; }
 inline std::string metrics_file(const std::string& run, const std::string& step, int attempt) {
-  return in(run, files) + "/" + step + "." + std::to_string(attempt) + ".metrics";
+  return in(run, files) + "/" + process::file_stem(step) + "." + std::to_string(attempt) + ".metrics";
 }
 inline std::string output_file(const std::string& run, const std::string& step, int attempt) {
-  return in(run, files) + "/" + step + "." + std::to_string(attempt) + ".output";
+  return in(run, files) + "/" + process::file_stem(step) + "." + std::to_string(attempt) + ".output";
 }
 
 inline std::string trace_file(const std::string& run, const std::string& step, int attempt) {

@@ -1,0 +1,167 @@
+#include "dvc/convert.hpp"
+
+#include "dvc/yaml_writer.hpp"
+#include "pipeline/paths.hpp"
+#include "util/strings.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+
+namespace mlops::dvc {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where references are filled in, `$${` stands for the text itself.
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '$' && i + 1 < text.size() && text[i + 1] == '{') out += '$';
+    out += text[i];
+  }
+  return out;
+}
+
+bool is_metrics_file(const std::string& path) {
+  return path.ends_with(".json") || path.ends_with(".yaml") || path.ends_with(".yml") ||
+         path.ends_with(".csv") || path.ends_with(".tsv");
+}
+
+class Converter {
+ public:
+  Converter(const Pipeline& pipeline, const std::string& directory)
+      : pipeline_(pipeline), directory_(directory) {
+    for (const Step& step : pipeline.steps) names_[step.name] = new_name(step.name);
+  }
+
+  Converted convert() {
+    Converted result;
+    std::string steps;
+    for (std::size_t i = 0; i < pipeline_.steps.size(); ++i) steps += step(i);
+    std::string head = "# Made from " + fs::path(pipeline_.file).filename().string() +
+                       " by `mlops import dvc`. What stood there in ${…}, foreach and matrix is filled in.\n";
+    for (const DvcTracked& data : pipeline_.dvc->tracked)
+      note("'" + shown(data.path) + "' is tracked by " + shown(data.file) +
+           ": nothing fetches it here, have it in place (`dvc pull`)");
+    for (const std::string& text : notes_) head += "# Note: " + text + ".\n";
+    result.text = head + write_yaml_entry("name", pipeline_.name, 0) + "steps:\n" + steps;
+    result.notes = std::move(notes_);
+    return result;
+  }
+
+ private:
+  void note(std::string text) {
+    if (std::ranges::find(notes_, text) == notes_.end()) notes_.push_back(std::move(text));
+  }
+
+  std::string shown(const std::string& path) const {
+    return fs::path(path).lexically_relative(pipeline_.dvc->root).string();
+  }
+
+  std::string new_name(const std::string& old) {
+    std::string name;
+    for (const char c : old) {
+      const auto u = static_cast<unsigned char>(c);
+      name += u < 0x80 && (std::isalnum(u) || c == '_' || c == '.' || c == '-') ? c : '-';
+    }
+    while (!name.empty() && (name[0] == '.' || name[0] == '-')) name.erase(0, 1);
+    name = name.substr(0, 90);
+    if (name.empty()) name = "stage";
+    std::string unique = name;
+    for (int i = 2; !taken_.insert(unique).second; ++i) unique = name + "-" + std::to_string(i);
+    return unique;
+  }
+
+  static std::string script(const std::vector<Text>& lines) {
+    if (lines.size() == 1) return lines[0].literal();
+    // Each had a shell of its own: what one changes in it does not reach the next.
+    std::string out;
+    for (const Text& line : lines) out += "(" + line.literal() + ")\n";
+    return out;
+  }
+
+  static std::string run_key(const std::string& text) {
+    if (text.find('\n') == text.npos) return write_yaml_entry("run", escaped(text), 4);
+    std::string out = "    run: |\n";
+    for (const std::string& line : util::split(escaped(text), '\n'))
+      out += line.empty() ? "\n" : "      " + line + "\n";
+    while (out.ends_with("\n\n")) out.pop_back();
+    return out;
+  }
+
+  std::string step(std::size_t i) {
+    const Step& step = pipeline_.steps[i];
+    const DvcStage& stage = pipeline_.dvc->stages[i];
+    const std::string& name = names_[step.name];
+    std::string out = "  " + name + ":\n";
+    if (name != step.name) out += "    # was " + step.name + "\n";
+    if (!step.description.empty()) out += write_yaml_entry("description", escaped(step.description), 4);
+    const std::string folder = pipeline::absolute_path(pipeline_.directory, step.workdir);
+    const std::string workdir = fs::path(folder).lexically_relative(directory_).string();
+    if (workdir != ".") out += write_yaml_entry("workdir", escaped(workdir), 4);
+    out += run_key(script(step.command.argv));
+    OrderedJson inputs = OrderedJson::array();
+    for (const std::string& dep : stage.deps) inputs.push_back(escaped(dep));
+    for (const DvcParams& params : stage.params) {
+      if (std::ranges::find(stage.deps, params.path) == stage.deps.end())
+        inputs.push_back(escaped(params.path));
+      if (!params.keys.empty()) {
+        out += "    # its params were " + util::join(params.keys, ", ") + " of " + params.path +
+               "; here the whole file counts\n";
+      }
+    }
+    if (!inputs.empty()) out += write_yaml_entry("inputs", inputs, 4);
+    outputs(step, stage, out);
+    if (stage.always_changed) {
+      out += "    cache: false\n";
+    } else if (stage.deps.empty() && stage.params.empty() && !stage.outs.empty()) {
+      out += "    cache: true  # it declares no inputs; dvc runs it once\n";
+    }
+    if (stage.frozen) {
+      out += "    # was frozen: here it runs when its inputs change\n";
+      note("'" + name + "' was frozen, which has no equivalent: leave it out with --skip " + name);
+    }
+    return out;
+  }
+
+  void outputs(const Step& step, const DvcStage& stage, std::string& out) {
+    OrderedJson outputs = OrderedJson::array(), metrics = OrderedJson::array();
+    for (std::size_t i = 0; i < stage.outs.size(); ++i) {
+      const DvcOut& o = stage.outs[i];
+      if (!o.cache && !o.metric && !o.plot)
+        note("'" + o.path + "' had cache: false; here all outputs are kept in the store");
+      if (o.metric && is_metrics_file(o.path) && !o.persist) {
+        metrics.push_back(escaped(o.path));
+        continue;
+      }
+      const std::string& kind = step.outputs[i].kind;
+      if (kind.empty() && !o.persist) {
+        outputs.push_back(escaped(o.path));
+        continue;
+      }
+      OrderedJson entry = {{"path", escaped(o.path)}};
+      if (!kind.empty()) entry["kind"] = kind;
+      if (o.persist) entry["persist"] = true;
+      outputs.push_back(std::move(entry));
+    }
+    if (!outputs.empty()) out += write_yaml_entry("outputs", outputs, 4);
+    if (!metrics.empty()) out += write_yaml_entry("metrics", metrics, 4);
+  }
+
+  const Pipeline& pipeline_;
+  const std::string& directory_;
+  std::map<std::string, std::string> names_;
+  std::set<std::string> taken_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace
+
+Converted to_own_file(const Pipeline& pipeline, const std::string& directory) {
+  return Converter(pipeline, directory).convert();
+}
+
+}  // namespace mlops::dvc

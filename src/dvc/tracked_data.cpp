@@ -1,0 +1,113 @@
+#include "dvc/tracked_data.hpp"
+
+#include "dvc/lock_writer.hpp"
+#include "dvc/yaml_writer.hpp"
+#include "pipeline/dvc/value.hpp"
+#include "pipeline/paths.hpp"
+#include "util/files.hpp"
+#include "util/strings.hpp"
+#include "util/yaml.hpp"
+
+#include <vector>
+
+namespace mlops::dvc {
+
+using pipeline::lies_in;
+
+namespace {
+
+// The .dvc file's lines for the new content, everything else as it was; nullopt if it has no such lines.
+std::optional<std::string> with_new_content(const std::string& text, const Content& content) {
+  std::string out;
+  int found = 0;
+  for (const std::string& line : util::split(text, '\n')) {
+    std::string changed = line;
+    const auto replace = [&](std::string_view key, const std::string& value) {
+      const std::size_t at = line.find_first_not_of(" -");
+      if (at == line.npos || !std::string_view(line).substr(at).starts_with(key)) return;
+      changed = line.substr(0, at) + std::string(key) + " " + value;
+      ++found;
+    };
+    replace("md5:", content.md5);
+    replace("size:", std::to_string(content.size));
+    if (content.directory) replace("nfiles:", std::to_string(content.files));
+    out += changed + "\n";
+  }
+  out.pop_back();
+  if (found != (content.directory ? 3 : 2) || text.find("hash:") == text.npos) return std::nullopt;
+  if ((text.find("isexec:") != text.npos) != content.executable) return std::nullopt;
+  if (!content.directory && text.find("nfiles:") != text.npos) return std::nullopt;
+  return out;
+}
+
+}  // namespace
+
+void TrackedData::commit(const DvcTracked& data, const Content& content) {
+  cache_.add(data.path, content);
+  const std::string before = util::read_file(data.file);
+  auto text = with_new_content(before, content);
+  if (!text) {
+    OrderedJson out = {{"md5", content.md5}, {"size", content.size}};
+    if (content.directory) out["nfiles"] = content.files;
+    if (content.executable) out["isexec"] = true;
+    out["hash"] = "md5";
+    std::vector<Diagnostic> problems;
+    OrderedJson file = pipeline::dvc::to_value(util::parse_yaml(before, data.file, problems));
+    for (const auto& [key, value] : file["outs"][0].items()) {
+      if (key != "md5" && key != "size" && key != "nfiles" && key != "isexec" && key != "hash")
+        out[key] = value;
+    }
+    file["outs"][0] = std::move(out);
+    text = write_yaml(file);
+  }
+  write_project_file(data.file, *text);
+}
+
+// Data that .dvc files track and that `path` is part of: absent data comes from the cache; changed data is
+// taken as it is now, as `dvc repro` does.
+void TrackedData::bring_in(const std::string& path) {
+  for (const DvcTracked& data : project_.tracked) {
+    if (data.path != path && !lies_in(path, data.path) && !lies_in(data.path, path)) continue;
+    if (brought_in_[data.path]) continue;
+    brought_in_[data.path] = true;
+    const Hash hash = data.legacy ? Hash::md5_dos2unix : Hash::md5;
+    auto content = hasher_.look(data.path, hash, false);
+    if (!content) {
+      if (!data.md5.empty())
+        cache_.check_out({data.md5, hash, data.executable}, data.path, std::nullopt, false);
+      continue;
+    }
+    if (content->md5 == data.md5 || data.import || !data.cache) continue;
+    content = hasher_.look(data.path, Hash::md5, true);
+    if (content) commit(data, *content);
+  }
+}
+
+std::optional<Content> TrackedData::look(const std::string& path, Hash hash, bool bring_in_first) {
+  if (bring_in_first) bring_in(path);
+  auto content = hasher_.look(path, hash);
+  if (content || bring_in_first) return content;
+  // What would be there.
+  for (const DvcTracked& data : project_.tracked) {
+    const Hash own = data.legacy ? Hash::md5_dos2unix : Hash::md5;
+    if (own != hash || data.md5.empty()) continue;
+    Content known;
+    if (data.path == path) {
+      known.md5 = data.md5;
+      known.directory = data.md5.ends_with(".dir");
+      return known;
+    }
+    if (!lies_in(path, data.path)) continue;
+    const auto files = cache_.tree({data.md5, own, false});
+    if (!files) continue;
+    const std::string below = path.substr(data.path.size() + 1);
+    for (const TreeFile& file : *files) {
+      if (file.path != below) continue;
+      known.md5 = file.md5;
+      return known;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace mlops::dvc

@@ -1,0 +1,40 @@
+// Which steps need not run, and what is kept of those that have: the workspace's own way, or that of a DVC
+// project with its own files.
+#pragma once
+
+#include <mlops/pipeline.hpp>
+#include <mlops/workspace.hpp>
+
+#include "engine/cache.hpp"
+#include "engine/collect.hpp"
+
+#include <memory>
+
+namespace mlops::engine {
+
+/// For one thread.
+class Results {
+ public:
+  virtual ~Results() = default;
+
+  /// As Cache::check().
+  virtual CheckResult check(OpenFacts open, bool put_back) = 0;
+
+  /// Takes stock of what an attempt left. Throws nothing: what goes wrong is in `problem`.
+  virtual Collection collect(const CollectJob& job) = 0;
+};
+
+std::unique_ptr<Results> make_results(const Pipeline& pipeline, const Workspace& workspace, Depot& depot,
+                                      const CacheSettings& settings);
+
+/// True where a step is checked and collected even if it declares no files.
+bool checks_every_step(const Pipeline& pipeline);
+
+/// True where the folders of outputs are made before a step runs.
+bool makes_folders(const Pipeline& pipeline);
+
+/// The results of a DVC project's stages; `pipeline.dvc` is set.
+std::unique_ptr<Results> make_dvc_results(const Pipeline& pipeline, const Workspace& workspace, Depot& depot,
+                                          const CacheSettings& settings);
+
+}  // namespace mlops::engine

@@ -1,0 +1,2 @@
+mkdir words
+touch words/.keep

@@ -1,0 +1,2 @@
+echo held > held.txt
+echo /held.txt > .gitignore

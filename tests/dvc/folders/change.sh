@@ -1,0 +1,2 @@
+echo changed > tracked/y.txt
+echo more > raw/new.csv

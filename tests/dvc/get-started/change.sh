@@ -1,0 +1,1 @@
+sed -i 's/n_est: 50/n_est: 60/' params.yaml

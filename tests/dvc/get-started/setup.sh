@@ -1,0 +1,1 @@
+dvc add -q data/data.txt

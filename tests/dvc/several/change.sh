@@ -1,0 +1,1 @@
+echo bbbb >> ingest/raw/a.txt

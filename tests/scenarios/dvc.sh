@@ -1,0 +1,172 @@
+# A dvc.yaml without DVC: what only mlops does, and what is wrong.
+. "$(dirname "$0")/common.sh"
+new() { cd "$here" && rm -rf p && mkdir -p p/.dvc/tmp && cd p && git init -q . && printf '/cache\n/tmp\n' > .dvc/.gitignore; }
+md5() { md5sum < "$1" | cut -d' ' -f1; }
+object() { local m; m=$(md5 "$1"); echo ".dvc/cache/files/md5/${m:0:2}/${m:2}"; }
+
+# A run, a second one, a change; why, plan, graph, show.
+new
+cat > dvc.yaml <<'Y'
+stages:
+  count:
+    cmd: wc -l < words.txt > count.txt
+    deps: [words.txt]
+    params: [least, most]
+    outs: [count.txt]
+  report:
+    cmd:
+    - cp count.txt report.txt
+    - printf '{"n": %s}' $(cat count.txt) > metrics.json
+    deps: [count.txt]
+    outs: [report.txt]
+    metrics: [{metrics.json: {cache: false}}]
+Y
+printf 'a\nb\n' > words.txt; printf 'least: 1\nmost: 5\n' > params.yaml
+mlops plan dvc.yaml; expect_ok; expect_out "run count: it has no earlier result"; expect_missing .mlops
+mlops run dvc.yaml; expect_ok; expect_out "2 succeeded"
+expect_file .gitignore "$(printf '/count.txt\n/report.txt')"
+expect_equal "$(stat -c %a "$(object count.txt)")" 444
+mlops show latest --json; expect_ok
+expect_equal "$(json '[m["value"] for m in j["metrics"] if m["name"] == "n"]')" "[2.0]"
+mlops run dvc.yaml; expect_ok; expect_out "2 cached"
+mlops validate dvc.yaml; expect_ok; expect_out "2 steps"
+mlops graph dvc.yaml; expect_ok; expect_out "report"
+sed -i '/most/d' params.yaml; sed -i 's/, most//' dvc.yaml
+mlops plan dvc.yaml; expect_ok; expect_out "param most is gone (it was 5)"
+mlops run dvc.yaml; expect_ok; mlops why count; expect_ok; expect_out "param most is gone"
+echo c >> words.txt
+mlops run dvc.yaml; expect_ok; mlops why count; expect_out "input words.txt"
+# Back to what was: the run cache has it.
+printf 'a\nb\n' > words.txt
+mlops run dvc.yaml; expect_ok; expect_out "2 cached"; expect_file count.txt 2
+mlops why count; expect_out "run cache"
+mlops run dvc.yaml --force count; expect_ok; expect_out "1 succeeded, 1 cached"
+mlops run dvc.yaml --set least=2; expect_exit 2; expect_err "--set has no place with a dvc.yaml"
+
+# Outputs and objects that are gone or damaged.
+rm count.txt; mlops run dvc.yaml; expect_ok; expect_out "2 cached"; expect_file count.txt 2
+rm -f "$(object report.txt)"; rm -f report.txt
+[ -e "$(object count.txt)" ] || mlops run dvc.yaml
+printf 'a\nb\nc\nd\n' > words.txt; mlops run dvc.yaml; expect_ok
+o=$(object count.txt); chmod 644 "$o"; echo evil > "$o"; chmod 444 "$o"; rm count.txt
+mlops run dvc.yaml; expect_ok; expect_out "count"; expect_file count.txt 4
+o=$(object count.txt); expect_equal "$(md5 "$o")" "$(md5 count.txt)"
+
+# A failing stage keeps what was good, and leaves dvc.lock alone; resuming goes on.
+cp dvc.lock before.lock
+sed -i 's/cmd: wc -l.*/cmd: echo half > count.txt; exit 3/' dvc.yaml
+mlops run dvc.yaml; expect_exit 1; expect_file count.txt 4; cmp dvc.lock before.lock || fail "dvc.lock changed"
+# As frozen: an edit of the file does not reach a run that is resumed.
+cat > dvc.yaml <<'Y'
+stages:
+  a: {cmd: 'echo a > a.txt', deps: [words.txt], outs: [a.txt]}
+  b: {cmd: 'test -e go && cp a.txt b.txt', deps: [a.txt], outs: [b.txt]}
+Y
+mlops run dvc.yaml; expect_exit 1
+cp dvc.yaml saved.yaml; echo 'stages: {other: {cmd: "true"}}' > dvc.yaml; touch go
+mlops run --resume latest; expect_ok; expect_file b.txt a
+grep -q '^  b:' dvc.lock || fail "b is not in dvc.lock"
+mv saved.yaml dvc.yaml; mlops run dvc.yaml; expect_ok; expect_out "2 cached"
+
+# Everything that is wrong at once, with its place.
+new
+cat > dvc.yaml <<'Y'
+stages:
+  a:
+    cmd: echo ${nothing.here}
+    dep: [x]
+    outs: [o]
+  b:
+    cmd: echo
+    deps: [missing.txt]
+    outs: [o]
+  c: {outs: [s3://bucket/x]}
+  d: {cmd: x, frozen: maybe, foreach: [1]}
+what: 1
+Y
+mlops validate dvc.yaml; expect_exit 2
+for words in "dvc.yaml:3:15:" "there is no value 'nothing.here'" "no key 'dep'" "did you mean 'deps'" "has no cmd" "lies elsewhere" "no key 'what'"; do expect_err "$words"; done
+cat > dvc.yaml <<'Y'
+stages:
+  a: {cmd: x, outs: [o], deps: [missing.txt]}
+  b: {cmd: x, outs: [o/p]}
+Y
+mlops run dvc.yaml; expect_exit 2; expect_err "'o/p' is made here and as part of 'o' by stage 'a'"; expect_err "nothing was run"
+echo 'stages: {a: {cmd: x, deps: [b.txt], outs: [a.txt]}, b: {cmd: x, deps: [a.txt], outs: [b.txt]}}' > dvc.yaml
+mlops run dvc.yaml; expect_exit 2; expect_err "in a circle"
+echo 'stages: {a: {cmd: "true", params: [x, y.z]}}' > dvc.yaml; echo 'x: 1' > params.yaml
+mlops run dvc.yaml; expect_exit 1; expect_out "its params y.z are missing from 'params.yaml'"
+echo 'stages: {a: {cmd: "true", deps: [params.yaml], outs: [a]}}' > dvc.yaml
+printf '<<<<<<< HEAD\nschema: x\n=======\n>>>>>>> other\n' > dvc.lock
+mlops run dvc.yaml; expect_exit 2; expect_err "dvc.lock:1:1: a merge left both versions in this file"
+echo 'schema: [' > dvc.lock; mlops run dvc.yaml; expect_exit 2; expect_err "dvc.lock"
+printf "schema: '2.0'\nstages:\n  a: 5\n" > dvc.lock; mlops run dvc.yaml; expect_exit 2; expect_err "is no entry of a dvc.lock"
+rm dvc.lock; rm -r .dvc; mlops run dvc.yaml; expect_exit 2; expect_err "does not lie in a DVC project"
+
+# Names with slashes, several commands, one shell a line, the user's shell.
+new
+cat > dvc.yaml <<'Y'
+stages:
+  each:
+    foreach: [in/a.txt, in/b.txt]
+    do:
+      cmd: |
+        cd in
+        export X=1
+        echo "${item} $X$DVC_STAGE" > ${item}.out
+      deps: [in]
+      outs: ["${item}.out"]
+  gather: {cmd: 'cat in/*.out > all.txt', deps: [in/a.txt.out, in/b.txt.out], outs: [all.txt]}
+Y
+sed -i 's/deps: \[in\]/deps: ["${item}"]/' dvc.yaml
+mkdir in; echo a > in/a.txt; echo b > in/b.txt
+mlops run dvc.yaml; expect_ok; expect_file all.txt "$(printf 'in/a.txt each@in/a.txt\nin/b.txt each@in/b.txt')"
+mlops logs latest each@in/a.txt; expect_ok
+mlops run dvc.yaml --force each@in/a.txt; expect_ok; expect_out "1 succeeded, 2 cached"
+
+# DVCLive's histories are metrics.
+new
+cat > live.py <<'P'
+import json, os
+os.makedirs("dvclive/plots/metrics/train", exist_ok=True)
+open("dvclive/plots/metrics/train/loss.tsv", "w").write("step\tloss\n0\t2.5\n1\t1.5\n")
+open("dvclive/plots/metrics/acc.tsv", "w").write("timestamp\tstep\tacc\n1700000000000\t0\t0.5\n1700000000100\t1\t0.75\n")
+json.dump({"train": {"loss": 1.5}, "acc": 0.75, "best": 0.8, "step": 1}, open("dvclive/metrics.json", "w"), indent=4)
+P
+cat > dvc.yaml <<'Y'
+stages:
+  train:
+    cmd: python3 live.py
+    deps: [live.py]
+    metrics: [{dvclive/metrics.json: {cache: false}}]
+    plots: [{dvclive/plots/metrics: {cache: false, x: step}}]
+Y
+mlops run dvc.yaml; expect_ok
+expect_equal "$(sql "SELECT name, at, value FROM v_metric_history ORDER BY name, at" | tr '\n' ' ')" "acc,0,0.5 acc,1,0.75 best,0,0.8 train.loss,0,2.5 train.loss,1,1.5 "
+
+# A pipeline of mlops' own from it.
+new
+mkdir sub && cat > sub/dvc.yaml <<'Y'
+vars: [{who: you}]
+stages:
+  hello:
+    foreach: [a, b]
+    do:
+      cmd: ['cd /', 'echo ${who} \${HOME} > /dev/null', 'echo ${item} > ${item}.txt']
+      deps: [../in.txt]
+      outs: [{"${item}.txt": {cache: false}}]
+  score:
+    cmd: 'cat a.txt b.txt > c.txt; echo "{\"n\": 1}" > m.json'
+    wdir: .
+    deps: [a.txt, b.txt]
+    outs: [c.txt]
+    metrics: [m.json]
+    always_changed: true
+Y
+echo in > in.txt
+mlops import dvc sub; expect_ok; expect_out "sub/pipeline.yaml: 3 steps"
+mlops validate sub/pipeline.yaml; expect_ok
+mlops run sub/pipeline.yaml; expect_ok; expect_file sub/c.txt "$(printf 'a\nb')"
+mlops import dvc sub; expect_exit 2; expect_err "it exists"
+mlops import dvc sub -o - --json; expect_ok; expect_equal "$(json 'j["steps"]')" 3
+mlops import dvc nowhere; expect_exit 2

@@ -1,0 +1,86 @@
+# Projects of DVC beside the real DVC: each program makes the same files and finds the other's work done. The projects
+# lie in tests/dvc: setup.sh makes what is not in git, change.sh changes something, `always` names stages that run
+# each time.
+. "$(dirname "$0")/common.sh"
+DVC=${DVC:-$SOURCE_DIR/build/venv-dvc/bin/dvc}
+"$DVC" --version > /dev/null 2>&1 || skip "there is no DVC at $DVC"
+export PATH="$(dirname "$(readlink -f "$DVC")"):$PATH" DVC_NO_ANALYTICS=1 DVC_SITE_CACHE_DIR=$here/site HOME=$here/home
+mkdir "$HOME"
+git config --global user.email t@example.org && git config --global user.name t && git config --global init.defaultBranch main
+dvc() { run "$DVC" "$@"; }
+shapes=${SHAPES:-$(ls "$SOURCE_DIR/tests/dvc")}
+
+# make DIR SHAPE: a project as somebody would have it.
+make() {
+    mkdir -p "$1" && cp -r "$SOURCE_DIR/tests/dvc/$2/." "$1" && cd "$1" || fail "no project $2"
+    git init -q && run "$DVC" init -q && expect_ok
+    "$DVC" config core.analytics false
+    PATH=$PATH sh -e setup.sh > "$here/setup" 2>&1 || { cat "$here/setup"; fail "setup of $2"; }
+    git add -A > /dev/null 2>&1 && git commit -qm start
+}
+locks() { find . -name dvc.lock -not -path './.dvc/*' | sort | while read -r f; do echo "== $f"; cat "$f"; done; }
+tracked() { find . -name '*.dvc' -type f | sort | while read -r f; do echo "== $f"; cat "$f"; done; }
+ignores() { find . -name .gitignore -not -path './.dvc/*' -not -path './.mlops/*' | sort | while read -r f; do echo "== $f"; sort "$f"; done; }
+objects() { find .dvc/cache -type f | sort; }
+# What the two have made, but for times and what is written at each run.
+same() {
+    local what
+    for what in locks tracked ignores objects; do
+        (cd "$here/a" && $what) > "$here/a.$what" && (cd "$here/b" && $what) > "$here/b.$what"
+        diff -u "$here/a.$what" "$here/b.$what" || fail "$shape: $what differ $1"
+    done
+    (cd "$here/a" && find . -type f -not -path './.git/*' -not -path './.dvc/*' -not -path './.mlops/*' -not -name .gitignore -print0 | sort -z | xargs -0 md5sum) > "$here/a.files"
+    (cd "$here/b" && find . -type f -not -path './.git/*' -not -path './.dvc/*' -not -path './.mlops/*' -not -name .gitignore -print0 | sort -z | xargs -0 md5sum) > "$here/b.files"
+    diff "$here/a.files" "$here/b.files" || fail "$shape: files differ $1"
+}
+# up_to_date: DVC says so, and runs nothing.
+up_to_date() {
+    dvc status; expect_ok
+    if [ -e always ]; then
+        expect_equal "$(grep -c '^[^[:space:]]' "$here/.out")" "$(wc -l < always)"
+        expect_out "always changed"; expect_no_out "changed outs"; expect_no_out "modified"
+    else
+        expect_out "Data and pipelines are up to date."
+    fi
+}
+# all_cached: mlops runs nothing but what always runs.
+all_cached() {
+    mlops run dvc.yaml --json; expect_ok
+    expect_equal "$(json '" ".join(sorted(s["name"] for s in j["steps"] if s["state"] != "cached"))')" "$(cat always 2> /dev/null)"
+}
+
+for shape in $shapes; do
+    echo "== $shape"
+    rm -rf "$here/a" "$here/b"
+    make "$here/a" "$shape"; make "$here/b" "$shape"
+
+    # mlops fetches tracked data from the cache by itself.
+    cd "$here/a" && find . -name '*.dvc' -type f -exec "$DVC" checkout -q {} +
+    dvc repro; expect_ok
+    cd "$here/b" && mlops run dvc.yaml --jobs 4; expect_ok
+    same "after the first run"
+    cd "$here/b" && up_to_date
+    cd "$here/a" && locks > "$here/before" && all_cached && locks | diff "$here/before" - || fail "$shape: the lock changed though nothing ran"
+
+    # The other way round: mlops goes on in DVC's project, DVC in that of mlops.
+    (cd "$here/a" && sh -e change.sh) && (cd "$here/b" && sh -e change.sh)
+    cd "$here/a" && mlops plan dvc.yaml; expect_ok; expect_out "run "
+    mlops run dvc.yaml; expect_ok
+    cd "$here/b" && dvc repro; expect_ok
+    same "after the change"
+    cd "$here/a" && up_to_date
+    cd "$here/b" && all_cached
+
+    # Without lock and outputs, each takes the results of the other from the run cache.
+    [ -e always ] || [ "$shape" = expansion ] || {
+        for side in a b; do
+            cd "$here/$side" && find . -name dvc.lock -not -path './.dvc/*' -delete
+            git clean -fdXq -- . ':!.dvc' ':!.mlops'
+        done
+        cd "$here/a" && find . -name '*.dvc' -type f -exec "$DVC" checkout -q {} +
+        dvc repro; expect_ok; expect_no_out "Running stage"
+        cd "$here/b"
+        all_cached
+        same "after the run cache"
+    }
+done
