@@ -143,6 +143,11 @@ void set_up_remote(CLI::App& app, Context& context) {
       "  mlops remote add box ssh://ml@box.example.org/srv/churn --default\n"
       "  mlops remote add lake s3://team-ml/churn --region eu-central-1\n"
       "  mlops remote add minio s3://churn --endpoint http://minio:9000\n  mlops remote list");
+  add_command->footer(
+      "Examples:\n  mlops remote add share /mnt/share/churn\n  mlops remote add lake s3://team-ml/churn "
+      "--default");
+  list_command->footer("Examples:\n  mlops remote list\n  mlops remote list --json");
+  rm_command->footer("Examples:\n  mlops remote rm share");
   add_command->callback([options, &context] { add(*options, context); });
   list_command->callback([options, &context] { list(*options, context); });
   rm_command->callback([options, &context] { remove(*options, context); });

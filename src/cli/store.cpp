@@ -260,6 +260,7 @@ void set_up_store(CLI::App& app, Context& context) {
   stat_command->callback([options, &context] { stat(*options, context); });
   verify_command->callback([options, &context] { verify(*options, context); });
   gc_command->callback([options, &context] { gc(*options, context); });
+  where_command->footer("Examples:\n  mlops store where models/model.bin\n  mlops store where data --json");
   where_command->callback([options, &context] { where(*options, context); });
 }
 

@@ -76,7 +76,7 @@ void write_bundle(Connection& db, const RunBundle& bundle) {
   for (const auto& [step, facts] : bundle.facts) put_facts(db, run.id, step, facts);
   for (const auto& [step, key] : bundle.cache) {
     const auto known = find_cached(db, key);
-    if (!known || known->run <= run.id)
+    if (!known || known->maker.run <= run.id)
       put_cached(db, key, run.id, step, run.ended_at.value_or(run.created_at));
   }
 }

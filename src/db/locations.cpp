@@ -57,6 +57,14 @@ void Locations::forget(const std::string& name) {
   transaction.commit();
 }
 
+// Another process may have found that another remote is at its place: then this one's knowledge is of no use.
+bool Locations::is_known(std::int64_t remote) {
+  Statement& row = database_.connection().cached("SELECT 1 FROM remotes WHERE id = ?").bind(remote);
+  const bool known = row.step();
+  row.reset();
+  return known;
+}
+
 std::optional<Location> Locations::find(std::int64_t remote, const util::Digest& digest) {
   Statement& row = database_.connection().cached(R"sql(
     SELECT coalesce(p.name, ''), l.offset, l.size, l.seen
@@ -95,6 +103,7 @@ std::vector<std::string> Locations::packs(std::int64_t remote) {
 void Locations::add_pack(std::int64_t remote, const std::string& pack,
                          const std::vector<PackedObject>& objects) {
   Transaction transaction(database_);
+  if (!is_known(remote)) return;
   Connection& connection = database_.connection();
   connection.cached("INSERT OR IGNORE INTO remote_packs (remote, name) VALUES (?, ?)")
       .bind(remote, pack)
@@ -130,6 +139,7 @@ void Locations::forget_pack(std::int64_t remote, const std::string& pack) {
 void Locations::add_files(std::int64_t remote, const std::vector<Location>& files) {
   if (files.empty()) return;
   Transaction transaction(database_);
+  if (!is_known(remote)) return;
   Statement& insert = database_.connection().cached(
       "INSERT OR REPLACE INTO locations (digest, remote, pack, offset, size, seen) VALUES (?, ?, NULL, 0, ?, "
       "?)");
@@ -167,6 +177,7 @@ std::map<std::string, std::uint64_t> Locations::runs(std::int64_t remote) {
 void Locations::put_runs(std::int64_t remote, const std::map<std::string, std::uint64_t>& sizes) {
   if (sizes.empty()) return;
   Transaction transaction(database_);
+  if (!is_known(remote)) return;
   Statement& insert = database_.connection().cached("INSERT OR REPLACE INTO remote_runs VALUES (?, ?, ?)");
   for (const auto& [id, size] : sizes) insert.bind(remote, id, size).run();
   transaction.commit();

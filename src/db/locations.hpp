@@ -55,6 +55,8 @@ class Locations {
   void put_runs(std::int64_t remote, const std::map<std::string, std::uint64_t>& sizes);
 
  private:
+  bool is_known(std::int64_t remote);
+
   Database database_;
 };
 

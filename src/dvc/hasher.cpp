@@ -175,8 +175,9 @@ std::optional<Content> Hasher::look(const std::string& path, Hash hash, bool wit
 Content Hasher::look_at_directory(const std::string& path, Hash hash, bool with_tree) {
   const util::IgnoreRules rules = rules_for(root_, path);
   const std::string below = path.starts_with(root_ + "/") ? path.substr(root_.size() + 1) + "/" : "";
-  store::DirectoryScan scan = store::scan_directory(
-      path, threads_, [&](const std::string& directory) { return recall(prefix_of(hash) + directory); });
+  store::DirectoryWalk walk(path, threads_, [&](const std::string& directory) {
+    return recall(prefix_of(hash) + directory);
+  });
   struct Item {
     store::ScannedDirectory* directory;
     store::ScannedItem* item;
@@ -184,7 +185,8 @@ Content Hasher::look_at_directory(const std::string& path, Hash hash, bool with_
     std::string md5;
   };
   std::vector<Item> items;
-  scan.for_each(
+  std::vector<store::ScannedDirectory*> directories;
+  const store::DirectoryWalk::Taker taker = {
       [&](store::ScannedDirectory& directory, store::ScannedItem& item) {
         std::string relative = directory.path + std::string(directory.name(item));
         if (directory.name(item) == ".dvcignore")
@@ -193,7 +195,11 @@ Content Hasher::look_at_directory(const std::string& path, Hash hash, bool with_
         if (rules.ignores(below + relative, false)) return;
         items.push_back({&directory, &item, std::move(relative), {}});
       },
-      [](const store::ScannedDirectory&) {});
+      [](const store::ScannedDirectory&) {},
+      [&](store::ScannedDirectory& directory) { directories.push_back(&directory); }};
+  do {
+    walk.list_more();
+  } while (!walk.hand_on(taker));
   std::vector<char> absent(items.size());
   store::parallel_for(items.size(), threads_, [&](std::size_t i) {
     auto& [directory, item, relative, md5] = items[i];
@@ -230,7 +236,7 @@ Content Hasher::look_at_directory(const std::string& path, Hash hash, bool with_
         {items[i].path, items[i].md5, with_tree ? path + "/" + items[i].path : "", items[i].item->stamp});
   }
   content.md5 = util::md5(tree_text(tree)) + ".dir";
-  for (const auto& directory : scan.directories) {
+  for (const store::ScannedDirectory* directory : directories) {
     if (!directory->to_remember) continue;
     std::vector<const store::ScannedItem*> files;
     for (const store::ScannedItem& item : directory->items) {
@@ -239,7 +245,7 @@ Content Hasher::look_at_directory(const std::string& path, Hash hash, bool with_
     std::ranges::sort(files, {}, [&](const store::ScannedItem* item) { return directory->name(*item); });
     store::IndexWriter writer;
     for (const auto* item : files) writer.add({directory->name(*item), item->stamp, item->digest});
-    remember(prefix_of(hash) + scan.full_path(*directory), writer.take());
+    remember(prefix_of(hash) + walk.full_path(*directory), writer.take());
   }
   if (with_tree) content.tree = std::move(tree);
   return content;

@@ -80,6 +80,12 @@ std::string command_text(const OrderedJson& cmd) {
   return util::join(lines, "\n");
 }
 
+// Outputs outside the cache keep a stage out of the run cache, but for metrics and plots.
+bool has_plain_uncached(const DvcStage& stage) {
+  return std::ranges::any_of(stage.outs,
+                             [](const DvcOut& out) { return !out.cache && !out.metric && !out.plot; });
+}
+
 // Stages that DVC runs each time.
 std::string why_always(const DvcStage& stage) {
   if (stage.always_changed) return "it says always_changed: true";
@@ -313,6 +319,11 @@ Check Project::check(int index, const CheckOptions& options) {
       entry["outs"] = std::move(list);
     }
     result.verdict = Verdict::unchanged;
+    // DVC keeps what it has verified as if the stage had run.
+    if (!untouched && options.put_back && may_use_run_cache(stage) && !has_plain_uncached(stage)) {
+      for (const OutState& out : outs) cache_.add(out.path, *out.now);
+      runs_.save(entry);
+    }
     record(entry, outs);
     return result;
   }
@@ -382,7 +393,6 @@ Saved Project::save(int index, bool keep) {
   }
   const std::string directory = directory_of(index);
   std::map<std::string, OrderedJson> items;
-  bool plain_uncached = false;
   for (std::size_t i = 0; i < stage.outs.size(); ++i) {
     const DvcOut& out = stage.outs[i];
     const std::string path = absolute_path(directory, out.path);
@@ -391,7 +401,6 @@ Saved Project::save(int index, bool keep) {
       saved.problem = "ended well but did not make its output '" + out.path + "'";
       return saved;
     }
-    plain_uncached = plain_uncached || (!out.cache && !out.metric && !out.plot);
     saved.outputs.push_back(file_of(path, *content, step.outputs[i].kind));
     items.emplace(out.path, item(out.path, Hash::md5, *content));
     if (out.cache && config_.use_git) ignore_in_git(path);
@@ -399,7 +408,7 @@ Saved Project::save(int index, bool keep) {
   OrderedJson list = OrderedJson::array();
   for (auto& [path, value] : items) list.push_back(std::move(value));
   if (!list.empty()) entry["outs"] = std::move(list);
-  const bool to_run_cache = keep && may_use_run_cache(stage) && !plain_uncached;
+  const bool to_run_cache = keep && may_use_run_cache(stage) && !has_plain_uncached(stage);
   if (keep) {
     try {
       for (const DvcOut& out : stage.outs) {

@@ -5,6 +5,7 @@
 #include "db/runs.hpp"
 #include "db/steps.hpp"
 #include "engine/run_record.hpp"
+#include "store/lease.hpp"
 #include "util/id.hpp"
 #include "util/strings.hpp"
 
@@ -102,6 +103,7 @@ PushReport push(const Workspace& workspace, db::Database& database, const worksp
   }
   Chosen chosen = choose(db, request.runs, request.all);
   store::Objects objects(workspace.store_directory());
+  const store::Lease lease(objects);
   const auto remote = connect(config, request.jobs);
   store::RemoteCatalog catalog(objects, *remote, config.name);
   const bool made = request.dry_run ? catalog.open() : (catalog.open_or_make(), true);
@@ -289,6 +291,7 @@ FetchReport fetch(const Workspace& workspace, db::Database& database, const work
                   const ExchangeRequest& request, const store::OnProgress& on_progress,
                   std::vector<db::StepOfRun>* results) {
   store::Objects objects(workspace.store_directory());
+  const store::Lease lease(objects);
   const auto remote = connect(config, request.jobs);
   store::RemoteCatalog catalog(objects, *remote, config.name);
   if (!catalog.open()) {

@@ -4,6 +4,7 @@
 #include "engine/cache.hpp"
 #include "engine/exchange.hpp"
 #include "engine/run_record.hpp"
+#include "store/lease.hpp"
 #include "store/restore.hpp"
 #include "store/snapshot.hpp"
 #include "util/strings.hpp"
@@ -45,6 +46,7 @@ std::map<std::string, Wanted> wanted_outputs(db::Connection& db, const std::vect
 std::vector<Placement> place_outputs(const Workspace& workspace, db::Database& database,
                                      const std::vector<db::StepOfRun>& results, bool force, bool dry_run) {
   store::Objects objects(workspace.store_directory());
+  const store::Lease lease(objects);
   store::Snapshots snapshots(objects);
   std::vector<Placement> placements;
   const auto wanted = wanted_outputs(database.connection(), results, placements);

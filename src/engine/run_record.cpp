@@ -87,8 +87,8 @@ Json write(const AttemptRecord& a) {
 }
 
 Json write(const ArtifactRecord& a) {
-  return {{"step", a.step}, {"output", a.output}, {"path", a.path}, {"kind", a.kind},
-          {"form", a.form}, {"sha256", a.sha256}, {"size", a.size}, {"files", a.files}};
+  return {{"step", a.step},     {"output", a.output}, {"path", a.path},   {"kind", a.kind}, {"form", a.form},
+          {"sha256", a.sha256}, {"size", a.size},     {"files", a.files}, {"kept", a.kept}};
 }
 
 [[noreturn]] void refuse(const std::string& why) { throw Error(ExitCode::io, why); }
@@ -194,9 +194,12 @@ ArtifactRecord read_artifact(const Json& map) {
   a.kind = text(map, "kind");
   a.form = text(map, "form");
   a.sha256 = text(map, "sha256");
-  if (a.form != "listing" && !util::Digest::from_hex(a.sha256)) refuse("an artifact has no digest");
+  const bool of_dvc = a.sha256.starts_with("md5:");  // in a cache of its own
+  if (a.form != "listing" && !of_dvc && !util::Digest::from_hex(a.sha256))
+    refuse("an artifact has no digest");
   a.size = map.at("size").get<std::uint64_t>();
   a.files = map.at("files").get<std::uint64_t>();
+  a.kept = map.value("kept", a.output);
   return a;
 }
 

@@ -130,7 +130,7 @@ void RemoteCatalog::look_for(const std::vector<util::Digest>& digests, bool chec
   for (const auto& [name, digest] : asked) {
     if (locations_.find(number_, digest)) locations_.forget_file(number_, digest);
   }
-  if (number_ > 0) locations_.add_files(number_, files);
+  locations_.add_files(number_, files);
 }
 
 std::optional<db::Location> RemoteCatalog::find(const util::Digest& digest) const {

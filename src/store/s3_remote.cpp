@@ -4,8 +4,6 @@
 
 #include "store/directory_scan.hpp"
 #include "util/files.hpp"
-#include "util/log.hpp"
-#include "util/strings.hpp"
 #include "util/xml_text.hpp"
 
 #include <fcntl.h>
@@ -13,17 +11,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <charconv>
-#include <random>
-#include <thread>
+#include <map>
+#include <mutex>
 
 namespace mlops::store {
 
 namespace {
 
-constexpr int most_tries = 6;
 constexpr std::size_t npos = static_cast<std::size_t>(-1);
 constexpr std::uint64_t most_parts = 9'000;  // S3 takes 10,000
 
@@ -31,41 +27,6 @@ std::uint64_t number(const std::optional<std::string>& text) {
   std::uint64_t value = 0;
   if (text) std::from_chars(text->data(), text->data() + text->size(), value);
   return value;
-}
-
-// Doubles from a quarter of a second, spread so that many who failed together do not come back together.
-void pause_before(int attempt) {
-  thread_local std::minstd_rand random(std::random_device{}());
-  const int longest = 250 << attempt;
-  std::this_thread::sleep_for(std::chrono::milliseconds(
-      longest / 2 + static_cast<int>(random() % static_cast<unsigned>(longest / 2))));
-}
-
-bool may_work_again(const util::HttpAnswer& answer) {
-  if (answer.status == 0) return answer.again;
-  if (answer.status == 500 || answer.status == 502 || answer.status == 503 || answer.status == 504 ||
-      answer.status == 429)
-    return true;
-  // The server waited for a body that came too slowly.
-  return answer.status == 400 && util::xml_text(answer.body, "Code") == "RequestTimeout";
-}
-
-// What to do about the errors that people meet.
-std::string hint_for(const std::string& code, const S3Settings& settings, const RemoteAddress& address) {
-  if (code == "NoSuchBucket")
-    return "make the bucket, or correct the address: mlops remote add NAME s3://BUCKET/PREFIX --endpoint URL";
-  if (code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch" || code == "InvalidToken" ||
-      code == "ExpiredToken")
-    return "the credentials come from " + settings.credentials_from +
-           ": are they of this server, and still good?";
-  if (code == "AccessDenied" || code == "403")
-    return "credentials of " + settings.credentials_from + " need s3:ListBucket on " + address.bucket +
-           ", s3:GetObject and s3:PutObject in it";
-  if (code == "RequestTimeTooSkewed") return "set the clock of this machine";
-  if (code == "PermanentRedirect" || code == "AuthorizationHeaderMalformed" || code == "301" ||
-      code == "IllegalLocationConstraintException")
-    return "the bucket is in another region: mlops remote add NAME URL --region REGION";
-  return "what was done stays done: repeat the command when it works again";
 }
 
 }  // namespace
@@ -80,107 +41,15 @@ struct S3Remote::Parts {
   std::map<int, std::string> etags;  // of the parts that are there
 };
 
-S3Remote::S3Remote(const RemoteAddress& address, int jobs)
-    : address_(address), jobs_(jobs), settings_(find_s3_settings(address.endpoint, address.region)) {
-  const bool own = settings_.endpoint.empty();
-  const std::string endpoint = own ? "https://s3." + settings_.region + ".amazonaws.com" : settings_.endpoint;
-  const std::size_t host_at = endpoint.find("://") + 3;
-  host_ = endpoint.substr(host_at);
-  // Amazon wants the bucket in the host's name; a dot in it would not fit the certificate.
-  if (own && address_.bucket.find('.') == std::string::npos) {
-    host_ = address_.bucket + "." + host_;
-  } else {
-    base_ = "/" + address_.bucket;
-  }
-  url_ = endpoint.substr(0, host_at) + host_ + base_;
-}
-
-S3Remote::~S3Remote() = default;
-
-std::string S3Remote::key(const std::string& name) const {
-  return address_.path.empty() ? name : address_.path + "/" + name;
-}
-
-void S3Remote::fail(const std::string& attempt, const util::HttpAnswer& answer) const {
-  const std::string where = "cannot " + attempt + " of the remote '" + address_.url + "' at " + host_;
-  if (answer.status == 0) {
-    throw Error(ExitCode::unreachable, where + ": " + answer.error,
-                "what was done stays done: repeat the command when it can be reached");
-  }
-  const std::string code = util::xml_text(answer.body, "Code").value_or(std::to_string(answer.status));
-  std::string words = util::xml_text(answer.body, "Message").value_or("");
-  words = util::escape_controls(util::to_utf8(words.substr(0, 300)));
-  throw Error(ExitCode::unreachable,
-              where + ": " + (words.empty() ? "the server answered" : words) + " (" +
-                  util::escape_controls(util::to_utf8(code)) + ", HTTP " + std::to_string(answer.status) +
-                  ")",
-              hint_for(code, settings_, address_));
-}
-
-util::HttpAnswer S3Remote::perform_once(const Request& request) {
-  util::AwsRequest to_sign;
-  to_sign.method = request.method;
-  to_sign.host = host_;
-  to_sign.path = base_ + "/" + (request.name.empty() ? "" : util::percent_encode(key(request.name), true));
-  to_sign.query = request.query;
-  to_sign.headers = request.headers;
-  to_sign.payload_sha256 =
-      request.payload_sha256.empty() ? util::sha256(request.body) : request.payload_sha256;
-  to_sign.headers.emplace_back("x-amz-content-sha256", to_sign.payload_sha256);
-  const util::NamedValues added =
-      util::aws_sign(to_sign, settings_.credentials, {settings_.region, "s3"}, util::now());
-
-  util::HttpRequest http;
-  http.method = request.method;
-  http.url = url_ + to_sign.path.substr(base_.size());
-  if (!request.query.empty()) http.url += "?" + util::aws_query(request.query);
-  for (const auto& [name, value] : to_sign.headers) http.headers.push_back(name + ": " + value);
-  for (const auto& [name, value] : added) http.headers.push_back(name + ": " + value);
-  http.body = request.body;
-  http.body_fd = request.body_fd;
-  http.body_offset = request.body_offset;
-  http.body_size = request.body_size;
-  http.sink = request.sink;
-
-  std::unique_ptr<util::HttpClient> client;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!clients_.empty()) {
-      client = std::move(clients_.back());
-      clients_.pop_back();
-    }
-  }
-  if (!client) client = std::make_unique<util::HttpClient>();
-  util::HttpAnswer answer = client->perform(http);
-  const std::lock_guard lock(mutex_);
-  clients_.push_back(std::move(client));
-  return answer;
-}
-
-util::HttpAnswer S3Remote::perform(const Request& request, const std::string& attempt) {
-  for (int tries = 1;; ++tries) {
-    util::HttpAnswer answer = perform_once(request);
-    if (answer.ok() || !may_work_again(answer)) {
-      if (answer.status == 0) fail(attempt, answer);
-      return answer;
-    }
-    if (tries == most_tries) fail(attempt, answer);
-    util::log_debug("to " + attempt + " of '" + address_.url + "' failed and is tried again: " +
-                    (answer.status ? "HTTP " + std::to_string(answer.status) : answer.error));
-    pause_before(tries - 1);
-    if (request.before_again) request.before_again();
-  }
-}
-
 // A page of what is there, from where the one before ended; what comes next continues after `continuation`.
 void S3Remote::list_page(const std::string& name, std::string& continuation, std::vector<RemoteFile>& files) {
-  const std::string strip = address_.path.empty() ? "" : address_.path + "/";
-  Request request;
-  request.query = {{"list-type", "2"}, {"prefix", key(name)}};
+  const std::string strip = client_.key("");
+  S3Request request;
+  request.query = {{"list-type", "2"}, {"prefix", client_.key(name)}};
   if (!continuation.empty()) request.query.emplace_back("continuation-token", continuation);
   const std::string attempt = "list '" + name + "'";
-  const util::HttpAnswer answer = perform(request, attempt);
-  if (!answer.ok()) fail(attempt, answer);
+  const util::HttpAnswer answer = client_.perform(request, attempt);
+  if (!answer.ok()) client_.fail(attempt, answer);
   for (const std::string_view entry : util::xml_elements(answer.body, "Contents")) {
     const std::string found = util::xml_text(entry, "Key").value_or("");
     if (!found.starts_with(strip)) continue;
@@ -198,10 +67,10 @@ void S3Remote::list_rest(const std::string& name, std::string continuation, std:
 
 // The directories in a directory; none when there are more than one answer holds.
 std::vector<std::string> S3Remote::directories_in(const std::string& name) {
-  const std::string strip = address_.path.empty() ? "" : address_.path + "/";
-  Request request;
-  request.query = {{"list-type", "2"}, {"prefix", key(name)}, {"delimiter", "/"}};
-  const util::HttpAnswer answer = perform(request, "list '" + name + "'");
+  const std::string strip = client_.key("");
+  S3Request request;
+  request.query = {{"list-type", "2"}, {"prefix", client_.key(name)}, {"delimiter", "/"}};
+  const util::HttpAnswer answer = client_.perform(request, "list '" + name + "'");
   std::vector<std::string> names;
   if (!answer.ok() || util::xml_text(answer.body, "IsTruncated") == "true") return names;
   if (!util::xml_elements(answer.body, "Contents").empty()) return names;
@@ -242,12 +111,12 @@ std::vector<RemoteFile> S3Remote::list(const std::vector<std::string>& names) {
 }
 
 void S3Remote::put_bytes(const std::string& name, std::string_view bytes) {
-  Request request;
+  S3Request request;
   request.method = "PUT";
   request.name = name;
   request.body = bytes;
-  const util::HttpAnswer answer = perform(request, "write '" + name + "'");
-  if (!answer.ok()) fail("write '" + name + "'", answer);
+  const util::HttpAnswer answer = client_.perform(request, "write '" + name + "'");
+  if (!answer.ok()) client_.fail("write '" + name + "'", answer);
 }
 
 // False if the local bytes do not fit their name: a server that checks uploads would say so too, but not all
@@ -256,14 +125,14 @@ bool S3Remote::put_file(const Upload& file) {
   const auto content = util::hash_path(file.path);
   if (!content || content->sha256 != file.digest.hex()) return false;
   const util::Fd fd = util::open_file(file.path, O_RDONLY);
-  Request request;
+  S3Request request;
   request.method = "PUT";
   request.name = file.name;
   request.body_fd = fd.get();
   request.body_size = file.size;
   request.payload_sha256 = file.digest.hex();
-  const util::HttpAnswer answer = perform(request, "write '" + file.name + "'");
-  if (!answer.ok()) fail("write '" + file.name + "'", answer);
+  const util::HttpAnswer answer = client_.perform(request, "write '" + file.name + "'");
+  if (!answer.ok()) client_.fail("write '" + file.name + "'", answer);
   return true;
 }
 
@@ -272,12 +141,12 @@ bool S3Remote::put_file(const Upload& file) {
 void S3Remote::begin_parts(Parts& parts) {
   const std::string& name = parts.file->name;
   const std::string attempt = "write '" + name + "'";
-  Request request;
-  request.query = {{"uploads", ""}, {"prefix", key(name)}};
-  util::HttpAnswer answer = perform(request, attempt);
+  S3Request request;
+  request.query = {{"uploads", ""}, {"prefix", client_.key(name)}};
+  util::HttpAnswer answer = client_.perform(request, attempt);
   if (answer.ok()) {
     for (const std::string_view upload : util::xml_elements(answer.body, "Upload")) {
-      if (util::xml_text(upload, "Key") == key(name))
+      if (util::xml_text(upload, "Key") == client_.key(name))
         parts.id = util::xml_text(upload, "UploadId").value_or("");
     }
   }
@@ -288,7 +157,7 @@ void S3Remote::begin_parts(Parts& parts) {
       request.name = name;
       request.query = {{"uploadId", parts.id}};
       if (!marker.empty()) request.query.emplace_back("part-number-marker", marker);
-      answer = perform(request, attempt);
+      answer = client_.perform(request, attempt);
       if (!answer.ok()) break;
       for (const std::string_view part : util::xml_elements(answer.body, "Part")) {
         const auto index = number(util::xml_text(part, "PartNumber"));
@@ -309,10 +178,10 @@ void S3Remote::begin_parts(Parts& parts) {
   request.method = "POST";
   request.name = name;
   request.query = {{"uploads", ""}};
-  answer = perform(request, attempt);
-  if (!answer.ok()) fail(attempt, answer);
+  answer = client_.perform(request, attempt);
+  if (!answer.ok()) client_.fail(attempt, answer);
   parts.id = util::xml_text(answer.body, "UploadId").value_or("");
-  if (parts.id.empty()) fail(attempt, answer);
+  if (parts.id.empty()) client_.fail(attempt, answer);
 }
 
 void S3Remote::send_part(Parts& parts, int index) {
@@ -323,7 +192,7 @@ void S3Remote::send_part(Parts& parts, int index) {
     if (parts.etags.contains(index)) return;
   }
   const util::Fd fd = util::open_file(parts.file->path, O_RDONLY);
-  Request request;
+  S3Request request;
   request.method = "PUT";
   request.name = parts.file->name;
   request.query = {{"partNumber", std::to_string(index)}, {"uploadId", parts.id}};
@@ -341,8 +210,8 @@ void S3Remote::send_part(Parts& parts, int index) {
     done += static_cast<std::uint64_t>(n);
   }
   request.payload_sha256 = hash.hex();
-  const util::HttpAnswer answer = perform(request, attempt);
-  if (!answer.ok()) fail(attempt, answer);
+  const util::HttpAnswer answer = client_.perform(request, attempt);
+  if (!answer.ok()) client_.fail(attempt, answer);
   const auto etag = answer.headers.find("etag");
   const std::lock_guard lock(parts.mutex);
   parts.etags[index] = etag == answer.headers.end() ? "" : etag->second;
@@ -354,19 +223,19 @@ void S3Remote::complete_parts(Parts& parts) {
     list += "<Part><PartNumber>" + std::to_string(index) + "</PartNumber><ETag>" + util::xml_escape(etag) +
             "</ETag></Part>";
   list += "</CompleteMultipartUpload>";
-  Request request;
+  S3Request request;
   request.method = "POST";
   request.name = parts.file->name;
   request.query = {{"uploadId", parts.id}};
   request.headers = {{"content-type", "application/xml"}};
   request.body = list;
   const std::string attempt = "complete '" + parts.file->name + "'";
-  const util::HttpAnswer answer = perform(request, attempt);
+  const util::HttpAnswer answer = client_.perform(request, attempt);
   // An error may come with 200: the answer is begun before the work is done.
   if (answer.ok() && answer.body.find("<Error>") == std::string::npos) return;
   // A try whose answer was lost has done it already.
   const std::vector<RemoteFile> there = this->list({parts.file->name});
-  if (there.empty() || there[0].size != parts.file->size) fail(attempt, answer);
+  if (there.empty() || there[0].size != parts.file->size) client_.fail(attempt, answer);
 }
 
 void S3Remote::upload(std::vector<Upload>& files, const OnDone& on_done) {
@@ -441,7 +310,7 @@ void S3Remote::get(Download& file) {
     if (::fstat(to.get(), &st) == 0) done = static_cast<std::uint64_t>(st.st_size);
   }
   if (done >= file.size) return;
-  Request request;
+  S3Request request;
   request.name = file.name;
   int local_error = 0;
   request.sink = [&](std::string_view part) {
@@ -463,7 +332,7 @@ void S3Remote::get(Download& file) {
   const std::string attempt = "read '" + file.name + "'";
   util::HttpAnswer answer;
   try {
-    answer = perform(request, attempt);
+    answer = client_.perform(request, attempt);
   } catch (const Error&) {
     if (local_error != 0) throw_errno("cannot write '" + file.path + "'", local_error);
     throw;
@@ -473,7 +342,7 @@ void S3Remote::get(Download& file) {
   } else if (answer.status == 416) {
     file.missing = true;
   } else if (!answer.ok()) {
-    fail(attempt, answer);
+    client_.fail(attempt, answer);
   } else if (done < file.size) {
     file.missing = true;
   }

@@ -239,6 +239,13 @@ void diff_trees(Objects& objects, const Digest& before, const Digest& after,
                 const std::function<void(const TreeChange&)>& on_change) {
   TreeCursor a(objects, before), b(objects, after);
   using Kind = TreeChange::Kind;
+  const auto tell = [&](Kind kind, const TreeEntry* old, const TreeEntry* now) {
+    TreeChange change;
+    change.kind = kind;
+    if (old) change.before = *old;
+    if (now) change.after = *now;
+    on_change(change);
+  };
   while (true) {
     // Equal nodes at the same place are equal in all that they hold.
     if (a.node() && b.node()) {
@@ -253,13 +260,13 @@ void diff_trees(Objects& objects, const Digest& before, const Digest& after,
     const TreeEntry* y = b.entry();
     if (!x && !y) return;
     if (!y || (x && x->path < y->path)) {
-      on_change({Kind::removed, *x, {}});
+      tell(Kind::removed, x, nullptr);
       a.next();
     } else if (!x || y->path < x->path) {
-      on_change({Kind::added, {}, *y});
+      tell(Kind::added, nullptr, y);
       b.next();
     } else {
-      if (!(*x == *y)) on_change({Kind::changed, *x, *y});
+      if (!(*x == *y)) tell(Kind::changed, x, y);
       a.next(), b.next();
     }
   }

@@ -222,10 +222,6 @@ CREATE VIEW v_attempts AS
          a.max_rss_bytes, a.read_bytes, a.written_bytes, a.log_bytes, a.note
   FROM attempts a JOIN steps s ON s.run_id = a.run_id AND s.step = a.step;
 
-CREATE VIEW v_hidden_files AS
-  SELECT s.run_id, r.pipeline, s.name AS step, h.access, h.path, h.form, h.size, h.sha256
-  FROM steps s JOIN runs r ON r.id = s.run_id
-  JOIN hidden_files h ON h.run_id = coalesce(s.source_run, s.run_id) AND h.step = coalesce(s.source_step, s.step);
 CREATE VIEW v_dataset_versions AS
   SELECT v.dataset, v.version, v.path, v.form, v.size, v.files, v.added, v.removed, v.changed, v.sha256, v.note,
          v.user, v.created_at, p.dataset IS NOT NULL AS pinned
@@ -236,6 +232,11 @@ CREATE VIEW v_datasets AS
          d.created_at, v.created_at AS updated_at
   FROM datasets d JOIN dataset_versions v ON v.dataset = d.name
   GROUP BY d.name;
+
+CREATE VIEW v_hidden_files AS
+  SELECT s.run_id, r.pipeline, s.name AS step, h.access, h.path, h.form, h.size, h.sha256
+  FROM steps s JOIN runs r ON r.id = s.run_id
+  JOIN hidden_files h ON h.run_id = coalesce(s.source_run, s.run_id) AND h.step = coalesce(s.source_step, s.step);
 
 CREATE VIEW v_metric_history AS
   SELECT s.run_id, s.name AS step, m.name, m.at, m.value, m.time

@@ -16,7 +16,7 @@ stages:
   report:
     cmd:
     - cp count.txt report.txt
-    - printf '{"n": %s}' $(cat count.txt) > metrics.json
+    - 'printf "{\"n\": %s}" $(cat count.txt) > metrics.json'
     deps: [count.txt]
     outs: [report.txt]
     metrics: [{metrics.json: {cache: false}}]
@@ -98,7 +98,7 @@ echo 'stages: {a: {cmd: "true", params: [x, y.z]}}' > dvc.yaml; echo 'x: 1' > pa
 mlops run dvc.yaml; expect_exit 1; expect_out "its params y.z are missing from 'params.yaml'"
 echo 'stages: {a: {cmd: "true", deps: [params.yaml], outs: [a]}}' > dvc.yaml
 printf '<<<<<<< HEAD\nschema: x\n=======\n>>>>>>> other\n' > dvc.lock
-mlops run dvc.yaml; expect_exit 2; expect_err "dvc.lock:1:1: a merge left both versions in this file"
+mlops run dvc.yaml; expect_exit 2; expect_err "dvc.lock:1:1: error: a merge left both versions in this file"
 echo 'schema: [' > dvc.lock; mlops run dvc.yaml; expect_exit 2; expect_err "dvc.lock"
 printf "schema: '2.0'\nstages:\n  a: 5\n" > dvc.lock; mlops run dvc.yaml; expect_exit 2; expect_err "is no entry of a dvc.lock"
 rm dvc.lock; rm -r .dvc; mlops run dvc.yaml; expect_exit 2; expect_err "does not lie in a DVC project"

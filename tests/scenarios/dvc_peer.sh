@@ -29,8 +29,8 @@ same() {
         (cd "$here/a" && $what) > "$here/a.$what" && (cd "$here/b" && $what) > "$here/b.$what"
         diff -u "$here/a.$what" "$here/b.$what" || fail "$shape: $what differ $1"
     done
-    (cd "$here/a" && find . -type f -not -path './.git/*' -not -path './.dvc/*' -not -path './.mlops/*' -not -name .gitignore -print0 | sort -z | xargs -0 md5sum) > "$here/a.files"
-    (cd "$here/b" && find . -type f -not -path './.git/*' -not -path './.dvc/*' -not -path './.mlops/*' -not -name .gitignore -print0 | sort -z | xargs -0 md5sum) > "$here/b.files"
+    (cd "$here/a" && find -L . -type f -not -path './.git/*' -not -path './.dvc/*' -not -path './.mlops/*' -not -name .gitignore -print0 | sort -z | xargs -0 md5sum) > "$here/a.files"
+    (cd "$here/b" && find -L . -type f -not -path './.git/*' -not -path './.dvc/*' -not -path './.mlops/*' -not -name .gitignore -print0 | sort -z | xargs -0 md5sum) > "$here/b.files"
     diff "$here/a.files" "$here/b.files" || fail "$shape: files differ $1"
 }
 # up_to_date: DVC says so, and runs nothing.
@@ -75,7 +75,7 @@ for shape in $shapes; do
     [ -e always ] || [ "$shape" = expansion ] || {
         for side in a b; do
             cd "$here/$side" && find . -name dvc.lock -not -path './.dvc/*' -delete
-            git clean -fdXq -- . ':!.dvc' ':!.mlops'
+            git ls-files -z -o -i --exclude-standard --directory | grep -zv '^[.]dvc/\|^[.]mlops/' | xargs -0 rm -rf
         done
         cd "$here/a" && find . -name '*.dvc' -type f -exec "$DVC" checkout -q {} +
         dvc repro; expect_ok; expect_no_out "Running stage"

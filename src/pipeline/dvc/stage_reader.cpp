@@ -76,7 +76,8 @@ class FileReader {
       }
     }
     if (const YamlNode* node = top.find("artifacts"); node && node->is_map()) {
-      for (const auto& [name, artifact] : values_.resolve(*node, context_, "artifacts").items()) {
+      const OrderedJson artifacts = values_.resolve(*node, context_, "artifacts");
+      for (const auto& [name, artifact] : artifacts.items()) {
         if (!artifact.is_object() || !artifact.contains("path") || !artifact["path"].is_string()) {
           problems_.add(node->at, "artifacts: '" + name + "' has no path");
         } else if (artifact.contains("type") && artifact["type"].is_string()) {

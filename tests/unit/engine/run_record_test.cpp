@@ -56,7 +56,9 @@ db::RunBundle example() {
                   .form = "file",
                   .sha256 = digest,
                   .size = 5,
-                  .files = 1}};
+                  .files = 1,
+                  .kept = true,
+                  .list = ""}};
   b.metrics = {{0, {"loss", 0, 0.1 + 0.2, std::nullopt}}, {0, {"loss", 1, std::nullopt, b.run.created_at}}};
   b.facts = {{0, "{\"command\": \"true\"}"}};
   b.cache = {{0, "k"}};
@@ -91,7 +93,7 @@ TEST_CASE("a run survives the way through a record into another database") {
   const auto back = db::read_bundle(database.connection(), id);
   REQUIRE(back);
   REQUIRE(write_run_record(*back) == write_run_record(example()));
-  REQUIRE(db::find_cached(database.connection(), "k")->run == id);
+  REQUIRE(db::find_cached(database.connection(), "k")->maker.run == id);
   REQUIRE(back->run.git_dirty == true);
   REQUIRE(back->metrics[0].second.value == 0.1 + 0.2);
 }

@@ -34,8 +34,8 @@ TreeSummary build(Objects& objects, const std::vector<TreeEntry>& entries, std::
   TreeBuilder builder([&](std::string_view bytes) { return publisher.add(bytes); });
   for (const TreeEntry& one : entries) builder.add(one);
   const TreeSummary summary = builder.finish();
-  if (nodes) *nodes = publisher.objects_written();
   publisher.commit();
+  if (nodes) *nodes = publisher.objects_written();
   return summary;
 }
 
