@@ -11,8 +11,8 @@ import fcntl, os, pty, select, struct, sys, termios, time
 output, interrupt, command = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
 pid, fd = pty.fork()
 if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))  # before anybody asks
     os.execvp(command[0], command)
-fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
 before = termios.tcgetattr(fd)
 start, sent = time.time(), False
 with open(output, "wb") as out:
