@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -36,7 +37,18 @@ void Local::send(Writer message) {
   }
 }
 
+// Before the keeper holds its lock nobody can see that it is about to start something: if we were killed now,
+// a resume would not wait for it, and run the step a second time.
+void Local::wait_until_ready() {
+  while (!ready_ && !dead_) {
+    pollfd socket{fd(), POLLIN, 0};
+    if (::poll(&socket, 1, -1) < 0 && errno != EINTR) throw_errno("cannot wait for the keeper", errno);
+    receive();  // it has nothing else to say yet; of its death receive() tells again
+  }
+}
+
 void Local::start(const process::StartRequest& request) {
+  wait_until_ready();
   Writer message(MessageType::start);
   process::put_request(message, request);
   ++running_;
@@ -66,6 +78,7 @@ bool Local::take(std::string_view message, std::vector<LocalEvent>& events) {
       if (reader.ok()) events.emplace_back(started);
       return reader.ok();
     }
+    case MessageType::ready: ready_ = true; return true;
     case MessageType::output: events.emplace_back(OutputGrew{}); return true;
     case MessageType::ended: {
       const auto record = reader.get<process::ExitRecord>();

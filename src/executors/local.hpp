@@ -48,12 +48,14 @@ class Local {
   std::vector<LocalEvent> receive();
 
  private:
+  void wait_until_ready();
   void send(process::Writer message);
   bool take(std::string_view message, std::vector<LocalEvent>& events);
 
   process::KeeperProcess keeper_;
   process::MessageBuffer inbox_;
   int running_ = 0;
+  bool ready_ = false;
   bool dead_ = false;
 };
 

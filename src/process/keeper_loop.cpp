@@ -52,6 +52,7 @@ class Loop {
     const int error = signals_ ? watch(signals_.get(), signal_id) : errno;
     if (error != 0) throw_errno("cannot set up the keeper", error);
     raise_file_limit();
+    runner_.send(Writer(MessageType::ready));
   }
 
   void serve() {
@@ -134,7 +135,8 @@ class Loop {
       case MessageType::output_read: output_told_ = false; return true;
       case MessageType::started:
       case MessageType::output:
-      case MessageType::ended: break;
+      case MessageType::ended:
+      case MessageType::ready: break;
     }
     return false;
   }

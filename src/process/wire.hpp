@@ -25,6 +25,7 @@ enum class MessageType : std::uint8_t {
   started = 64,  ///< AttemptKey, pid, started_ms
   output,        ///< some log has grown
   ended,         ///< ExitRecord
+  ready,         ///< the first one: the keeper holds its lock, so that everybody can see that it is there
 };
 
 class Writer {
