@@ -290,13 +290,13 @@ bool ContentCache::place(const std::string& md5, Hash hash, bool executable, con
 
 void ContentCache::link(const std::string& path, const Content& content) {
   const std::string first = link_types_.empty() ? "copy" : link_types_[0];
-  if (first != "hardlink" && first != "symlink") return;
-  if (content.directory) {
-    for (const TreeFile& file : content.tree)
-      place(file.md5, Hash::md5, false, path + "/" + file.path, false);
-  } else {
-    place(content.md5, Hash::md5, content.executable, path, false);
-  }
+  const bool links = first == "hardlink" || first == "symlink";
+  const auto settle = [&](const std::string& md5, bool executable, const std::string& file) {
+    if (!links && !fs::is_symlink(fs::symlink_status(file))) return;
+    place(md5, Hash::md5, executable, file, false);
+  };
+  if (!content.directory) return settle(content.md5, content.executable, path);
+  for (const TreeFile& file : content.tree) settle(file.md5, false, path + "/" + file.path);
 }
 
 bool ContentCache::check_out(const Wanted& wanted, const std::string& path, const std::optional<Content>& now,

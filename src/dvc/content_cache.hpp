@@ -34,7 +34,8 @@ class ContentCache {
   /// also if a file has changed since it was looked at.
   void add(const std::string& path, const Content& content);
 
-  /// Replaces what lies at `path` by a link to the cache, where links are what is configured.
+  /// Replaces what lies at `path` by a link to the cache, where links are what is configured. A link that the
+  /// stage has made becomes a file in any case, as with DVC.
   void link(const std::string& path, const Content& content);
 
   /// Puts the content at `path`. Every byte is compared with its name on the way: false if something is

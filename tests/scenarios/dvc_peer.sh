@@ -29,8 +29,8 @@ same() {
         (cd "$here/a" && $what) > "$here/a.$what" && (cd "$here/b" && $what) > "$here/b.$what"
         diff -u "$here/a.$what" "$here/b.$what" || fail "$shape: $what differ $1"
     done
-    (cd "$here/a" && find -L . -type f -not -path './.git/*' -not -path './.dvc/*' -not -path './.mlops/*' -not -name .gitignore -print0 | sort -z | xargs -0 md5sum) > "$here/a.files"
-    (cd "$here/b" && find -L . -type f -not -path './.git/*' -not -path './.dvc/*' -not -path './.mlops/*' -not -name .gitignore -print0 | sort -z | xargs -0 md5sum) > "$here/b.files"
+    (cd "$here/a" && find . -type f -not -path './.git/*' -not -path './.dvc/*' -not -path './.mlops/*' -not -name .gitignore -print0 | sort -z | xargs -0 md5sum) > "$here/a.files"
+    (cd "$here/b" && find . -type f -not -path './.git/*' -not -path './.dvc/*' -not -path './.mlops/*' -not -name .gitignore -print0 | sort -z | xargs -0 md5sum) > "$here/b.files"
     diff "$here/a.files" "$here/b.files" || fail "$shape: files differ $1"
 }
 # up_to_date: DVC says so, and runs nothing.
