@@ -48,9 +48,8 @@ Capacity capacity_for(const Pipeline& pipeline, int jobs) {
 std::vector<char> steps_to_check(const Pipeline& pipeline) {
   std::vector<char> checks;
   for (const Step& step : pipeline.steps) {
-    checks.push_back(
-        checks_every_step(pipeline) ||
-        !(step.inputs.empty() && step.code.empty() && step.outputs.empty() && step.metrics.empty()));
+    checks.push_back(checks_every_step(pipeline) || !(step.inputs.empty() && step.code.empty() &&
+                                                      step.outputs.empty() && step.metrics.empty()));
   }
   return checks;
 }
@@ -448,59 +447,6 @@ void Runner::perform(const Settle& action) {
   if (r.started_at) settle_old_outputs(action.step, action.state);
   recorder_.put(r);
   for (RunObserver* observer : observers_) observer->step_ended(r);
-}
-
-// --- The end ----------------------------------------------------------------------------------------
-
-RunResult Runner::conclude() {
-  RunResult result;
-  result.id = parts_.id;
-  const int failed = machine_.first_failure();
-  if (machine_.cancelled()) {
-    result.state = RunState::cancelled;
-    result.reason = "cancelled by " + signal_name(stop_signal_);
-    result.exit_code = stop_signal_ == SIGINT ? ExitCode::interrupted : ExitCode::terminated;
-  } else if (failed >= 0) {
-    const Step& s = step(failed);
-    const AttemptOutcome& outcome = machine_.last_outcome(failed);
-    FailureVerdict verdict = verdict_of(s, outcome, record(failed).reason);
-    result.state = RunState::failed;
-    result.reason = std::move(verdict.reason);
-    result.exit_code = verdict.exit_code;
-    const bool has_code =
-        outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::signalled;
-    result.failed_step_code = has_code ? outcome.code : 0;
-  } else {
-    result.state = RunState::succeeded;
-    result.exit_code = ExitCode::done;
-  }
-  if (!util::exists(parts_.workspace.database_path())) {
-    throw Error(ExitCode::io,
-                "the workspace in '" + parts_.workspace.root() +
-                    "' was deleted while the run was going on: "
-                    "nothing of it is recorded",
-                "does a step clean the work tree? Keep the workspace elsewhere with --workspace");
-  }
-  if (git_.joinable()) git_.join();
-  result.duration_ms = util::monotonic_ms() - started_ms_;
-  // The disk may be full just now and free in a moment: what happened is worth some patience.
-  for (int patience = 10;; --patience) {
-    try {
-      recorder_.flush();
-      db::Transaction transaction(parts_.database, db::Durability::full);
-      db::Connection& connection = parts_.database.connection();
-      if (git_state_) db::set_git_state(connection, parts_.id, git_state_->commit, git_state_->dirty);
-      db::finish_run(connection, parts_.id, result.state, result.reason, static_cast<int>(result.exit_code),
-                     util::now(), result.duration_ms);
-      transaction.commit();
-      break;
-    } catch (const Error&) {
-      if (patience == 0) throw;
-      ::usleep(500'000);
-    }
-  }
-  for (RunObserver* observer : observers_) observer->run_ended(result);
-  return result;
 }
 
 }  // namespace mlops::engine

@@ -3,6 +3,7 @@
 #include <mlops/error.hpp>
 
 #include "store/directory_scan.hpp"
+#include "store/reach.hpp"
 #include "store/tree.hpp"
 #include "util/fd_lock.hpp"
 #include "util/files.hpp"
@@ -52,7 +53,7 @@ class Fetcher {
   FetchResult fetch(const std::vector<Root>& roots, bool dry_run) {
     while (true) {
       std::vector<util::Digest> missing;
-      for (const util::Digest& digest : reach(roots)) {
+      for (const util::Digest& digest : reach(objects_, roots)) {
         if (!given_up_.contains(digest) && !objects_.has(digest)) missing.push_back(digest);
       }
       if (missing.empty()) return std::move(result_);
@@ -68,24 +69,6 @@ class Fetcher {
   }
 
  private:
-  std::vector<util::Digest> reach(const std::vector<Root>& roots) {
-    std::unordered_set<util::Digest, util::DigestHash> seen;
-    std::vector<util::Digest> list;
-    const auto take = [&](const util::Digest& digest) {
-      if (!seen.insert(digest).second) return false;
-      list.push_back(digest);
-      return true;
-    };
-    for (const Root& root : roots) {
-      if (root.directory) {
-        walk_objects(objects_, root.digest, take, [](const util::Digest&) {});
-      } else {
-        take(root.digest);
-      }
-    }
-    return list;
-  }
-
   // Objects that lie near each other in a pack are got together.
   std::vector<Piece> plan(const std::vector<util::Digest>& missing) {
     std::map<std::string, std::vector<db::Location>> packs;

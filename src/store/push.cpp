@@ -1,6 +1,7 @@
 #include "store/push.hpp"
 
 #include "store/pack.hpp"
+#include "store/reach.hpp"
 #include "store/tree.hpp"
 
 #include <sys/stat.h>
@@ -28,7 +29,7 @@ class Pusher {
       : objects_(objects), remote_(remote), catalog_(catalog), on_progress_(on_progress) {}
 
   PushResult push(const std::vector<Root>& roots, const PushOptions& options) {
-    const std::vector<util::Digest> all = reach(roots);
+    const std::vector<util::Digest> all = reach(objects_, roots);
     catalog_.look_for(all, options.check);
     for (const util::Digest& digest : all) {
       if (catalog_.find(digest)) {
@@ -55,25 +56,6 @@ class Pusher {
   }
 
  private:
-  // In the order of the trees, so that what belongs together comes to lie together.
-  std::vector<util::Digest> reach(const std::vector<Root>& roots) {
-    std::unordered_set<util::Digest, util::DigestHash> seen;
-    std::vector<util::Digest> list;
-    const auto take = [&](const util::Digest& digest) {
-      if (!seen.insert(digest).second) return false;
-      list.push_back(digest);
-      return true;
-    };
-    for (const Root& root : roots) {
-      if (root.directory) {
-        walk_objects(objects_, root.digest, take, [](const util::Digest&) {});
-      } else {
-        take(root.digest);
-      }
-    }
-    return list;
-  }
-
   void sent(std::uint64_t count, std::uint64_t bytes) {
     result_.objects += count;
     result_.bytes += bytes;

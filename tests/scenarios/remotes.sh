@@ -76,7 +76,7 @@ expect_equal "$(json 'len(j["problems"])')" 1
 expect_out "not those that were written"
 # Whoever has it whole mends it.
 rm "$record"; cd "$here/one" || exit 1
-mlops push --remote first; expect_ok; expect_out "1 run"
+mlops push --all --remote first; expect_ok; expect_out "1 run"
 cd "$here/four" && mlops fetch && expect_ok
 
 # --- The remote is not there, or may not be written to

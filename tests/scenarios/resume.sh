@@ -5,8 +5,6 @@ kills=${KILLS:-50}
 seed=${SEED:-$RANDOM}
 RANDOM=$seed
 echo "seed $seed, $kills kills"
-limit_ms=1000
-[ -z "${SANITIZE:-}" ] || limit_ms=10000   # sanitizers take their time
 
 {
     echo "name: k"
@@ -37,7 +35,7 @@ while [ "$done_kills" -lt "$kills" ]; do
         done_kills=$((done_kills + 1))
         before=$(date +%s%N)
         mlops runs --limit 1 --json; expect_ok
-        [ $((($(date +%s%N) - before) / 1000000)) -lt $limit_ms ] || fail "telling the truth took more than a second"
+        [ $((($(date +%s%N) - before) / 1000000)) -lt 1000 ] || fail "telling the truth took more than a second"
         [ "$(json 'len(j["runs"])')" = 1 ] || { rounds=$((rounds + 1)); break; }   # killed before it was recorded
         state=$(json 'j["runs"][0]["state"]')
         [ "$state" = succeeded ] && break

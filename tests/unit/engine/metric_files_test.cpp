@@ -108,7 +108,7 @@ TEST_CASE("floods of rubbish are told in a few words and soon given up") {
     while (text.size() < (20u << 20)) text += line;
     const auto begin = std::chrono::steady_clock::now();
     auto flood = parse_metric_lines(text);
-    REQUIRE(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
+    REQUIRE(std::chrono::steady_clock::now() - begin < std::chrono::seconds(2));
     REQUIRE(flood.points.empty());
     REQUIRE(flood.problems.size() <= 12);
   }

@@ -1,0 +1,64 @@
+// How a run ends: what it comes to, and its durable record.
+#include "db/runs.hpp"
+#include "engine/outcome.hpp"
+#include "engine/runner.hpp"
+#include "util/files.hpp"
+#include "util/time.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+namespace mlops::engine {
+
+RunResult Runner::conclude() {
+  RunResult result;
+  result.id = parts_.id;
+  const int failed = machine_.first_failure();
+  if (machine_.cancelled()) {
+    result.state = RunState::cancelled;
+    result.reason = "cancelled by " + signal_name(stop_signal_);
+    result.exit_code = stop_signal_ == SIGINT ? ExitCode::interrupted : ExitCode::terminated;
+  } else if (failed >= 0) {
+    const Step& s = step(failed);
+    const AttemptOutcome& outcome = machine_.last_outcome(failed);
+    FailureVerdict verdict = verdict_of(s, outcome, record(failed).reason);
+    result.state = RunState::failed;
+    result.reason = std::move(verdict.reason);
+    result.exit_code = verdict.exit_code;
+    const bool has_code =
+        outcome.kind == AttemptOutcome::Kind::exited || outcome.kind == AttemptOutcome::Kind::signalled;
+    result.failed_step_code = has_code ? outcome.code : 0;
+  } else {
+    result.state = RunState::succeeded;
+    result.exit_code = ExitCode::done;
+  }
+  if (!util::exists(parts_.workspace.database_path())) {
+    throw Error(ExitCode::io,
+                "the workspace in '" + parts_.workspace.root() +
+                    "' was deleted while the run was going on: "
+                    "nothing of it is recorded",
+                "does a step clean the work tree? Keep the workspace elsewhere with --workspace");
+  }
+  if (git_.joinable()) git_.join();
+  result.duration_ms = util::monotonic_ms() - started_ms_;
+  // The disk may be full just now and free in a moment: what happened is worth some patience.
+  for (int patience = 10;; --patience) {
+    try {
+      recorder_.flush();
+      db::Transaction transaction(parts_.database, db::Durability::full);
+      db::Connection& connection = parts_.database.connection();
+      if (git_state_) db::set_git_state(connection, parts_.id, git_state_->commit, git_state_->dirty);
+      db::finish_run(connection, parts_.id, result.state, result.reason, static_cast<int>(result.exit_code),
+                     util::now(), result.duration_ms);
+      transaction.commit();
+      break;
+    } catch (const Error&) {
+      if (patience == 0) throw;
+      ::usleep(500'000);
+    }
+  }
+  for (RunObserver* observer : observers_) observer->run_ended(result);
+  return result;
+}
+
+}  // namespace mlops::engine

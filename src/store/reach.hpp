@@ -1,0 +1,13 @@
+#pragma once
+
+#include "store/lease.hpp"
+
+#include <vector>
+
+namespace mlops::store {
+
+/// All objects that `roots` need, each once, as far as the nodes of their trees are here. In the order of the
+/// trees, so that what belongs together comes to lie together.
+std::vector<util::Digest> reach(Objects& objects, const std::vector<Root>& roots);
+
+}  // namespace mlops::store
