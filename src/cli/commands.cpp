@@ -27,6 +27,7 @@ const std::vector<Command>& commands() {
       {"lint", "Pipelines", "suggest what steps should declare", set_up_lint},
       {"graph", "Pipelines", "show what depends on what", set_up_graph},
       {"schema", "Pipelines", "print the JSON Schema of the pipeline file", set_up_schema},
+      {"schedule", "Pipelines", "tell when a schedule runs", set_up_schedule},
       {"runs", "Runs", "list runs", set_up_runs},
       {"show", "Runs", "show a run: steps, params, metrics, artifacts", set_up_show},
       {"why", "Runs", "tell why a step ran, or did not", set_up_why},
@@ -89,8 +90,9 @@ void print_error_json(const Error& error) {
                           {"message", d.message},
                           {"hint", d.hint}});
   }
-  const std::string message =
-      problems.empty() ? error.what() : std::to_string(problems.size()) + " problems found";
+  const std::string message = problems.empty()       ? error.what()
+                              : problems.size() == 1 ? "1 problem found"
+                                                     : std::to_string(problems.size()) + " problems found";
   print_json({{"error",
                {{"message", util::to_utf8(message)},
                 {"hint", util::to_utf8(error.hint())},
@@ -98,10 +100,15 @@ void print_error_json(const Error& error) {
                 {"problems", std::move(problems)}}}});
 }
 
+bool wants_json(const std::vector<std::string>& arguments) {
+  return std::ranges::find(arguments, "--json") != arguments.end();
+}
+
 int report(const Error& error, const std::string& command, const std::vector<std::string>& arguments) {
-  if (std::ranges::find(arguments, "--json") != arguments.end()) print_error_json(error);
+  if (wants_json(arguments)) print_error_json(error);
   std::fflush(stdout);
   if (const auto* bad = dynamic_cast<const BadFile*>(&error)) {
+    // Where nothing was to be run, that is not worth saying.
     print_diagnostics(bad->problems(), command == "run" ? "; nothing was run" : "");
   } else {
     const Style style = style_of(stderr);
@@ -129,15 +136,24 @@ std::pair<std::string, std::string> unexpected(const CLI::App& app) {
   return {"unexpected argument '" + left[0] + "'", ""};
 }
 
-int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::string& command) {
+int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::string& command,
+                 const std::vector<std::string>& arguments) {
   const Style style = style_of(stderr);
   const bool in_command = !command.empty() && !app.get_subcommands().empty();
+  // `mlops data list --nope`: the innermost command has the options that could have been meant.
+  const CLI::App* innermost = &app;
+  std::string words;
+  while (!innermost->get_subcommands().empty()) {
+    innermost = innermost->get_subcommands()[0];
+    words += innermost->get_name() + " ";
+  }
   std::string message = error.what(), hint;
-  if (dynamic_cast<const CLI::ExtrasError*>(&error))
-    std::tie(message, hint) = unexpected(in_command ? *app.get_subcommands()[0] : app);
+  if (dynamic_cast<const CLI::ExtrasError*>(&error)) std::tie(message, hint) = unexpected(*innermost);
+  if (wants_json(arguments)) print_error_json(Error(ExitCode::usage, message, hint));
+  std::fflush(stdout);
   std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), util::to_utf8(message).c_str());
   if (!hint.empty()) std::fprintf(stderr, "  %s\n", hint.c_str());
-  std::fprintf(stderr, "  see `mlops %s--help`\n", in_command ? (command + " ").c_str() : "");
+  std::fprintf(stderr, "  see `mlops %s--help`\n", in_command ? words.c_str() : "");
   return static_cast<int>(ExitCode::usage);
 }
 
@@ -197,7 +213,7 @@ int execute(int argc, char** argv) {
     std::printf("%s\n", call.what());
     return 0;
   } catch (const CLI::ParseError& error) {
-    return report_usage(app, error, wanted);
+    return report_usage(app, error, wanted, context.arguments);
   } catch (const Error& error) {
     return report(error, wanted, context.arguments);
   } catch (const std::bad_alloc&) {

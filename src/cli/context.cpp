@@ -2,6 +2,7 @@
 
 #include "db/runs.hpp"
 #include "engine/recovery.hpp"
+#include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
 
@@ -12,6 +13,13 @@ namespace mlops::cli {
 OpenWorkspace open_to_read(const Context& context) {
   util::set_up_log(context.verbose);
   Workspace workspace = Workspace::require(".", context.workspace);
+  if (engine::database_is_lost(workspace)) {
+    throw Error(
+        ExitCode::io,
+        "the database '" + workspace.database_path() + "' is gone, though runs have their directories",
+        "put a backup in its place; `mlops doctor` tells more");
+  }
+  if (!util::exists(workspace.database_path())) return {std::move(workspace), db::Database::empty()};
   const auto access = workspace.trusted() ? db::Access::write : db::Access::read_only;
   db::Database database = db::Database::open_to_read(workspace.database_path(), access);
   if (database.stale()) {

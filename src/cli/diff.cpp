@@ -161,8 +161,8 @@ void set_up_diff(CLI::App& app, Context& context) {
       ->required();
   app.add_option("AFTER", options->after, "another run")->required();
   app.add_flag("--all", options->all, "also what is the same in both");
-  app.add_flag("--json", options->json, "print JSON");
-  app.add_flag("--md", options->markdown, "print Markdown tables");
+  auto* json = app.add_flag("--json", options->json, "print JSON");
+  app.add_flag("--md", options->markdown, "print Markdown tables")->excludes(json);
   app.footer("Examples:\n  mlops diff 7k2m latest\n  mlops diff 7k2m latest --md >> report.md");
   app.callback([options, &context] { diff(*options, context); });
 }

@@ -31,7 +31,7 @@ void graph(const Options& options) {
 
 }  // namespace
 
-void set_up_graph(CLI::App& app, Context& context) {
+void set_up_graph(CLI::App& app, Context&) {
   auto options = std::make_shared<Options>();
   app.add_option("FILE", options->file, "pipeline file")->required();
   add_set_option(app, options->overrides);
@@ -42,15 +42,7 @@ void set_up_graph(CLI::App& app, Context& context) {
   mermaid->excludes(json);
   app.footer(
       "Examples:\n  mlops graph pipeline.yaml\n  mlops graph pipeline.yaml --dot | dot -Tsvg > graph.svg");
-  app.callback([options, &context] {
-    try {
-      graph(*options);
-    } catch (const BadFile& bad) {
-      // Nothing was to be run, so that is not worth saying as it is elsewhere.
-      print_diagnostics(bad.problems());
-      context.exit_code = static_cast<int>(bad.code());
-    }
-  });
+  app.callback([options] { graph(*options); });
 }
 
 }  // namespace mlops::cli

@@ -92,10 +92,10 @@ void set_up_logs(CLI::App& app, Context& context) {
   app.add_option("--attempt", options->attempt, "this attempt (default: the last)")
       ->type_name("N")
       ->check(CLI::Range(1, 1'000'000));
-  app.add_flag("-f,--follow", options->follow, "go on printing until the run has ended");
+  auto* follow = app.add_flag("-f,--follow", options->follow, "go on printing until the run has ended");
   app.add_flag("-t,--times", options->times, "lead each line by its time (UTC) and stream");
   app.add_flag("--raw", options->raw, "no headings: the bytes as the steps wrote them");
-  app.add_flag("--json", options->json, "print JSON");
+  app.add_flag("--json", options->json, "print JSON")->excludes(follow);
   app.footer(
       "Examples:\n"
       "  mlops logs latest train\n"

@@ -185,6 +185,12 @@ namespace {
 // CLI11's layout with our head words and without its noise.
 class Formatter : public CLI::Formatter {
  public:
+  std::string make_option_name(const CLI::Option* option, bool positional) const override {
+    std::string name = CLI::Formatter::make_option_name(option, positional);
+    // Of a flag that turns something off.
+    if (const std::size_t at = name.find("{false}"); at != name.npos) name.erase(at, 7);
+    return name;
+  }
   std::string make_option_opts(const CLI::Option* option) const override {
     if (option->get_type_size() == 0 || option->get_positional()) return "";
     std::string text = " " + option->get_type_name();

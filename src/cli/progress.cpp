@@ -1,5 +1,6 @@
 #include "cli/progress.hpp"
 
+#include "util/log.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
@@ -8,6 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 namespace mlops::cli {
 
@@ -89,7 +92,14 @@ void Progress::flush() {
   while (!rest.empty()) {
     const ssize_t n = ::write(::fileno(stream_), rest.data(), rest.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;  // nobody reads any more; the run goes on, its log is on disk
+    if (n <= 0) {
+      // The run goes on, its log is on disk. Nobody reads any more: no news; but a full disk is.
+      if (n < 0 && errno != EPIPE && !std::exchange(told_, true)) {
+        util::log_warning(std::string("cannot write to the standard output: ") + std::strerror(errno) +
+                          "; the run goes on, see mlops logs " + id_);
+      }
+      break;
+    }
     rest.remove_prefix(static_cast<std::size_t>(n));
   }
   buffer_.clear();
@@ -267,10 +277,10 @@ void Progress::run_ended(const RunResult& result) {
     if (!result.reason.empty()) say("  " + util::to_utf8(result.reason));
     // What a gate refused, it would refuse again.
     const bool may_continue = result.exit_code != ExitCode::gate_refused;
-    say(style_.dim("  see: mlops show " + id_ +
-                   (may_continue ? "   continue: mlops run --resume " + id_ : "")));
+    say(style_.dim("  see: mlops show " + workspace_option_ + id_ +
+                   (may_continue ? "   continue: mlops run " + workspace_option_ + "--resume " + id_ : "")));
   } else {
-    say(style_.dim("  see: mlops show " + id_));
+    say(style_.dim("  see: mlops show " + workspace_option_ + id_));
   }
   flush();
 }

@@ -24,6 +24,9 @@ class Progress : public RunObserver {
   Progress(std::FILE* stream, OutputMode mode, bool live);
   ~Progress() override;
 
+  /// What other commands need to find the workspace from here: "-w DIR ", or nothing.
+  void set_workspace_option(const std::string& option) { workspace_option_ = option; }
+
   void run_began(const RunView& view) override;
   void step_began(int step, int attempt) override;
   void step_output(int step, std::string_view bytes) override;
@@ -58,7 +61,7 @@ class Progress : public RunObserver {
   Style style_;
   const Pipeline* pipeline_ = nullptr;
   std::map<std::string, std::int64_t> usual_ms_;
-  std::string id_, run_directory_;
+  std::string id_, run_directory_, workspace_option_;
   std::map<int, Running> running_;
   std::set<int> left_out_;  // by the user's selection
   int selected_ = 0, done_ = 0;
@@ -67,6 +70,7 @@ class Progress : public RunObserver {
   int status_lines_ = 0;
   std::int64_t began_ms_ = 0;
   std::string buffer_;
+  bool told_ = false;  // that what it prints is lost
 };
 
 }  // namespace mlops::cli

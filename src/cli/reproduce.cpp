@@ -147,6 +147,7 @@ int reproduce(Options& options, const Context& context) {
   settings.command_line = "mlops reproduce " + id;
   Progress progress(stdout, options.json ? OutputMode::none : OutputMode::failed,
                     can_redraw(stdout) && !options.json);
+  progress.set_workspace_option("-w " + util::shell_quote(tree.root) + " ");
   std::vector<RunObserver*> observers;
   if (!options.json) observers.push_back(&progress);
   const RunResult result =

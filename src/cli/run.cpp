@@ -48,6 +48,13 @@ nlohmann::json result_json(const RunResult& result, const Workspace& workspace) 
   return json;
 }
 
+// Commands find a workspace above the working directory; one elsewhere has to be named.
+std::string workspace_option(const Workspace& workspace, const Context& context) {
+  const auto found = Workspace::find(".", "");
+  if (found && found->root() == workspace.root()) return {};
+  return "-w " + util::shell_quote(context.workspace.empty() ? workspace.root() : context.workspace) + " ";
+}
+
 OutputMode output_mode(const Options& options) {
   if (options.json || options.output == "none") return OutputMode::none;
   return options.quiet || options.output == "failed" ? OutputMode::failed : OutputMode::live;
@@ -98,6 +105,7 @@ int run(Options& options, const Context& context, const CLI::App& app) {
       id = find_run_id(open, options.resume);
       workspace = std::make_unique<Workspace>(open.workspace);
     }
+    progress.set_workspace_option(workspace_option(*workspace, context));
     result = resume_run(*workspace, id, options.settings.jobs, std::move(keeper), observers,
                         [&](const std::string& text) {
                           if (!options.json) std::printf("%s\n", text.c_str()), std::fflush(stdout);
@@ -125,6 +133,7 @@ int run(Options& options, const Context& context, const CLI::App& app) {
       std::printf("made a workspace: %s\n", workspace->state_directory().c_str());
       std::fflush(stdout);
     }
+    progress.set_workspace_option(workspace_option(*workspace, context));
     result = run_plan(*workspace, pipeline, graph, plan, options.settings, std::move(keeper), observers);
   }
   if (options.json) print_json(result_json(result, *workspace));
@@ -193,11 +202,11 @@ void set_up_run(CLI::App& app, Context& context) {
       ->type_name("WHICH")
       ->check(CLI::IsMember({"small", "all", "none"}));
   app.add_flag("-n,--dry-run", options->dry_run, "print the plan and run nothing");
-  app.add_option("--output", options->output,
-                 "steps' output: live, failed (last lines of steps that fail) or none")
-      ->type_name("MODE")
-      ->check(CLI::IsMember({"live", "failed", "none"}));
-  app.add_flag("-q,--quiet", options->quiet, "as --output failed");
+  auto* output = app.add_option("--output", options->output,
+                                "steps' output: live, failed (last lines of steps that fail) or none")
+                     ->type_name("MODE")
+                     ->check(CLI::IsMember({"live", "failed", "none"}));
+  app.add_flag("-q,--quiet", options->quiet, "as --output failed")->excludes(output);
   app.add_flag("--propagate-exit-code", options->propagate_exit_code,
                "when a step fails, exit with its exit code");
   app.add_flag("--json", options->json, "print only the result, as JSON");

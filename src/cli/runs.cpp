@@ -38,10 +38,12 @@ std::string metrics_text(db::Connection& connection, const std::string& id) {
 }
 
 // A running run whose runner died is no longer quite running.
+bool is_orphaned(const Workspace& workspace, const RunRecord& run) {
+  return run.state == RunState::running && engine::liveness(workspace, run.id) == engine::Liveness::orphaned;
+}
+
 std::string state_text(const Workspace& workspace, const RunRecord& run) {
-  const bool orphaned =
-      run.state == RunState::running && engine::liveness(workspace, run.id) == engine::Liveness::orphaned;
-  return orphaned ? "orphaned" : to_string(run.state);
+  return is_orphaned(workspace, run) ? "orphaned" : to_string(run.state);
 }
 
 void print(const std::vector<RunRecord>& runs, const Workspace& workspace, db::Connection& connection) {
@@ -89,11 +91,14 @@ void list(const Options& options, Context& context) {
   filter.pipeline = options.pipeline;
   filter.limit = options.all ? 0 : options.limit;
   if (!options.state.empty()) {
-    filter.state = parse_run_state(options.state);
+    // Only few can be running, so the limit is kept afterwards.
+    const bool running = options.state == "running" || options.state == "orphaned";
+    filter.state = running ? RunState::running : parse_run_state(options.state);
+    if (running) filter.limit = 0;
     if (!filter.state) {
-      throw Error(
-          ExitCode::usage, "unknown state '" + options.state + "'",
-          util::did_you_mean(options.state, {"running", "succeeded", "failed", "cancelled", "interrupted"}));
+      throw Error(ExitCode::usage, "unknown state '" + options.state + "'",
+                  util::did_you_mean(options.state, {"running", "orphaned", "succeeded", "failed",
+                                                     "cancelled", "interrupted"}));
     }
   }
   if (!options.since.empty()) {
@@ -107,7 +112,13 @@ void list(const Options& options, Context& context) {
     }
     filter.since = instant ? *instant : util::now() - *duration;
   }
-  const auto runs = db::list_runs(connection, filter);
+  auto runs = db::list_runs(connection, filter);
+  if (filter.state == RunState::running) {
+    const bool orphaned = options.state == "orphaned";
+    std::erase_if(runs, [&](const RunRecord& run) { return is_orphaned(open.workspace, run) != orphaned; });
+    if (!options.all && runs.size() > static_cast<std::size_t>(options.limit))
+      runs.resize(static_cast<std::size_t>(options.limit));
+  }
   if (options.json) {
     nlohmann::json list = nlohmann::json::array();
     for (const RunRecord& run : runs) {
@@ -145,7 +156,8 @@ void set_up_runs(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("-p,--pipeline", options->pipeline, "only runs of this pipeline")->type_name("NAME");
   app.add_option("--state", options->state,
-                 "only runs in this state: running, succeeded, failed, cancelled, interrupted")
+                 "only runs in this state: running, orphaned (its runner died, steps go on), succeeded, "
+                 "failed, cancelled, interrupted")
       ->type_name("STATE");
   app.add_option("--since", options->since, "only runs started since, e.g. 7d or 2026-01-31 (UTC)")
       ->type_name("TIME");

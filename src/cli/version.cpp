@@ -6,6 +6,7 @@
 #include "util/digest.hpp"
 #include "util/http_client.hpp"
 #include "util/log.hpp"
+#include "util/toml.hpp"
 #include "util/yaml.hpp"
 
 #include <cstdio>
@@ -25,6 +26,7 @@ std::vector<Dependency> dependencies() {
                            std::to_string(NLOHMANN_JSON_VERSION_PATCH);
   return {{"sqlite", db::sqlite_version_text()},
           {"yaml-cpp", util::yaml_library_version()},
+          {"toml++", util::toml_library_version()},
           {"openssl", util::digest_library_version()},
           {"spdlog", util::log_library_version()},
           {"nlohmann-json", json},

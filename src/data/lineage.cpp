@@ -3,12 +3,15 @@
 #include <mlops/error.hpp>
 
 #include "db/steps.hpp"
+#include "dvc/hasher.hpp"
 #include "engine/collect.hpp"
 #include "engine/step_facts.hpp"
+#include "pipeline/dvc/config.hpp"
 #include "util/files.hpp"
 
 #include <algorithm>
 #include <deque>
+#include <filesystem>
 #include <set>
 
 namespace mlops::data {
@@ -103,7 +106,16 @@ class Search {
     if (!open.reader.run.empty()) return db::maker_for(db_, open.reader, file.sha256, file.path, by_path);
     // A file that was asked for: whoever made it last, here rather than elsewhere.
     auto makers = db::makers_of(db_, file.sha256, file.path, 1);
-    if (makers.empty() && !by_path) makers = db::makers_of(db_, file.sha256, "", 1);
+    if (makers.empty() && !by_path) {
+      makers = db::makers_of(db_, file.sha256, "", 1);
+      // Who had read the same content has only copied it.
+      if (!makers.empty()) {
+        const auto files = db::files_of_execution(db_, makers[0].by);
+        if (std::ranges::any_of(
+                files, [&](const Trace& f) { return !f.file.output && f.file.sha256 == file.sha256; }))
+          makers.clear();
+      }
+    }
     return makers.empty() ? std::nullopt : std::optional(makers[0]);
   }
 
@@ -201,12 +213,20 @@ bool find_path(const Workspace& workspace, db::Connection& db, const std::string
   const std::string full = util::absolute_path(what);
   const std::string path = workspace.relative(full);
   const auto newest = db::newest_at(db, path);
+  // DVC's contents have DVC's names.
+  const bool of_dvc = newest && newest->file.sha256.starts_with("md5:");
   std::string digest, problem;
   // Reading a folder that nobody knows is not worth the time.
   if (newest ? util::exists(full) : util::exists(full) && !util::is_directory(full)) {
     try {
       engine::Depot depot(workspace);
-      if (const auto content = depot.snapshots.look(full)) digest = content->digest.hex();
+      if (of_dvc) {
+        const std::string root = pipeline::dvc::find_root(std::filesystem::path(full).parent_path().string());
+        dvc::Hasher hasher(depot.objects, root.empty() ? workspace.root() : root);
+        if (const auto content = hasher.look(full)) digest = "md5:" + content->md5;
+      } else if (const auto content = depot.snapshots.look(full)) {
+        digest = content->digest.hex();
+      }
       if (workspace.trusted()) depot.snapshots.save();
     } catch (const Error& error) {
       problem = error.what();
@@ -234,8 +254,9 @@ bool find_path(const Workspace& workspace, db::Connection& db, const std::string
     return false;
   }
   if (!digest.empty()) {
-    search.set_note("no run made or read what '" + path + "' holds now (sha256 " + digest.substr(0, 12) +
-                    "): this is what it held in run " + newest->by.run);
+    search.set_note("no run made or read what '" + path + "' holds now (" +
+                    (of_dvc ? digest : "sha256 " + digest.substr(0, 12)) + "): this is what it held in run " +
+                    newest->by.run);
   } else if (!problem.empty()) {
     search.set_note("'" + path + "' cannot be looked at (" + problem + "): this is what it held in run " +
                     newest->by.run);

@@ -23,11 +23,8 @@ namespace {
 // In order; an entry is never changed once it was released. To add one: a new file NNNN_what.sql in
 // migrations/, its name here, and a line in docs/workspace.md.
 constexpr std::string_view workspace_migrations[] = {
-    embedded::_0001_initial_sql,
-    embedded::_0002_cache_sql,
-    embedded::_0003_indexes_sql,
-    embedded::_0004_lineage_sql,
-    embedded::_0005_datasets_sql,
+    embedded::_0001_initial_sql, embedded::_0002_cache_sql,    embedded::_0003_indexes_sql,
+    embedded::_0004_lineage_sql, embedded::_0005_datasets_sql,
 };
 constexpr std::string_view index_migrations[] = {
     embedded::index_0001_sql,
@@ -122,6 +119,13 @@ Database Database::open(const std::string& path, Schema schema) {
   const int version = stored_version(database.connection_), newest = static_cast<int>(migrations.size());
   refuse_newer(version, newest, path);
   if (version < newest) database.migrate(path, migrations);
+  return database;
+}
+
+Database Database::empty() {
+  Database database(Connection(":memory:", Connection::Mode::read_write), util::Fd(), false, false);
+  for (const std::string_view migration : migrations_of(Schema::workspace))
+    database.connection_.execute(std::string(migration));
   return database;
 }
 

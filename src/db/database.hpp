@@ -34,6 +34,10 @@ class Database {
   /// the schema is not of this version.
   static Database open_to_read(const std::string& path, Access access = Access::write);
 
+  /// In memory, with the tables and nothing in them: what a workspace has before its first run. Not
+  /// writable().
+  static Database empty();
+
   Connection& connection() { return connection_; }
   bool writable() const { return writable_; }
   bool stale() const { return stale_; }

@@ -96,12 +96,15 @@ std::optional<ExecutionFacts> facts_of_execution(Connection& db, const Execution
 std::optional<Trace> maker_for(Connection& db, const Execution& reader, const std::string& sha256,
                                const std::string& path, bool by_path) {
   // In the same run, perhaps taken from an earlier one. By way of its few steps: a content may be in many
-  // runs.
+  // runs. Under another name only where the maker had not read the same content: a copy is not where it comes
+  // from.
   Statement& own = db.cached(R"sql(
     SELECT a.run_id, a.step, a.direction, a.path, a.kind, a.sha256, a.size, a.files, a.form, a.kept, a.list
     FROM steps s CROSS JOIN artifacts a
     ON a.run_id = coalesce(s.source_run, s.run_id) AND a.step = coalesce(s.source_step, s.step)
-    WHERE s.run_id = ?1 AND s.step <> ?2 AND a.direction = 'out' AND +a.sha256 = ?3 AND (a.path = ?4 OR NOT ?5)
+    WHERE s.run_id = ?1 AND s.step <> ?2 AND a.direction = 'out' AND +a.sha256 = ?3
+      AND (a.path = ?4 OR (NOT ?5 AND NOT EXISTS (SELECT 1 FROM artifacts i WHERE i.run_id = a.run_id
+                           AND i.step = a.step AND i.direction = 'in' AND +i.sha256 = ?3)))
     ORDER BY a.path <> ?4, s.step LIMIT 1
   )sql");
   own.bind(reader.run, reader.step, sha256, path, by_path);
@@ -109,7 +112,9 @@ std::optional<Trace> maker_for(Connection& db, const Execution& reader, const st
   for (const bool same_path : {true, false}) {
     if (by_path && !same_path) break;
     Statement& earlier = db.cached("SELECT " + columns + R"sql( FROM artifacts
-      WHERE sha256 = ?1 AND direction = 'out' AND run_id < ?2 AND (path = ?3 OR NOT ?4)
+      WHERE sha256 = ?1 AND direction = 'out' AND run_id < ?2
+        AND (path = ?3 OR (NOT ?4 AND NOT EXISTS (SELECT 1 FROM artifacts i WHERE i.run_id = artifacts.run_id
+                           AND i.step = artifacts.step AND i.direction = 'in' AND +i.sha256 = ?1)))
       ORDER BY run_id DESC, step DESC LIMIT 1
     )sql");
     earlier.bind(sha256, reader.run, path, same_path);

@@ -21,7 +21,9 @@ namespace {
     case SQLITE_READONLY: hint = "the workspace is read-only here"; break;
     default: break;
   }
-  throw SqliteError(code, attempt + ": " + why, hint);
+  const char* file = db ? sqlite3_db_filename(db, "main") : nullptr;
+  const std::string where = file && *file ? " in '" + std::string(file) + "'" : "";
+  throw SqliteError(code, attempt + where + ": " + why, hint);
 }
 
 }  // namespace

@@ -75,11 +75,16 @@ class Converter {
     return unique;
   }
 
+  // DVC's shell goes on after a command that fails, and the last one decides; ours would stop.
+  static std::string lenient(const std::string& command) {
+    return command.find_first_of(";\n") == command.npos ? command : "set +e\n" + command;
+  }
+
   static std::string script(const std::vector<Text>& lines) {
-    if (lines.size() == 1) return lines[0].literal();
+    if (lines.size() == 1) return lenient(lines[0].literal());
     // Each had a shell of its own: what one changes in it does not reach the next.
     std::string out;
-    for (const Text& line : lines) out += "(" + line.literal() + ")\n";
+    for (const Text& line : lines) out += "(" + lenient(line.literal()) + ")\n";
     return out;
   }
 

@@ -96,6 +96,11 @@ std::string why_always(const DvcStage& stage) {
 
 }  // namespace
 
+ContentCache cache_of(const std::string& root) {
+  const pipeline::dvc::Config config = config_of(root);
+  return {config.cache_directory, config.link_types};
+}
+
 Project::Project(const Pipeline& pipeline, store::Objects& index)
     : pipeline_(pipeline),
       project_(*pipeline.dvc),
@@ -343,12 +348,20 @@ Check Project::check(int index, const CheckOptions& options) {
     auto outs = outs_of(index, &*stage.locked, false);
     const bool in_place = std::ranges::all_of(
         outs, [](const OutState& out) { return out.now && out.now->md5 == text_of(*out.locked, "md5"); });
-    if (put_back_outs(outs, options.put_back)) {
+    // What grows from run to run may have been added to by hand: it is the stage's to go on with, not to be
+    // put back.
+    for (const OutState& out : outs) {
+      const std::string before = text_of(*out.locked, "md5");
+      if (out.out->persist && out.now && out.now->md5 != before)
+        result.changes.push_back({Kind::output, out.out->path, before, out.now->md5});
+    }
+    if (result.changes.empty() && put_back_outs(outs, options.put_back)) {
       result.verdict = in_place ? Verdict::unchanged : Verdict::put_back;
       record(*stage.locked, outs);
       return result;
     }
     for (const OutState& out : outs) {
+      if (!result.changes.empty()) break;
       const std::string before = text_of(*out.locked, "md5");
       if (!out.now || out.now->md5 != before || (out.out->cache && !cache_.has(wanted_of(*out.locked)))) {
         result.changes.push_back({Kind::missing, out.out->path, "", ""});
@@ -385,9 +398,15 @@ Saved Project::save(int index, bool keep) {
   const Step& step = pipeline_.steps[static_cast<std::size_t>(index)];
   Saved saved;
   OrderedJson entry;
+  bool changed = false;
   if (const auto pending = pending_.find(index); pending != pending_.end()) {
     entry = std::move(pending->second);
     pending_.erase(pending);
+    // Nobody knows what a stage has read of a file that changed while it ran: dvc.lock would tell a wrong
+    // story.
+    const OrderedJson now = look(index, false).entry;
+    for (const char* part : {"deps", "params"})
+      changed = changed || entry.value(part, OrderedJson()) != now.value(part, OrderedJson());
   } else {
     entry = look(index, true).entry;
   }
@@ -404,6 +423,11 @@ Saved Project::save(int index, bool keep) {
     saved.outputs.push_back(file_of(path, *content, step.outputs[i].kind));
     items.emplace(out.path, item(out.path, Hash::md5, *content));
     if (out.cache && config_.use_git) ignore_in_git(path);
+  }
+  if (changed) {
+    saved.notes.push_back(
+        "what it depends on changed while it ran: dvc.lock is left as it was, and it runs again next time");
+    return saved;
   }
   OrderedJson list = OrderedJson::array();
   for (auto& [path, value] : items) list.push_back(std::move(value));

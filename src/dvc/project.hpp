@@ -20,6 +20,9 @@
 
 namespace mlops::dvc {
 
+/// The cache of the project whose .dvc lies in `root`, as its configuration says.
+ContentCache cache_of(const std::string& root);
+
 /// A file or directory of a stage.
 struct File {
   std::string path;  ///< absolute

@@ -48,6 +48,10 @@ OpenFacts open_facts(const Pipeline& pipeline, int index, const OutputValues& va
   }
   for (const auto& [name, value] : pipeline.env) facts.env[name] = value;
   for (const auto& [name, value] : step.env) facts.env[name] = fill(value, values, false);
+  // What the step finds in its environment besides.
+  if (!step.vars.is_null())
+    facts.env["MLOPS_MATRIX"] = step.vars.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (!pipeline.inherit_env) facts.env["inherit"] = "false";
   for (const Output& output : step.outputs) facts.outputs.push_back(output.path);
   for (const std::string& file : step.metrics) facts.outputs.push_back(file);
   return open;
@@ -71,6 +75,10 @@ std::vector<FileFact> Cache::look_at(const std::string& directory, const std::ve
   std::vector<FileFact> facts;
   for (const std::string& path : paths) {
     const std::string full = step_path(directory, path);
+    if (const auto known = expected_.find(workspace_.relative(full)); known != expected_.end()) {
+      facts.push_back(known->second);
+      continue;
+    }
     const auto content = snapshots_.look(full);
     FileFact fact{workspace_.relative(full), "", "", 0, 1};
     if (content) fact = {fact.path, form_of(*content), content->digest.hex(), content->size, content->files};
@@ -179,6 +187,20 @@ std::optional<db::CachedResults> Cache::find(const std::string& key) {
   return db::find_cached(connection(), key);
 }
 
+// What stays in place from run to run may have been added to by hand: it is the step's to go on with, not to
+// be put back.
+std::string Cache::edited_by_hand(const Step& step, const std::vector<ArtifactRecord>& outputs) {
+  const std::string directory = step_directory(pipeline_, step);
+  for (const Output& output : step.outputs) {
+    if (!output.persist) continue;
+    const std::string full = step_path(directory, output.path);
+    const auto recorded = std::ranges::find(outputs, workspace_.relative(full), &ArtifactRecord::path);
+    const auto here = snapshots_.look(full);
+    if (recorded != outputs.end() && here && here->digest.hex() != recorded->sha256) return output.path;
+  }
+  return {};
+}
+
 std::string Cache::place_outputs(const std::vector<ArtifactRecord>& outputs, bool put_back,
                                  std::vector<std::string>& restored) {
   for (const ArtifactRecord& output : outputs) {
@@ -193,6 +215,8 @@ std::string Cache::place_outputs(const std::vector<ArtifactRecord>& outputs, boo
                                 output.form == "executable"};
     if (put_back ? !store::restore(objects_, wanted, full) : !objects_.has(*digest)) return output.path;
     restored.push_back(output.path);
+    if (!put_back)
+      expected_[output.path] = {output.path, output.form, output.sha256, output.size, output.files};
   }
   return {};
 }
@@ -219,6 +243,10 @@ CheckResult Cache::check(OpenFacts open, bool put_back) {
     return result;
   }
   if (auto source = find(result.key)) {
+    if (const std::string edited = edited_by_hand(step, source->artifacts); !edited.empty()) {
+      result.causes = {{"edited", edited, "", ""}};
+      return result;
+    }
     std::vector<std::string> restored;
     const std::string missing = place_outputs(source->artifacts, put_back, restored);
     if (missing.empty()) {

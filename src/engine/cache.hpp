@@ -79,6 +79,8 @@ class Cache {
   /// The first output that is neither in place nor can be had, or empty. `restored` are those put back.
   std::string place_outputs(const std::vector<ArtifactRecord>& outputs, bool put_back,
                             std::vector<std::string>& restored);
+  /// An output that stays in place from run to run and is not what the results have; or empty.
+  std::string edited_by_hand(const Step& step, const std::vector<ArtifactRecord>& outputs);
   db::Connection& connection();
 
   const Pipeline& pipeline_;
@@ -90,6 +92,8 @@ class Cache {
   int lookups_ = 0;
   std::unordered_map<std::string, db::CachedResults> known_;  // by key
   std::optional<std::map<std::string, std::string>> makers_;  // path of an output -> step
+  std::map<std::string, FileFact>
+      expected_;  // outputs that would be put back before later steps look at them
 };
 
 }  // namespace mlops::engine

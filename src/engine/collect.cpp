@@ -142,6 +142,8 @@ void collect_metric_file(Collection& result, const std::string& path, const std:
 // What is digested of hidden files says which they were. Looking at larger ones is not worth the time.
 constexpr std::uint64_t hidden_digest_limit = 256u << 20;
 
+}  // namespace
+
 void collect_trace(const CollectJob& job, const Step& step, const Workspace& workspace, Depot* depot,
                    Collection& result) {
   const auto trace = process::parse_trace(util::read_file_if_exists(job.trace_path).value_or(""));
@@ -169,6 +171,8 @@ void collect_trace(const CollectJob& job, const Step& step, const Workspace& wor
   if (std::string words = hidden_words(result.hidden, 3); !words.empty())
     result.notes.push_back("it " + words + " (mlops lint)");
 }
+
+namespace {
 
 // An input that cannot be kept takes nothing from what the step did.
 void collect_inputs(const CollectJob& job, const Workspace& workspace, Depot& depot, Collection& result) {

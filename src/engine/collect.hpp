@@ -65,6 +65,11 @@ struct Depot {
 /// looked for, not read.
 Collection collect(const CollectJob& job, const Step& step, const Workspace& workspace, Depot* depot);
 
+/// What a traced attempt opened without declaring it, as `step` has it; without a `depot` nothing is
+/// digested.
+void collect_trace(const CollectJob& job, const Step& step, const Workspace& workspace, Depot* depot,
+                   Collection& result);
+
 class Results;
 
 /// One thread for all that may read much, so that a large file holds up no other step: what steps left is

@@ -78,7 +78,11 @@ class DvcResults final : public Results {
  public:
   DvcResults(const Pipeline& pipeline, const Workspace& workspace, Depot& depot,
              const CacheSettings& settings)
-      : pipeline_(pipeline), workspace_(workspace), settings_(settings), project_(pipeline, depot.objects) {}
+      : pipeline_(pipeline),
+        workspace_(workspace),
+        depot_(depot),
+        settings_(settings),
+        project_(pipeline, depot.objects) {}
 
   CheckResult check(OpenFacts open, bool put_back) override {
     const int index = open.step;
@@ -111,7 +115,15 @@ class DvcResults final : public Results {
   Collection collect(const CollectJob& job) override {
     Collection result;
     try {
-      result = engine::collect(job, Step(), workspace_, nullptr);
+      // What it declares matters to a trace; DVC's own way takes stock of the rest.
+      const Step& step = pipeline_.steps[static_cast<std::size_t>(job.step)];
+      Step declared;
+      declared.inputs = step.inputs;
+      declared.outputs = step.outputs;
+      CollectJob small = job;
+      small.trace_path.clear();
+      result = engine::collect(small, Step(), workspace_, nullptr);
+      if (!job.trace_path.empty()) engine::collect_trace(job, declared, workspace_, &depot_, result);
       if (!job.succeeded) return result;
       dvc::Saved saved = project_.save(job.step, job.keep);
       add_artifacts(job.step, saved.outputs, result.artifacts);
@@ -121,7 +133,7 @@ class DvcResults final : public Results {
       MetricsReader metrics = read_metrics(job.step);
       std::ranges::move(metrics.points, std::back_inserter(result.metrics));
       std::ranges::move(metrics.problems, std::back_inserter(result.notes));
-      if (job.keep) result.key = key_of(job.step, saved.key);
+      if (job.keep && !saved.key.empty()) result.key = key_of(job.step, saved.key);
       std::string note;
       write_locks(note);
       if (!note.empty()) result.notes.push_back(note);
@@ -207,6 +219,7 @@ class DvcResults final : public Results {
 
   const Pipeline& pipeline_;
   const Workspace& workspace_;
+  Depot& depot_;
   CacheSettings settings_;
   dvc::Project project_;
   std::unique_ptr<db::Database> database_;

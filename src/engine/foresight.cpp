@@ -3,6 +3,7 @@
 #include "db/steps.hpp"
 #include "engine/collect.hpp"
 #include "engine/results.hpp"
+#include "pipeline/conditions.hpp"
 #include "util/files.hpp"
 
 #include <algorithm>
@@ -21,21 +22,19 @@ const char* to_string(What what) {
 
 namespace {
 
+/// Goes through the steps in an order in which they could run, as the machine would.
 class Seer {
  public:
-  Seer(const Pipeline& pipeline, const Graph& graph, const Workspace& workspace,
+  /// Without a workspace nothing has run yet.
+  Seer(const Pipeline& pipeline, const Graph& graph, const Workspace* workspace,
        const CacheSettings& settings)
-      : pipeline_(pipeline),
-        graph_(graph),
-        database_(db::Database::open_to_read(
-            workspace.database_path(), workspace.trusted() ? db::Access::write : db::Access::read_only)),
-        depot_(workspace),
-        results_(make_results(pipeline, workspace, depot_, settings)),
-        what_(pipeline.steps.size(), What::left_out) {}
+      : pipeline_(pipeline), graph_(graph), conditions_(pipeline), fates_(pipeline.steps.size()) {
+    if (workspace) records_ = std::make_unique<Records>(pipeline, *workspace, settings);
+  }
 
   ~Seer() {
     try {
-      depot_.snapshots.save();
+      if (records_) records_->depot.snapshots.save();
     } catch (const std::exception&) {
       // The files are read again next time.
     }
@@ -43,28 +42,100 @@ class Seer {
 
   Foreseen look(const PlannedStep& planned) {
     Foreseen seen{planned.step, What::left_out, {}};
-    if (planned.selected) {
-      decide(seen);
-    } else {
+    Fate& fate = fates_[static_cast<std::size_t>(planned.step)];
+    const std::string skipped = inherit(planned.step, fate);
+    if (!planned.selected) {
       seen.causes = {{"left_out", planned.reason, "", ""}};
+    } else if (fate.skipped) {
+      seen.causes = {{"skipped", "needs " + skipped + ", which is skipped", "", ""}};
+    } else {
+      decide(seen, fate);
     }
-    what_[static_cast<std::size_t>(planned.step)] = seen.what;
+    fate.what = seen.what;
     return seen;
   }
 
  private:
-  void decide(Foreseen& seen) {
-    const auto index = static_cast<std::size_t>(seen.step);
-    const Step& step = pipeline_.steps[index];
+  struct Fate {
+    What what = What::left_out;
+    bool skipped = false;      // by a condition, its own or that of a step it needs
+    bool conditional = false;  // may be skipped so
+  };
+
+  struct Records {
+    Records(const Pipeline& pipeline, const Workspace& workspace, const CacheSettings& settings)
+        : database(db::Database::open_to_read(
+              workspace.database_path(), workspace.trusted() ? db::Access::write : db::Access::read_only)),
+          depot(workspace),
+          results(make_results(pipeline, workspace, depot, settings)) {}
+    db::Database database;
+    Depot depot;
+    std::unique_ptr<Results> results;
+  };
+
+  const Step& step_of(int index) const { return pipeline_.steps[static_cast<std::size_t>(index)]; }
+  const std::vector<int>& needs_of(int index) const { return graph_.needs[static_cast<std::size_t>(index)]; }
+  const Fate& fate_of(int index) const { return fates_[static_cast<std::size_t>(index)]; }
+
+  // What becomes of a step by what becomes of those it needs; returns the one that skips it.
+  std::string inherit(int index, Fate& fate) {
+    if (step_of(index).always) return {};
+    std::string by;
+    for (const int need : needs_of(index)) {
+      fate.conditional = fate.conditional || fate_of(need).conditional;
+      if (!fate_of(need).skipped) continue;
+      fate.skipped = true;
+      by = step_of(need).name;
+    }
+    return by;
+  }
+
+  // The verdict of a condition that no step can change any more.
+  std::optional<params::Verdict> verdict(const Step& step) const {
+    using Root = params::ConditionName::Root;
+    const params::Condition condition = conditions_.parse(step);
+    for (const params::ConditionName& name : condition.names()) {
+      if (name.root == Root::state || name.root == Root::exit_code || name.root == Root::output ||
+          name.root == Root::metric)
+        return std::nullopt;
+    }
+    return conditions_.evaluate(step, [](const auto&, const auto&, const auto&) { return Json(); });
+  }
+
+  void decide(Foreseen& seen, Fate& fate) {
+    const Step& step = step_of(seen.step);
     if (!step.when.empty()) {
-      seen.what = What::may_run;
-      seen.causes = {{"condition", step.when, "", ""}};
+      const std::optional<params::Verdict> known = verdict(step);
+      if (known && !known->holds) {
+        fate.skipped = true;
+        seen.causes = {{"skipped", known->why, "", ""}};
+        return;
+      }
+      if (!known) {
+        fate.conditional = true;
+        seen.what = What::may_run;
+        seen.causes = {{"condition", step.when, "", ""}};
+        return;
+      }
+    }
+    check(seen);
+    if (!fate.conditional || seen.what != What::runs) return;
+    seen.what = What::may_run;
+    for (const int need : needs_of(seen.step)) {
+      if (fate_of(need).conditional) seen.causes = {{"conditional", step_of(need).name, "", ""}};
+    }
+  }
+
+  void check(Foreseen& seen) {
+    const Step& step = step_of(seen.step);
+    seen.what = What::runs;
+    if (!records_) {
+      seen.causes = {{"first_run", "", "", ""}};
       return;
     }
     const std::string before = open_need(seen.step);
-    seen.what = What::runs;
     try {
-      const CheckResult result = results_->check(open_facts(pipeline_, seen.step, values_), false);
+      const CheckResult result = records_->results->check(open_facts(pipeline_, seen.step, values_), false);
       seen.causes = result.causes;
       if (!result.refused.empty()) seen.causes = {{"unknown", result.refused, "", ""}};
       if (before.empty()) {
@@ -96,11 +167,11 @@ class Seer {
   // are taken to be those of last time.
   std::string open_need(int index) {
     std::string found;
-    for (const int need : graph_.needs[static_cast<std::size_t>(index)]) {
-      const What what = what_[static_cast<std::size_t>(need)];
+    for (const int need : needs_of(index)) {
+      const What what = fate_of(need).what;
       if (what == What::cached) continue;
-      const std::string& name = pipeline_.steps[static_cast<std::size_t>(need)].name;
-      for (const auto& [key, value] : db::last_outputs(database_.connection(), pipeline_.name, name))
+      const std::string& name = step_of(need).name;
+      for (const auto& [key, value] : db::last_outputs(records_->database.connection(), pipeline_.name, name))
         values_[name].try_emplace(key, value);
       if (what != What::left_out) found = name;
     }
@@ -109,10 +180,9 @@ class Seer {
 
   const Pipeline& pipeline_;
   const Graph& graph_;
-  db::Database database_;
-  Depot depot_;
-  std::unique_ptr<Results> results_;
-  std::vector<What> what_;
+  const pipeline::Conditions conditions_;
+  std::vector<Fate> fates_;
+  std::unique_ptr<Records> records_;
   OutputValues values_;
 };
 
@@ -145,18 +215,10 @@ std::vector<Foreseen> foresee(const Pipeline& pipeline, const Graph& graph, cons
   std::vector<Foreseen> list;
   const bool recorded = workspace && util::exists(workspace->database_path());
   std::optional<ScratchWorkspace> scratch;
-  if (!recorded && pipeline.dvc) {
-    // Its own files tell what would run, without any record of ours.
-    scratch.emplace();
-  } else if (!recorded) {
-    for (const PlannedStep& planned : plan.steps) {
-      const Cause cause =
-          planned.selected ? Cause{"first_run", "", "", ""} : Cause{"left_out", planned.reason, "", ""};
-      list.push_back({planned.step, planned.selected ? What::runs : What::left_out, {cause}});
-    }
-    return list;
-  }
-  Seer seer(pipeline, graph, scratch ? scratch->workspace : *workspace, settings);
+  // A DVC project's own files tell what would run, without any record of ours.
+  if (!recorded && pipeline.dvc) scratch.emplace();
+  const Workspace* const looked_at = scratch ? &scratch->workspace : recorded ? &*workspace : nullptr;
+  Seer seer(pipeline, graph, looked_at, settings);
   for (const PlannedStep& planned : plan.steps) list.push_back(seer.look(planned));
   return list;
 }

@@ -18,7 +18,7 @@ struct Foreseen {
     runs,
     cached,    ///< its results are there
     may_run,   ///< decided when what it waits for has ended
-    left_out,  ///< not selected
+    left_out,  ///< not selected, or skipped by a condition that is decided already
   };
   int step = 0;
   What what = What::runs;
@@ -27,7 +27,7 @@ struct Foreseen {
 const char* to_string(Foreseen::What what);
 
 /// One entry a step, in the order of the plan. Changes nothing but what the index remembers of files. Without
-/// a workspace every step runs.
+/// a workspace nothing has run before.
 std::vector<Foreseen> foresee(const Pipeline& pipeline, const Graph& graph, const Plan& plan,
                               const std::optional<Workspace>& workspace, const CacheSettings& settings);
 

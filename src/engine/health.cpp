@@ -138,10 +138,13 @@ void check_runs(std::vector<Finding>& findings, const Workspace& workspace, db::
   }
   if (without_row > 0) {
     findings.push_back(
-        {"directories", State::note,
+        {"directories", State::problem,
          std::to_string(without_row) + " run directories are not in the database, such as " + example,
-         "left by a run that ended before it was recorded, or by an interrupted `mlops rm`: they can be "
-         "deleted"});
+         recorded >= without_row
+             ? "left by a run that ended before it was recorded, or by an interrupted `mlops rm`: "
+               "delete them when nobody needs their logs"
+             : "was mlops.db replaced? put a backup in its place; they are all that is left of "
+               "these runs"});
   }
   if (without_directory > 0) {
     findings.push_back(
@@ -172,7 +175,14 @@ std::vector<Finding> examine(const std::optional<Workspace>& workspace) {
   check_place(findings, *workspace);
   struct stat st {};
   if (::stat(workspace->database_path().c_str(), &st) != 0 && errno == ENOENT) {
-    findings.push_back({"database", State::note, "there is none yet", "it is made by the first run"});
+    if (database_is_lost(*workspace)) {
+      findings.push_back(
+          {"database", State::broken, "it is gone, though runs have their directories in .mlops/runs",
+           "put a backup of mlops.db in its place; without one, the next `mlops run` begins a new one, and "
+           "the logs of earlier runs stay in their directories"});
+    } else {
+      findings.push_back({"database", State::note, "there is none yet", "it is made by the first run"});
+    }
     return findings;
   }
   try {

@@ -131,7 +131,8 @@ std::string hidden_words(const std::vector<HiddenFile>& files, std::size_t names
   for (const bool written : {false, true}) {
     std::vector<std::string> paths;
     for (const HiddenFile& file : files) {
-      if ((file.access == "written") == written) paths.push_back(file.path);
+      if ((file.access == "written") == written)
+        paths.push_back(util::escape_controls(util::to_utf8(file.path)));
     }
     if (paths.empty()) continue;
     const std::size_t count = paths.size();

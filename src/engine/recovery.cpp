@@ -25,12 +25,23 @@
 
 #include <cctype>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <memory>
 
 namespace mlops::engine {
 
 using process::LockFile;
+
+bool database_is_lost(const Workspace& workspace) {
+  if (util::exists(workspace.database_path())) return false;
+  std::error_code error;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(workspace.state_directory() + "/" + layout::runs, error)) {
+    if (util::is_id(entry.path().filename().string())) return true;
+  }
+  return false;
+}
 
 Liveness liveness(const Workspace& workspace, const std::string& run_id) {
   const std::string directory = workspace.run_directory(run_id);
@@ -374,7 +385,11 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   recorder.flush();
   const Ending ending = ending_of(*run, steps, journal, tolerated, problem);
   Instant end = run->part_started_at;
-  for (const StepRecord& step : steps) end = std::max(end, step.ended_at.value_or(end));
+  for (const StepRecord& step : steps) {
+    end = std::max(end, step.ended_at.value_or(end));
+    // Of a lost step nobody knows more than that it had begun.
+    end = std::max(end, step.started_at.value_or(end));
+  }
 
   db::Transaction transaction(database, db::Durability::full);
   // Another process may have come first.

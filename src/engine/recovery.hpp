@@ -21,6 +21,9 @@ enum class Liveness {
 };
 Liveness liveness(const Workspace& workspace, const std::string& run_id);
 
+/// True when run directories are there but no database: it was lost, or never copied along.
+bool database_is_lost(const Workspace& workspace);
+
 /// A run's definition as frozen when it started.
 struct FrozenRun {
   Pipeline pipeline;

@@ -3,6 +3,7 @@
 #include "db/hidden_files.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "dvc/project.hpp"
 #include "engine/collect.hpp"
 #include "engine/kept_inputs.hpp"
 #include "engine/lint.hpp"
@@ -24,6 +25,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <optional>
 
 namespace mlops::engine {
 
@@ -215,20 +217,49 @@ class Builder {
     for (const auto& [path, artifact] : wanted) restore(artifact);
   }
 
-  static bool is(const std::optional<store::Content>& content, const ArtifactRecord& a) {
+  // DVC's contents have DVC's names.
+  static bool is_of_dvc(const ArtifactRecord& a) { return a.sha256.starts_with("md5:"); }
+
+  bool holds(const std::string& path, const ArtifactRecord& a) {
+    if (is_of_dvc(a)) {
+      if (!util::exists(path)) return false;
+      const auto content = hasher().look(path);
+      return content && "md5:" + content->md5 == a.sha256;
+    }
+    const auto content = depot_.snapshots.look(path);
     return content && content->digest.hex() == a.sha256 && form_of(*content) == a.form;
+  }
+
+  dvc::Hasher& hasher() {
+    if (!hasher_) hasher_.emplace(depot_.objects, tree_.project);
+    return *hasher_;
+  }
+
+  bool restore_from_dvc(const ArtifactRecord& a, const std::string& there) {
+    if (!tree_.pipeline.dvc) return false;
+    dvc::ContentCache cache = dvc::cache_of(tree_.pipeline.dvc->root);
+    const dvc::Wanted wanted{a.sha256.substr(4), dvc::Hash::md5, a.form == "executable"};
+    if (!cache.has(wanted)) return false;
+    std::error_code error;
+    fs::remove_all(there, error);
+    util::make_directories(fs::path(there).parent_path().string(), 0777);
+    return cache.check_out(wanted, there, std::nullopt, true);
   }
 
   void restore(const ArtifactRecord& a) {
     const std::string here = path_of_record(workspace_, a.path);
     const std::string there = in_tree(a.path);
     if (there.empty()) {
-      if (!is(depot_.snapshots.look(here), a))
+      if (!holds(here, a))
         tree_.lost.emplace_back(a.path, "it lies outside of the project and is read there, but has changed");
       return;
     }
-    if (is(depot_.snapshots.look(there), a)) {
+    if (holds(there, a)) {
       tree_.restored.push_back({a.path, "git"});
+      return;
+    }
+    if (is_of_dvc(a) && restore_from_dvc(a, there)) {
+      tree_.restored.push_back({a.path, "DVC's cache"});
       return;
     }
     const auto digest = util::Digest::from_hex(a.sha256);
@@ -239,14 +270,16 @@ class Builder {
         return;
       }
     }
-    if (is(depot_.snapshots.look(here), a) && copy_from_work_tree(a, here, there)) {
+    if (holds(here, a) && copy_from_work_tree(a, here, there)) {
       tree_.restored.push_back({a.path, "work tree"});
       return;
     }
     const bool from_git = util::exists(there);
     tree_.lost.emplace_back(a.path,
-                            std::string("sha256 ") + a.sha256.substr(0, 12) +
-                                (from_git ? " is not what git has" : " is in neither the store nor git") +
+                            (is_of_dvc(a) ? a.sha256 : "sha256 " + a.sha256.substr(0, 12)) +
+                                (from_git       ? " is not what git has"
+                                 : is_of_dvc(a) ? " is in neither DVC's cache nor git"
+                                                : " is in neither the store nor git") +
                                 ", and the work tree has another content now" +
                                 (a.size > small_input ? " (run --keep-inputs all keeps large ones)" : ""));
   }
@@ -271,7 +304,7 @@ class Builder {
         }
       }
     }
-    return is(depot_.snapshots.look(there), a);
+    return holds(there, a);
   }
 
   // Shares the blocks where the file system can.
@@ -334,6 +367,7 @@ class Builder {
   db::Connection& db_;
   const ReproduceOptions& options_;
   Depot depot_;
+  std::optional<dvc::Hasher> hasher_;  // of a DVC project
   ScratchTree tree_;
 };
 

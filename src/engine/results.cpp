@@ -1,5 +1,10 @@
 #include "engine/results.hpp"
 
+#include "engine/kept_inputs.hpp"
+
+#include <algorithm>
+#include <map>
+
 namespace mlops::engine {
 
 namespace {
@@ -14,11 +19,28 @@ class OwnResults final : public Results {
         cache_(pipeline, workspace, depot.objects, depot.snapshots, settings) {}
 
   CheckResult check(OpenFacts open, bool put_back) override {
-    return cache_.check(std::move(open), put_back);
+    CheckResult result = cache_.check(std::move(open), put_back);
+    if (put_back && !result.hit && !result.key.empty()) {
+      std::vector<FileFact>& read = read_[result.step];
+      read = result.facts.inputs;
+      read.insert(read.end(), result.facts.code.begin(), result.facts.code.end());
+    }
+    return result;
   }
 
   Collection collect(const CollectJob& job) override {
-    return engine::collect(job, pipeline_.steps[static_cast<std::size_t>(job.step)], workspace_, &depot_);
+    const Step& step = pipeline_.steps[static_cast<std::size_t>(job.step)];
+    const std::string changed =
+        job.succeeded && !job.key.empty()
+            ? changed_input(read_[job.step], step, job.directory, workspace_, depot_.snapshots)
+            : "";
+    if (changed.empty()) return engine::collect(job, step, workspace_, &depot_);
+    CollectJob once = job;
+    once.key.clear();
+    Collection result = engine::collect(once, step, workspace_, &depot_);
+    result.notes.push_back("its input " + changed +
+                           " changed while it ran: what it made is not taken for a later run");
+    return result;
   }
 
  private:
@@ -26,9 +48,26 @@ class OwnResults final : public Results {
   const Workspace& workspace_;
   Depot& depot_;
   Cache cache_;
+  std::map<int, std::vector<FileFact>> read_;  // what steps that run were found to read
 };
 
 }  // namespace
+
+std::string changed_input(const std::vector<FileFact>& before, const Step& step, const std::string& directory,
+                          const Workspace& workspace, store::Snapshots& snapshots) {
+  for (const FileFact& fact : before) {
+    const std::string path = path_of_record(workspace, fact.path);
+    const bool own = std::ranges::any_of(step.outputs, [&](const Output& output) {
+      const std::string made = step_path(directory, output.path);
+      return made == path || path.starts_with(made + "/") || made.starts_with(path + "/");
+    });
+    if (own) continue;
+    const auto now = snapshots.look(path);
+    if ((now ? now->digest.hex() : "") != fact.sha256 || (now ? form_of(*now) : "") != fact.form)
+      return fact.path;
+  }
+  return {};
+}
 
 std::unique_ptr<Results> make_results(const Pipeline& pipeline, const Workspace& workspace, Depot& depot,
                                       const CacheSettings& settings) {

@@ -24,6 +24,12 @@ class Results {
   virtual Collection collect(const CollectJob& job) = 0;
 };
 
+/// The first of a step's inputs that is not what it was when the step was checked: nobody knows which of the
+/// two the step has read, and its key would name the wrong one. What the step makes itself it may change.
+/// Empty: none.
+std::string changed_input(const std::vector<FileFact>& before, const Step& step, const std::string& directory,
+                          const Workspace& workspace, store::Snapshots& snapshots);
+
 std::unique_ptr<Results> make_results(const Pipeline& pipeline, const Workspace& workspace, Depot& depot,
                                       const CacheSettings& settings);
 

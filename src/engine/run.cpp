@@ -3,6 +3,7 @@
 
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/claims.hpp"
 #include "engine/collect.hpp"
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
@@ -16,6 +17,7 @@
 #include "util/digest.hpp"
 #include "util/files.hpp"
 #include "util/id.hpp"
+#include "util/log.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
 #include "workspace/environment.hpp"
@@ -26,6 +28,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 #include <set>
 
 namespace mlops {
@@ -124,8 +127,13 @@ std::string trace_left_by(const std::string& run_directory, const std::string& s
 void read_recovered_outputs(const Workspace& workspace, db::Database& database, const std::string& id,
                             const Pipeline& pipeline, const std::vector<StepRecord>& records, bool keep) {
   std::set<int> known;
-  for (const ArtifactRecord& artifact : db::artifacts_of(database.connection(), id)) {
-    if (artifact.output) known.insert(artifact.step);
+  std::map<int, std::vector<engine::FileFact>> read;
+  for (const ArtifactRecord& a : db::artifacts_of(database.connection(), id)) {
+    if (a.output) {
+      known.insert(a.step);
+    } else {
+      read[a.step].push_back({a.path, a.form, a.sha256, a.size, a.files});
+    }
   }
   engine::Recorder recorder(database, id);
   std::unique_ptr<engine::Depot> depot;
@@ -140,14 +148,18 @@ void read_recovered_outputs(const Workspace& workspace, db::Database& database, 
       depot = std::make_unique<engine::Depot>(workspace);
       results = engine::make_results(pipeline, workspace, *depot, {});
     }
+    const std::string step_directory = engine::step_directory(pipeline, step);
+    const std::string changed = pipeline.dvc ? ""
+                                             : engine::changed_input(read[record.step], step, step_directory,
+                                                                     workspace, depot->snapshots);
     const engine::CollectJob job{record.step,
                                  record.attempts,
                                  true,
-                                 engine::step_directory(pipeline, step),
+                                 step_directory,
                                  layout::metrics_file(run_directory, step.name, record.attempts),
                                  layout::output_file(run_directory, step.name, record.attempts),
                                  keep && step.cache != false,
-                                 record.cache_key.value_or(""),
+                                 changed.empty() ? record.cache_key.value_or("") : "",
                                  trace_left_by(run_directory, step.name, record.attempts)};
     recorder.put(results->collect(job));
   }
@@ -162,6 +174,12 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
   engine::require_possible(pipeline, plan);
   auto secrets = engine::resolve_secrets(pipeline, selected_steps(plan));
   workspace.check_owner();
+  if (engine::database_is_lost(workspace)) {
+    util::log_warning(
+        "the database '" + workspace.database_path() +
+        "' is gone, though earlier runs have their directories: a new one is begun, without them; to keep "
+        "them, put a backup in its place");
+  }
   db::Database database = db::Database::open(workspace.database_path());
   const int jobs = settings.jobs > 0 ? settings.jobs : engine::machine_capacity().jobs;
 
@@ -171,6 +189,10 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
   prepare_directory(directory, pipeline, settings_json(pipeline, settings, jobs));
   const auto lock = process::LockFile::try_lock(layout::in(directory, layout::runner_lock));
   if (!lock) throw Error(ExitCode::busy, "run " + run.id + " is locked by another process");
+  const engine::OutputClaim claim(workspace, run.id, engine::outputs_made_by(pipeline, plan),
+                                  [&](const std::string& text) {
+                                    for (RunObserver* observer : observers) observer->note(text);
+                                  });
 
   run.pipeline = pipeline.name;
   run.file = workspace.relative(pipeline.file);
@@ -263,6 +285,7 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
   const Plan plan = make_plan(frozen.pipeline, graph, frozen.settings.selection);
   engine::require_possible(frozen.pipeline, plan);
   auto secrets = engine::resolve_secrets(frozen.pipeline, selected_steps(plan));
+  const engine::OutputClaim claim(workspace, id, engine::outputs_made_by(frozen.pipeline, plan), on_wait);
   if (jobs <= 0) jobs = frozen.settings.jobs;
 
   engine::RunParts parts{.workspace = workspace,

@@ -258,7 +258,9 @@ std::vector<Cause> parse_causes(const std::string& text) {
   return causes;
 }
 
-std::string words(const Cause& c) {
+namespace {
+
+std::string plain_words(const Cause& c) {
   const auto change = [&](const std::string& noun) {
     if (c.before.empty()) return noun + " is new" + (c.after.empty() ? "" : " (" + c.after + ")");
     if (c.after.empty()) return noun + " is gone (it was " + c.before + ")";
@@ -279,11 +281,14 @@ std::string words(const Cause& c) {
     return where + ": " + (c.before.empty() ? "nothing" : c.before) + " → " +
            (c.after.empty() ? "nothing" : c.after);
   }
-  if (c.kind == "missing") return "its output " + c.what + " is neither there nor in the store";
+  if (c.kind == "missing")
+    return "its output " + c.what + " as it was made is neither in place nor in the store";
+  if (c.kind == "edited") return "its output " + c.what + " was changed since, and stays from run to run";
   if (c.kind == "forced") return "forced by " + c.what;
   if (c.kind == "upstream") return "waits for " + c.what + ", which runs";
   if (c.kind == "no_cache") return "always, as " + c.what;
   if (c.kind == "condition") return "when " + c.what;
+  if (c.kind == "conditional") return "needs " + c.what + ", which may be skipped";
   if (c.kind == "not_kept") return "the results of run " + c.what + " were not kept, or are kept no more";
   if (c.kind == "restored") return "its output " + c.what + " is put back from the store";
   if (c.kind == "renamed") return "there it is called " + c.what;
@@ -294,5 +299,10 @@ std::string words(const Cause& c) {
   if (c.kind == "cached") return "nothing has changed since run " + c.what;
   return c.kind + (c.what.empty() ? "" : " " + c.what);
 }
+
+}  // namespace
+
+// Names of files may hold anything.
+std::string words(const Cause& cause) { return util::escape_controls(plain_words(cause)); }
 
 }  // namespace mlops::engine

@@ -241,11 +241,14 @@ class Interpolation {
     }
     const std::size_t end = text_.find('}', at);
     if (end == text_.npos) {
-      if (!shell_) problem(at, "${", wrong("'${' without its '}'", "write $${ for the text itself"));
+      const std::string_view rest = text_.substr(at + 2);
+      if (!shell_ || owner_of(rest.substr(0, rest.find_first_of(" \t\n\"'")), scope_) == Owner::ours)
+        problem(at, "${", wrong("'${' without its '}'", "write $${ for the text itself"));
       return text_.size();
     }
     const std::string_view body = text_.substr(at + 2, end - at - 2);
     if (!shell_) return put(at, end, body, resolve(body, scope_));
+    if (const std::size_t skipped = take_slip(at, body)) return skipped;
 
     const Owner owner = owner_of(body, scope_);
     if (owner == Owner::shell) return at + 2;
@@ -266,6 +269,21 @@ class Interpolation {
       if (after == '<' || after == '>' || std::isdigit(static_cast<unsigned char>(after))) literal_ += "''";
     }
     return end + 1;
+  }
+
+  // "${ params.x }" and "${{ params.x }}": no shell can read them, so a reference of ours is meant. Returns
+  // where to search on, or 0.
+  std::size_t take_slip(std::size_t at, std::string_view body) {
+    const bool doubled = body.starts_with('{');
+    const std::string_view meant = util::trim(body.substr(doubled ? 1 : 0));
+    if (meant == body || owner_of(meant, scope_) != Owner::ours) return 0;
+    const ShellContext context = scanner_.at(at);
+    if (context != ShellContext::word && context != ShellContext::double_quotes) return 0;
+    const std::string_view written = text_.substr(at, body.size() + 3);
+    problem(at, written,
+            wrong("cannot read '" + std::string(written) + (doubled ? "}" : "") + "'",
+                  "write ${" + std::string(meant) + "}"));
+    return at + written.size();
   }
 
   std::size_t put(std::size_t at, std::size_t end, std::string_view body, const Resolved& resolved) {

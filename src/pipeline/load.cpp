@@ -1,9 +1,12 @@
 // A pipeline file, from its text to checked values.
+#include "pipeline/dvc/load.hpp"
+
 #include <mlops/pipeline.hpp>
 
+#include "calendar/cron.hpp"
+#include "calendar/time_zone.hpp"
 #include "params/overrides.hpp"
 #include "pipeline/check.hpp"
-#include "pipeline/dvc/load.hpp"
 #include "pipeline/source.hpp"
 #include "pipeline/step_reader.hpp"
 #include "util/strings.hpp"
@@ -246,8 +249,11 @@ class Loader {
       if (!cron)
         problems_.add(node->at, "schedule: 'cron' is missing",
                       "such as cron: \"0 3 * * *\" for every day at 3:00");
-      if (const YamlNode* zone = node->find("timezone"))
+      if (const YamlNode* zone = node->find("timezone")) {
         schedule.timezone = fields.text(*zone, "timezone").value_or("");
+        // A frozen definition is read wherever it has come to.
+        if (options_.check_files && !schedule.timezone.empty()) check_zone(*zone, schedule.timezone);
+      }
       if (const YamlNode* n = node->find("catchup")) {
         schedule.catchup =
             fields.choice(*n, "catchup", pipeline::catchup_values()).value_or(schedule.catchup);
@@ -259,33 +265,23 @@ class Loader {
     }
     if (cron) {
       schedule.cron = fields.text(*cron, "cron").value_or("");
-      if (cron->is_scalar()) check_cron(*cron, schedule.cron, fields);
+      if (cron->is_scalar() && !schedule.cron.empty()) check_cron(*cron, schedule.cron);
     }
     out_.schedule = std::move(schedule);
   }
 
-  // Only what no reading of cron allows; the scheduler reads the fields.
-  static void check_cron(const YamlNode& node, const std::string& cron, const Fields& fields) {
-    if (cron.starts_with('@')) {
-      const std::vector<std::string> macros = {"@hourly",  "@daily",  "@midnight", "@weekly",
-                                               "@monthly", "@yearly", "@annually"};
-      if (std::ranges::find(macros, cron) == macros.end()) {
-        fields.expected(node, "cron", "five fields or a word such as @daily",
-                        util::did_you_mean(cron, macros));
-      }
-      return;
+  void check_cron(const YamlNode& node, const std::string& cron) {
+    calendar::CronProblem problem;
+    if (!calendar::parse_cron(cron, out_.name, problem))
+      problems_.add(node.at, "schedule: " + problem.message, problem.hint);
+  }
+
+  void check_zone(const YamlNode& node, const std::string& name) {
+    try {
+      calendar::TimeZone::load(name);
+    } catch (const Error& error) {
+      problems_.add(node.at, std::string("schedule: ") + error.what(), error.hint());
     }
-    int count = 0;
-    bool plain = true;
-    for (const std::string& field : util::split(cron, ' ')) {
-      if (!field.empty()) ++count;
-      for (const char c : field)
-        plain = plain && (std::isalnum(static_cast<unsigned char>(c)) ||
-                          std::string_view("*,-/?#\t").find(c) != std::string_view::npos);
-    }
-    if (count == 5 && plain) return;
-    fields.expected(node, "cron", "five fields (minute, hour, day of month, month, day of week)",
-                    "such as \"0 3 * * *\" for every day at 3:00");
   }
 
   std::vector<ReadStep> read_steps() {

@@ -9,6 +9,8 @@ namespace mlops::util {
 std::vector<std::string> split(std::string_view text, char separator);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::string_view trim(std::string_view text);
+/// ASCII letters only.
+std::string to_lower(std::string_view text);
 
 /// `text` as one word of /bin/sh: unchanged if it needs no quotes, else in single quotes.
 std::string shell_quote(std::string_view text);

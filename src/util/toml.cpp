@@ -56,4 +56,9 @@ Value parse_toml(std::string_view text, const std::string& file) {
   }
 }
 
+std::string toml_library_version() {
+  return std::to_string(TOML_LIB_MAJOR) + "." + std::to_string(TOML_LIB_MINOR) + "." +
+         std::to_string(TOML_LIB_PATCH);
+}
+
 }  // namespace mlops::util

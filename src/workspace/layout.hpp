@@ -12,6 +12,7 @@ namespace mlops::layout {
 inline constexpr const char* state_directory = ".mlops";
 inline constexpr const char* database = "mlops.db";
 inline constexpr const char* runs = "runs";
+inline constexpr const char* claims = "claims";        // which run makes which outputs
 inline constexpr const char* reproduce = "reproduce";  // work trees of `mlops reproduce`
 inline constexpr const char* config = "config.yaml";
 

@@ -87,7 +87,7 @@ file=.mlops/store/objects/${object:0:2}/${object:2}
 chmod u+w "$file"; printf X | dd of="$file" bs=1 conv=notrunc 2> /dev/null
 mlops store verify; expect_exit 3; expect_out "$object"
 mlops run p.yaml -q; expect_ok; expect_equal "$(ran)" "train ship "
-because train "its output model.txt is neither there nor in the store"
+because train "its output model.txt as it was made is neither in place nor in the store"
 mlops store verify; expect_ok
 
 # A step that fails leaves its old outputs as they were; one that persists is handed its own.

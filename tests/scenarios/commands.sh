@@ -8,7 +8,7 @@ schema=$(sed -n '1s/^# yaml-language-server: \$schema=//p' pipeline.yaml)
 expect_exists "$schema"
 python3 -c 'import json, sys; json.load(open(sys.argv[1]))["properties"]["steps"]' "$schema" > /dev/null || fail "no schema"
 expect_equal "$(ls -a .mlops . | grep -c tmp)" 0
-mlops runs; expect_exit 74; expect_err "nothing has run in this workspace yet"
+mlops runs; expect_ok; expect_err "there are no runs yet"
 
 # Problems as JSON
 printf 'steps:\n  a: {run: "true", ouputs: [x]}\n' > broken.yaml
@@ -122,3 +122,35 @@ mlops runs --state running --ids; expect_ok; [ -n "$out" ] || fail "a run in a p
 mlops rm latest; expect_exit 74; expect_err "others may write"
 chmod o-w .mlops
 mlops runs --state running --ids; expect_ok; expect_equal "$out" ""
+
+# --- Whoever asks for JSON gets a document, whatever is wrong
+cd "$here" && mkdir json && cd json || exit 1
+printf 'steps: {a: {run: "true", ouputs: [x]}}\n' > broken.yaml
+printf 'steps: {a: {run: "true"}}\n' > good.yaml
+for line in "graph broken.yaml" "graph nofile.yaml" "run good.yaml --bogus" "run good.yaml --jobs 0" "runs --limit x" "runs extra" \
+    "diff latest" "graph good.yaml --dot" "store" "version extra" "plan" "why" "data list --nope"; do
+    mlops $line --json; expect_exit 2
+    expect_equal "$(json 'j["error"]["exit_code"]')" 2
+done
+mlops graph broken.yaml --json; expect_equal "$(json 'j["error"]["message"]')" "1 problem found"
+mlops data list --nope; expect_exit 2; expect_err "there is no option '--nope'"; expect_err 'mlops data list --help'
+
+# --- A workspace in which nothing has run is empty; one that has lost its database is not
+mlops init fresh; expect_ok
+cd fresh || exit 1
+mlops runs; expect_ok; expect_equal "$out" ""; expect_err "there are no runs yet"
+mlops runs --json; expect_ok; expect_equal "$(json 'j["runs"]')" "[]"
+mlops status; expect_ok
+mlops show; expect_exit 2; expect_err "there are no runs yet"
+cp ../good.yaml . && mlops run good.yaml; expect_ok
+rm .mlops/mlops.db*
+mlops runs; expect_exit 74; expect_err "is gone"; expect_err "backup"
+mlops doctor; expect_exit 74; expect_out "it is gone"; expect_no_out "deleted"
+mlops run good.yaml; expect_ok; expect_err "is gone"
+mlops doctor; expect_out "1 run directories are not in the database"
+
+# --- What is printed as the next command works where it is printed
+cd "$here/json" || exit 1
+mlops run fresh/good.yaml; expect_ok
+next=$(printf '%s\n' "$out" | sed -n 's/^ *see: //p')
+run bash -c "\"\$MLOPS\" ${next#mlops }"; expect_ok

@@ -70,8 +70,29 @@ expect_equal "$(json '[s["name"] for s in j["steps"] if s["state"]=="succeeded"]
 # The plan of --dry-run is what runs
 "$MLOPS" run p.yaml --dry-run --json --until good --no-cache > plan.json
 mlops run p.yaml --until good --json --no-cache; expect_ok
-expect_equal "$(json 'sorted(s["name"] for s in j["steps"] if s["state"]!="skipped" or s["reason"].startswith("params"))')" \
+expect_equal "$(json 'sorted(s["name"] for s in j["steps"] if s["state"]!="skipped")')" \
     "$(python3 -c 'import json; print(sorted(s["name"] for s in json.load(open("plan.json"))["steps"] if s["action"] in ("run", "maybe")))')"
+
+# Conditions that no step can change are decided, and what needs a skipped step is skipped as well
+cat > dry.yaml <<'Y'
+params: {n: 3}
+steps:
+  a: {run: echo v=1 >> "$MLOPS_OUTPUT"}
+  never: {run: "true", when: params.n > 100}
+  after: {run: "true", needs: never}
+  mx: {run: "true", matrix: {k: [1, 2]}, when: matrix.k == 2}
+  open: {run: "true", when: steps.a.outputs.v == 1}
+  behind: {run: "true", needs: open}
+  tidy: {run: "true", needs: never, always: true}
+Y
+for pass in first again; do
+    mlops run dry.yaml --dry-run --json; expect_ok
+    expect_equal "$(json '" ".join(s["name"] + ":" + s["action"] for s in j["steps"])')" \
+        "a:run never:skip after:skip mx@1:skip mx@2:run open:maybe behind:maybe tidy:run"
+    mlops run dry.yaml -q; expect_ok
+    mlops show --json
+    expect_equal "$(json '" ".join(sorted(s["name"] for s in j["steps"] if s["state"] == "succeeded"))')" "a behind mx@2 open tidy"
+done
 
 # Failures and their exit codes
 cat > f.yaml <<'Y'

@@ -87,7 +87,7 @@ echo '3 4' > seed; again; because train "input clean.txt: "; because train "made
 rm model.txt; again; expect_equal "$(ran train)" cached; because train "model.txt is put back from the store"
 echo tampered > model.txt; again; because train "model.txt is put back from the store"
 rm -r model.txt .mlops/store/objects .mlops/store/packs .mlops/store/index.db*; again
-expect_equal "$(ran train)" succeeded; because train "its output model.txt is neither there nor in the store"
+expect_equal "$(ran train)" succeeded; because train "its output model.txt as it was made is neither in place nor in the store"
 # 21 asked for
 again --force train; because train "forced by --force"
 again --no-cache; because train "forced by --no-cache"
