@@ -277,9 +277,11 @@ void Progress::run_ended(const RunResult& result) {
     if (!result.reason.empty()) say("  " + util::to_utf8(result.reason));
     // What a gate refused, it would refuse again.
     const bool may_continue = result.exit_code != ExitCode::gate_refused;
-    say(style_.dim("  see: mlops show " + workspace_option_ + id_ +
-                   (may_continue ? "   continue: mlops run " + workspace_option_ + "--resume " + id_ : "")));
-  } else {
+    if (hints_)
+      say(style_.dim(
+          "  see: mlops show " + workspace_option_ + id_ +
+          (may_continue ? "   continue: mlops run " + workspace_option_ + "--resume " + id_ : "")));
+  } else if (hints_) {
     say(style_.dim("  see: mlops show " + workspace_option_ + id_));
   }
   flush();

@@ -26,6 +26,8 @@ class Progress : public RunObserver {
 
   /// What other commands need to find the workspace from here: "-w DIR ", or nothing.
   void set_workspace_option(const std::string& option) { workspace_option_ = option; }
+  /// Says no next commands at the end: the run is not kept.
+  void leave_out_hints() { hints_ = false; }
 
   void run_began(const RunView& view) override;
   void step_began(int step, int attempt) override;
@@ -70,6 +72,7 @@ class Progress : public RunObserver {
   int status_lines_ = 0;
   std::int64_t began_ms_ = 0;
   std::string buffer_;
+  bool hints_ = true;
   bool told_ = false;  // that what it prints is lost
 };
 

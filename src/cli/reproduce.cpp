@@ -148,6 +148,7 @@ int reproduce(Options& options, const Context& context) {
   Progress progress(stdout, options.json ? OutputMode::none : OutputMode::failed,
                     can_redraw(stdout) && !options.json);
   progress.set_workspace_option("-w " + util::shell_quote(tree.root) + " ");
+  if (!keep) progress.leave_out_hints();
   std::vector<RunObserver*> observers;
   if (!options.json) observers.push_back(&progress);
   const RunResult result =

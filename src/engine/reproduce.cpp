@@ -259,7 +259,7 @@ class Builder {
       return;
     }
     if (is_of_dvc(a) && restore_from_dvc(a, there)) {
-      tree_.restored.push_back({a.path, "DVC's cache"});
+      tree_.restored.push_back({a.path, "cache of DVC"});
       return;
     }
     const auto digest = util::Digest::from_hex(a.sha256);

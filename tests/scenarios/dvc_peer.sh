@@ -84,3 +84,39 @@ for shape in $shapes; do
         same "after the run cache"
     }
 done
+
+# --- What a stage reads is traced, its lineage shown, its run reproduced from DVC's cache
+echo "== records"
+mkdir "$here/records" && cd "$here/records" || exit 1
+git init -q . && "$DVC" init -q && echo 1 > one && echo h > hidden && "$DVC" add -q one
+printf 'stages:\n  a: {cmd: "cat one > a.txt; cat hidden >> a.txt", deps: [one], outs: [a.txt]}\n  b: {cmd: cat a.txt > b.txt, deps: [a.txt], outs: [b.txt]}\n' > dvc.yaml
+mlops run dvc.yaml --trace-reads; expect_ok; expect_out "a: it read 1 file that it does not declare: hidden"
+mlops lineage b.txt; expect_ok; expect_out "one"; expect_out "not declared"; expect_no_out "no run made"; expect_equal "$err" ""
+echo 2 > one
+mlops reproduce latest; expect_ok; expect_out "cache of DVC: one"; expect_out "2 of 2 outputs are byte for byte equal"
+echo 1 > one
+
+# --- What persists and was added to by hand is gone on with, as by DVC
+for tool in mlops dvc; do
+    mkdir "$here/persist-$tool" && cd "$here/persist-$tool" || exit 1
+    git init -q . && "$DVC" init -q && echo one > f
+    printf 'stages: {g: {cmd: cat f >> op.db, deps: [f], outs: [{op.db: {persist: true}}]}}\n' > dvc.yaml
+    again() { if [ "$tool" = dvc ]; then dvc repro; else mlops run dvc.yaml; fi; expect_ok; }
+    again; echo hand >> op.db; again
+    expect_file op.db "$(printf 'one\nhand\none')"
+    cp dvc.lock "$here/lock-$tool"
+done
+cmp -s "$here/lock-dvc" "$here/lock-mlops" || fail "the locks differ"
+
+# --- A dependency that changes while its stage runs: dvc.lock does not vouch for what came out
+mkdir "$here/mid" && cd "$here/mid" || exit 1
+git init -q . && "$DVC" init -q && echo old > r
+printf 'stages: {s: {cmd: "until [ -e go ]; do sleep 0.02; done; cat r > out.txt", deps: [r], outs: [out.txt]}}\n' > dvc.yaml
+"$MLOPS" run dvc.yaml > mid.out 2>&1 & running=$!
+wait_for 20 bash -c '"$MLOPS" status --json | grep -q "\"s\""'
+echo new > r; touch go; wait "$running" || fail "the run failed: $(cat mid.out)"
+grep -q "changed while it ran" mid.out || fail "nothing was said: $(cat mid.out)"
+echo old > r
+dvc status; expect_out "changed"
+mlops run dvc.yaml; expect_ok; expect_file out.txt old
+dvc status; expect_out "up to date"
