@@ -18,6 +18,10 @@ expect_equal "$(json 'j["files"][0]["name"], j["files"][0]["steps"]')" "('starte
 expect_equal "$(json '[(p["file"], p["line"], "outputs" in p["hint"]) for p in j["files"][1]["problems"]]')" "[('broken.yaml', 2, True)]"
 mlops validate pipeline.yaml --json; expect_ok; expect_equal "$(json 'j["valid"]')" True
 
+# Whether a time zone is there is asked of this machine
+printf 'schedule: {cron: "0 3 * * *", timezone: Berlin}\nsteps: {a: {run: "true"}}\n' > zone.yaml
+mlops validate zone.yaml; expect_exit 2; expect_err "zone.yaml:1:"; expect_err "there is no time zone 'Berlin'"; expect_err "did you mean 'Europe/Berlin'?"
+
 # Output that cannot be written is no success.
 if [ -w /dev/full ]; then
     for command in --help --version "runs --help" "validate pipeline.yaml" "schema" "version --json" man "completion bash"; do
