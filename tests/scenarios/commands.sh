@@ -158,3 +158,15 @@ cd "$here/json" || exit 1
 mlops run fresh/good.yaml; expect_ok
 next=$(printf '%s\n' "$out" | sed -n 's/^ *see: //p')
 run bash -c "\"\$MLOPS\" ${next#mlops }"; expect_ok
+
+# --- Slips that a shell would only find while it runs, and a program that it does not find
+cd "$here" && mkdir slips && cd slips || exit 1
+printf 'params: {a: 1}\nsteps:\n  x: {run: "echo ${ params.a }"}\n  y: {run: "echo ${{ params.a }}"}\n  z: {run: "echo ${params.a"}\n' > slips.yaml
+mlops validate slips.yaml; expect_exit 2; expect_err "3 problems found"; expect_err 'write ${params.a}'; expect_err "without its '}'"
+printf 'steps: {a: {run: no-such-program-here}}\n' > lost.yaml
+mlops run lost.yaml; expect_exit 1; expect_out "the shell found no such program (PATH is "
+mlops logs latest --json --follow; expect_exit 2
+mlops run lost.yaml -q --output live; expect_exit 2
+mlops runs --state orphaned; expect_ok; expect_err "no runs fit"
+mlops version --deps; expect_ok; expect_out "toml++"
+mlops run --help; expect_ok; expect_no_out "{false}"
