@@ -58,7 +58,10 @@ std::optional<Cron> parse_cron(std::string_view text, std::string_view seed, Cro
 /// come.
 std::vector<CronProblem> doubts_about(std::string_view text, const Cron& cron);
 
-/// "at 03:00 on Monday to Friday".
-std::string in_words(std::string_view text, const Cron& cron);
+/// "at 03:00, on Monday to Friday".
+std::string in_words(const Cron& cron);
+
+/// The words of an expression, as parts of `text`.
+std::vector<std::string_view> fields_of(std::string_view text);
 
 }  // namespace mlops::calendar

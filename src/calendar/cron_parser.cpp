@@ -250,32 +250,16 @@ class FieldParser {
   bool star_ = false;
 };
 
-struct Field {
-  std::string_view text;
-  std::size_t at;
-};
-
-std::vector<Field> fields_of(std::string_view text) {
-  std::vector<Field> fields;
-  std::size_t at = 0;
-  while (true) {
-    at = text.find_first_not_of(" \t", at);
-    if (at == text.npos) return fields;
-    const std::size_t end = std::min(text.find_first_of(" \t", at), text.size());
-    fields.push_back({text.substr(at, end - at), at});
-    at = end;
-  }
-}
-
 Cron parse(std::string_view text, std::string_view seed) {
-  const std::vector<Field> fields = fields_of(text);
+  const std::vector<std::string_view> fields = fields_of(text);
+  const auto place = [&](std::size_t i) { return static_cast<std::size_t>(fields[i].data() - text.data()); };
   if (fields.empty())
     throw Failure{{0, "there is no expression", "such as \"0 3 * * *\": every day at 03:00"}};
-  if (fields[0].text.starts_with('@')) {
+  if (fields[0].starts_with('@')) {
     std::vector<std::string> names = {"@reboot"};
     Cron boot;
     boot.at_boot = true;
-    const std::string word = util::to_lower(fields[0].text);
+    const std::string word = util::to_lower(fields[0]);
     if (fields.size() == 1) {
       if (word == "@reboot") return boot;
       for (const Macro& macro : macros) {
@@ -285,14 +269,13 @@ Cron parse(std::string_view text, std::string_view seed) {
     }
     std::string hint = util::did_you_mean(word, names);
     if (word == "@every") hint = "write */10 * * * * for every ten minutes";
-    throw Failure{
-        {fields[0].at, "'" + util::escape_controls(std::string(text)) + "' is no macro of cron", hint}};
+    throw Failure{{place(0), "'" + util::escape_controls(std::string(text)) + "' is no macro of cron", hint}};
   }
   if (fields.size() != 5) {
     const std::string count = std::to_string(fields.size());
     std::string hint = "minute, hour, day of the month, month, weekday: \"0 3 * * *\" is every day at 03:00";
     if (fields.size() == 6) hint = "there are no seconds and no years. " + hint;
-    throw Failure{{fields.size() > 5 ? fields[5].at : 0,
+    throw Failure{{fields.size() > 5 ? place(5) : 0,
                    "'" + util::escape_controls(std::string(text)) + "' has " + count + " fields and needs 5",
                    hint}};
   }
@@ -300,8 +283,8 @@ Cron parse(std::string_view text, std::string_view seed) {
   std::uint64_t bits[5];
   bool stars[5];
   for (int i = 0; i < 5; ++i) {
-    const Field& field = fields[static_cast<std::size_t>(i)];
-    FieldParser parser(field.text, field.at, i, seed, cron);
+    const auto index = static_cast<std::size_t>(i);
+    FieldParser parser(fields[index], place(index), i, seed, cron);
     bits[i] = parser.parse();
     stars[i] = parser.star();
   }
@@ -319,6 +302,17 @@ Cron parse(std::string_view text, std::string_view seed) {
 }
 
 }  // namespace
+
+std::vector<std::string_view> fields_of(std::string_view text) {
+  std::vector<std::string_view> fields;
+  for (std::size_t at = text.find_first_not_of(" \t"); at != text.npos;
+       at = text.find_first_not_of(" \t", at)) {
+    const std::size_t end = std::min(text.find_first_of(" \t", at), text.size());
+    fields.push_back(text.substr(at, end - at));
+    at = end;
+  }
+  return fields;
+}
 
 std::optional<Cron> parse_cron(std::string_view text, std::string_view seed, CronProblem& problem) {
   try {

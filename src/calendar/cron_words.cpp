@@ -140,20 +140,9 @@ std::string day_words(const Cron& cron) {
   return "on " + month_day_words(cron) + (both ? ", if that is " : ", and on ") + weekday_words(cron);
 }
 
-std::vector<std::string_view> split_fields(std::string_view text) {
-  std::vector<std::string_view> fields;
-  for (std::size_t at = text.find_first_not_of(" \t"); at != text.npos;
-       at = text.find_first_not_of(" \t", at)) {
-    const std::size_t end = std::min(text.find_first_of(" \t", at), text.size());
-    fields.push_back(text.substr(at, end - at));
-    at = end;
-  }
-  return fields;
-}
-
 }  // namespace
 
-std::string in_words(std::string_view, const Cron& cron) {
+std::string in_words(const Cron& cron) {
   if (cron.at_boot) return "once after each start of the machine";
   std::string text = time_words(cron) + ", " + day_words(cron);
   if (std::popcount(cron.months) < 12)
@@ -163,7 +152,7 @@ std::string in_words(std::string_view, const Cron& cron) {
 
 std::vector<CronProblem> doubts_about(std::string_view text, const Cron& cron) {
   std::vector<CronProblem> doubts;
-  const std::vector<std::string_view> fields = split_fields(text);
+  const std::vector<std::string_view> fields = fields_of(text);
   if (cron.at_boot || fields.size() != 5) return doubts;
   const auto place = [&](int field) {
     return static_cast<std::size_t>(fields[static_cast<std::size_t>(field)].data() - text.data());

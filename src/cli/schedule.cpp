@@ -7,6 +7,8 @@
 #include "util/strings.hpp"
 #include "util/time.hpp"
 
+#include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <memory>
 
@@ -68,7 +70,8 @@ sys_seconds read_time(const std::string& text, const calendar::TimeZone& zone) {
   seconds offset{0};
   bool has_offset = false;
   if (const std::size_t at = plain.find_first_of("+-", 11);
-      at != plain.npos && plain.size() == at + 6 && plain[at + 3] == ':') {
+      at != plain.npos && plain.size() == at + 6 && plain[at + 3] == ':' &&
+      std::ranges::count_if(plain.substr(at), [](unsigned char c) { return std::isdigit(c) != 0; }) == 4) {
     const auto two = [&](std::size_t from) { return (plain[from] - '0') * 10 + (plain[from + 1] - '0'); };
     offset = hours(two(at + 1)) + minutes(two(at + 4));
     if (plain[at] == '-') offset = -offset;
@@ -167,7 +170,7 @@ std::vector<std::string> changes_of_clocks(const Entry& entry, sys_seconds from)
 
 void explain(const Options& options) {
   const Entry entry = find_entry(options);
-  const std::string words = calendar::in_words(entry.expression, entry.cron);
+  const std::string words = calendar::in_words(entry.cron);
   const auto doubts = calendar::doubts_about(entry.expression, entry.cron);
   const sys_seconds from = beginning(options, entry);
   const auto clocks = entry.cron.at_boot ? std::vector<std::string>() : changes_of_clocks(entry, from);

@@ -83,9 +83,10 @@ std::string signal_words(const ExitRecord& record, const OutcomeContext& context
 std::string exit_words(const ExitRecord& record, const OutcomeContext& context) {
   std::string words = "exit code " + std::to_string(record.code);
   if (context.step->command.shell && record.code == 127)
-    return words + ": the shell found no such program (PATH is " + context.path + ")";
+    return words + ": as when the shell finds no such program" +
+           (context.path.empty() ? "" : " (PATH is " + context.path + ")");
   if (context.step->command.shell && record.code == 126)
-    return words + ": the shell could not execute a file; is it executable? (chmod +x)";
+    return words + ": as when the shell cannot execute a file; is it executable? (chmod +x)";
   const int signal = signal_in_script(*context.step, record.code);
   if (signal == 0) return words;
   words += ": a command of its script was " + killed_by(signal);

@@ -38,7 +38,8 @@ bool database_is_lost(const Workspace& workspace) {
   std::error_code error;
   for (const auto& entry :
        std::filesystem::directory_iterator(workspace.state_directory() + "/" + layout::runs, error)) {
-    if (util::is_id(entry.path().filename().string())) return true;
+    // A first run that has begun just now made its database before its directory: look again.
+    if (util::is_id(entry.path().filename().string())) return !util::exists(workspace.database_path());
   }
   return false;
 }

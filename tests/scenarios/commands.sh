@@ -22,6 +22,11 @@ mlops validate pipeline.yaml --json; expect_ok; expect_equal "$(json 'j["valid"]
 printf 'schedule: {cron: "0 3 * * *", timezone: Berlin}\nsteps: {a: {run: "true"}}\n' > zone.yaml
 mlops validate zone.yaml; expect_exit 2; expect_err "zone.yaml:1:"; expect_err "there is no time zone 'Berlin'"; expect_err "did you mean 'Europe/Berlin'?"
 
+for time in 2026-01-01T00:00:00+ab:cd 2026-01-01T00:00:00+1:0 2026-13-01 noon; do
+    mlops schedule next @daily --tz UTC --from "$time"; expect_exit 2; expect_err "cannot read the time"
+done
+mlops schedule next @daily --tz UTC --from 2026-01-01T00:00:00+09:00 -n 1; expect_ok; expect_equal "$out" 2026-01-01T00:00:00+00:00
+
 # Output that cannot be written is no success.
 if [ -w /dev/full ]; then
     for command in --help --version "runs --help" "validate pipeline.yaml" "schema" "version --json" man "completion bash"; do
@@ -164,7 +169,7 @@ cd "$here" && mkdir slips && cd slips || exit 1
 printf 'params: {a: 1}\nsteps:\n  x: {run: "echo ${ params.a }"}\n  y: {run: "echo ${{ params.a }}"}\n  z: {run: "echo ${params.a"}\n' > slips.yaml
 mlops validate slips.yaml; expect_exit 2; expect_err "3 problems found"; expect_err 'write ${params.a}'; expect_err "without its '}'"
 printf 'steps: {a: {run: no-such-program-here}}\n' > lost.yaml
-mlops run lost.yaml; expect_exit 1; expect_out "the shell found no such program (PATH is "
+mlops run lost.yaml; expect_exit 1; expect_out "as when the shell finds no such program (PATH is "
 mlops logs latest --json --follow; expect_exit 2
 mlops run lost.yaml -q --output live; expect_exit 2
 mlops runs --state orphaned; expect_ok; expect_err "no runs fit"

@@ -120,7 +120,7 @@ TEST_CASE("valid expressions that are seldom meant are doubted", "[calendar]") {
 }
 
 TEST_CASE("expressions are said in words", "[calendar]") {
-  const auto words = [](const char* text) { return in_words(text, cron(text)); };
+  const auto words = [](const char* text) { return in_words(cron(text)); };
   CHECK(words("0 3 * * *") == "at 03:00, every day");
   CHECK(words("*/15 * * * *") == "every 15 minutes, every day");
   CHECK(words("0 9-17 * * 1-5") ==
