@@ -81,11 +81,18 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
                    const RunSettings& settings, process::KeeperProcess keeper,
                    const std::vector<RunObserver*>& observers);
 
+/// Records a run of `file` without looking at its steps, where they are known to be done already
+/// (engine/repeat.hpp); nullopt where they are not: then the file has to be loaded and run.
+std::optional<RunResult> repeat_run(const Workspace& workspace, const std::string& file,
+                                    const std::vector<std::string>& overrides, const RunSettings& settings,
+                                    const std::vector<RunObserver*>& observers);
+
 /// Continues run `id` from its frozen definition: waits for steps that its keeper still runs, then runs
-/// what has not succeeded. `on_wait` is called once if there is something to wait for. `jobs` 0: as before.
-/// Throws Error(busy) when the run is still running and Error(usage) when there is nothing left to do.
+/// what has not succeeded. `say` hears what is waited for, and that the file has changed. `jobs` 0: as
+/// before. Throws Error(busy) when the run is still running and Error(usage) when there is nothing left to
+/// do.
 RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs,
                      process::KeeperProcess keeper, const std::vector<RunObserver*>& observers,
-                     const std::function<void(const std::string&)>& on_wait);
+                     const std::function<void(const std::string&)>& say);
 
 }  // namespace mlops

@@ -6,6 +6,7 @@
 #include "cli/progress.hpp"
 #include "db/steps.hpp"
 #include "engine/resources.hpp"
+#include "pipeline/source.hpp"
 #include "process/keeper.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
@@ -73,6 +74,19 @@ void refuse_with_resume(const CLI::App& app) {
   }
 }
 
+// A run of which is known without reading the file that nothing is left to do in it.
+std::optional<RunResult> repeat(const Options& options, const Context& context,
+                                std::unique_ptr<Workspace>& workspace, Progress& progress,
+                                const std::vector<RunObserver*>& observers) {
+  if (options.dry_run) return std::nullopt;
+  const auto found = Workspace::find(pipeline::directory_of_source(options.file), context.workspace);
+  if (!found) return std::nullopt;
+  progress.set_workspace_option(workspace_option(*found, context));
+  auto result = repeat_run(*found, options.file, options.overrides, options.settings, observers);
+  if (result) workspace = std::make_unique<Workspace>(*found);
+  return result;
+}
+
 int run(Options& options, const Context& context, const CLI::App& app) {
   util::set_up_log(context.verbose);
   if (options.file.empty() == options.resume.empty()) {
@@ -110,6 +124,8 @@ int run(Options& options, const Context& context, const CLI::App& app) {
                         [&](const std::string& text) {
                           if (!options.json) std::printf("%s\n", text.c_str()), std::fflush(stdout);
                         });
+  } else if (auto repeated = repeat(options, context, workspace, progress, observers)) {
+    result = std::move(*repeated);
   } else {
     const Pipeline pipeline = load_pipeline(options.file, {.overrides = options.overrides});
     const Graph graph = make_graph(pipeline);

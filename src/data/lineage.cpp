@@ -68,6 +68,13 @@ class Search {
     return it->second;
   }
 
+  std::int64_t taken_over(const Execution& execution) {
+    const auto [it, is_new] = taken_over_.try_emplace(execution.run);
+    if (is_new) it->second = db::times_taken_over(db_, execution.run);
+    const auto times = it->second.find(execution.step);
+    return times == it->second.end() ? 0 : times->second;
+  }
+
   // -1: the answer is full, or the run was deleted meanwhile.
   int step_of(const Execution& execution) {
     if (const auto it = steps_.find(execution); it != steps_.end()) return it->second;
@@ -77,6 +84,7 @@ class Search {
     }
     auto facts = db::facts_of_execution(db_, execution);
     if (!facts) return -1;
+    facts->taken_over = taken_over(execution);
     LineageStep step{execution, std::move(*facts), {}, {}, {}};
     const engine::StepFacts depends = engine::parse_facts(Json::parse(step.facts.facts, nullptr, false));
     for (const auto& [name, value] : depends.params) step.params.emplace_back(name, value);
@@ -205,7 +213,8 @@ class Search {
   Lineage result_;
   std::map<std::pair<std::string, std::string>, int> files_;
   std::map<Execution, int> steps_;
-  std::map<int, Execution> made_by_;  // of files that were asked for
+  std::map<std::string, std::map<int, std::int64_t>> taken_over_;  // by run
+  std::map<int, Execution> made_by_;                               // of files that were asked for
 };
 
 // What is known of the present content of `path`, else of what was there last.

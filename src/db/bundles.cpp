@@ -3,6 +3,7 @@
 #include "db/cache.hpp"
 #include "db/columns.hpp"
 #include "db/runs.hpp"
+#include "db/steps.hpp"
 
 namespace mlops::db {
 
@@ -83,16 +84,12 @@ void write_bundle(Connection& db, const RunBundle& bundle) {
 
 std::vector<StepOfRun> latest_results(Connection& db) {
   std::vector<StepOfRun> list;
-  Statement row = db.prepare(R"sql(
-    SELECT s.run_id, s.step FROM steps s JOIN runs r ON r.id = s.run_id
-    WHERE s.name = ?1 AND r.pipeline = ?2 AND s.state IN ('succeeded', 'cached')
-    ORDER BY s.run_id DESC LIMIT 1
-  )sql");
+  Statement row = db.prepare(newest_result("s.run_id, s.step"));
   for (const std::string& pipeline : pipeline_names(db)) {
     const auto newest = latest_run(db, pipeline, std::nullopt);
     if (!newest) continue;
     for (const StepRecord& step : steps_of(db, *newest)) {
-      row.bind(step.name, pipeline);
+      row.bind(pipeline, step.name);
       if (row.step()) list.push_back({row.text(0), static_cast<int>(row.integer(1))});
     }
   }

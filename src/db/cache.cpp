@@ -1,5 +1,6 @@
 #include "db/cache.hpp"
 
+#include "db/steps.hpp"
 #include "util/time.hpp"
 
 namespace mlops::db {
@@ -97,13 +98,10 @@ void put_facts(Connection& db, const std::string& run_id, int step, const std::s
 }
 
 std::optional<LastFacts> last_facts(Connection& db, const std::string& pipeline, const std::string& step) {
-  Statement& row = db.cached(R"sql(
-    SELECT f.run_id, f.step, f.facts
-    FROM steps s JOIN runs r ON r.id = s.run_id
-    JOIN step_facts f ON f.run_id = coalesce(s.source_run, s.run_id) AND f.step = coalesce(s.source_step, s.step)
-    WHERE s.name = ?2 AND r.pipeline = ?1 AND s.state IN ('succeeded', 'cached')
-    ORDER BY s.run_id DESC LIMIT 1
+  static const std::string sql = newest_result("f.run_id, f.step, f.facts", R"sql(
+    CROSS JOIN step_facts f ON f.run_id = coalesce(s.source_run, s.run_id) AND f.step = coalesce(s.source_step, s.step)
   )sql");
+  Statement& row = db.cached(sql);
   row.bind(pipeline, step);
   std::optional<LastFacts> facts;
   if (row.step()) facts = LastFacts{{row.text(0), static_cast<int>(row.integer(1)), step}, row.text(2)};
@@ -163,7 +161,10 @@ void hand_over_results(Connection& db, const std::string& run_id) {
     while (row.step())
       heirs.push_back({static_cast<int>(row.integer(0)), row.text(1), static_cast<int>(row.integer(2))});
   }
+  db.execute("CREATE TEMP TABLE IF NOT EXISTS heirs (step INTEGER PRIMARY KEY, run TEXT, run_step INTEGER)");
+  db.execute("DELETE FROM temp.heirs");
   for (const Heir& heir : heirs) {
+    db.cached("INSERT INTO temp.heirs VALUES (?, ?, ?)").bind(heir.step, heir.run, heir.run_step).run();
     for (const char* table : {"artifacts", "metrics", "metric_latest", "step_outputs", "step_facts",
                               "step_traces", "hidden_files"}) {
       db.prepare(std::string("UPDATE OR REPLACE ") + table +
@@ -177,11 +178,14 @@ void hand_over_results(Connection& db, const std::string& run_id) {
     db.prepare("UPDATE steps SET source_run = NULL, source_step = NULL WHERE run_id = ?1 AND step = ?2")
         .bind(heir.run, heir.run_step)
         .run();
-    db.prepare(
-          "UPDATE steps SET source_run = ?1, source_step = ?2 WHERE source_run = ?3 AND source_step = ?4")
-        .bind(heir.run, heir.run_step, run_id, heir.step)
-        .run();
   }
+  // All at once: what took results from a run is found by the run alone.
+  db.prepare(R"sql(
+    UPDATE steps SET source_run = h.run, source_step = h.run_step
+    FROM temp.heirs h WHERE steps.source_run = ?1 AND h.step = steps.source_step
+  )sql")
+      .bind(run_id)
+      .run();
 }
 
 }  // namespace mlops::db

@@ -50,9 +50,9 @@ struct KeptContent {
   std::string form;    ///< as ArtifactRecord::form
   bool input = false;  ///< which the store need not have
 };
-/// Of pinned and running runs outputs and inputs, of datasets all versions, and outputs and kept inputs of all
-/// other runs recorded; with `since`, only of those started then or later, with `newest` >= 0 only of that many of each
-/// pipeline. The strongest reasons come first.
+/// Of pinned and running runs outputs and inputs, of datasets all versions, and outputs and kept inputs of
+/// all other runs recorded; with `since`, only of those started then or later, with `newest` >= 0 only of
+/// that many of each pipeline. The strongest reasons come first.
 std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant> since, int newest);
 
 /// Hands what other runs refer to in `run_id` to the oldest of them, before `run_id` is deleted. Within a

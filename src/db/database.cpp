@@ -24,7 +24,7 @@ namespace {
 // migrations/, its name here, and a line in docs/workspace.md.
 constexpr std::string_view workspace_migrations[] = {
     embedded::_0001_initial_sql, embedded::_0002_cache_sql,    embedded::_0003_indexes_sql,
-    embedded::_0004_lineage_sql, embedded::_0005_datasets_sql,
+    embedded::_0004_lineage_sql, embedded::_0005_datasets_sql, embedded::_0006_step_indexes_sql,
 };
 constexpr std::string_view index_migrations[] = {
     embedded::index_0001_sql,
@@ -62,13 +62,14 @@ void refuse_newer(int version, int known, const std::string& path) {
 }
 
 // A look must not change the form of a database: an older mlops could not use it any more.
-void check_schema(int version, const std::string& path) {
-  refuse_newer(version, schema_version(), path);
+void check_schema(int version, const std::string& path, Schema schema) {
+  const int newest = static_cast<int>(migrations_of(schema).size());
+  refuse_newer(version, newest, path);
   if (version == 0) say_that_nothing_ran(path, "there is nothing in it");
-  if (version == schema_version()) return;
+  if (version == newest) return;
   throw Error(ExitCode::io,
               "cannot read '" + path + "': its schema is version " + std::to_string(version) +
-                  ", this mlops reads version " + std::to_string(schema_version()),
+                  ", this mlops reads version " + std::to_string(newest),
               "any `mlops run` in this workspace brings it up to date; mlops of before cannot use it then");
 }
 
@@ -88,7 +89,8 @@ Database Database::connect(const std::string& path) {
   if (needs_write_lock()) lock = util::open_file(path + ".lock", O_RDWR | O_CREAT, 0600);
   Database database(Connection(path, Connection::Mode::read_write), std::move(lock), true, false);
   database.connection_.execute(
-      "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY");
+      "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; "
+      "PRAGMA cache_size = -16000");
   return database;
 }
 
@@ -134,14 +136,14 @@ Database Database::open_existing(const std::string& path) {
   return open(path);
 }
 
-Database Database::open_to_read(const std::string& path, Access access) {
+Database Database::open_to_read(const std::string& path, Access access, Schema schema) {
   require_file(path);
   // Three ways, from the best to the last resort: with the log's shared memory, with a log that cannot be
   // shared, and as a file that nobody is believed to change.
   if (access == Access::write && ::access(path.c_str(), W_OK) == 0) {
     try {
       Database database = connect(path);
-      check_schema(stored_version(database.connection_), path);
+      check_schema(stored_version(database.connection_), path, schema);
       database.connection_.prepare("SELECT count(*) FROM sqlite_schema").step();
       return database;
     } catch (const Error& error) {
@@ -151,7 +153,7 @@ Database Database::open_to_read(const std::string& path, Access access) {
   for (const auto mode : {Connection::Mode::read_only, Connection::Mode::immutable}) {
     try {
       Connection connection(path, mode);
-      check_schema(stored_version(connection), path);
+      check_schema(stored_version(connection), path, schema);
       connection.prepare("SELECT count(*) FROM sqlite_schema").step();
       struct stat wal {};
       const bool stale = mode == Connection::Mode::immutable && ::stat((path + "-wal").c_str(), &wal) == 0 &&

@@ -32,7 +32,8 @@ class Database {
   /// For commands that only look. Works in a directory that cannot be written to; then what other processes
   /// wrote last may be missing, and `stale()` says so. Creates and migrates nothing: throws Error(io) when
   /// the schema is not of this version.
-  static Database open_to_read(const std::string& path, Access access = Access::write);
+  static Database open_to_read(const std::string& path, Access access = Access::write,
+                               Schema schema = Schema::workspace);
 
   /// In memory, with the tables and nothing in them: what a workspace has before its first run. Not
   /// writable().

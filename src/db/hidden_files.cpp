@@ -82,10 +82,10 @@ std::optional<LastTrace> last_trace(Connection& db, const std::string& pipeline,
   {
     Statement row = db.prepare(R"sql(
       SELECT t.run_id, t.step, t.attempt, t.files, t.problem
-      FROM steps s JOIN runs r ON r.id = s.run_id
-      JOIN step_traces t ON t.run_id = s.run_id AND t.step = s.step
+      FROM step_traces t CROSS JOIN steps s ON s.run_id = t.run_id AND s.step = t.step
+      JOIN runs r ON r.id = s.run_id
       WHERE s.name = ?2 AND r.pipeline = ?1
-      ORDER BY s.run_id DESC LIMIT 1
+      ORDER BY t.run_id DESC LIMIT 1
     )sql");
     row.bind(pipeline, name);
     if (row.step()) last = LastTrace{row.text(0), read_trace(row, 1), {}};

@@ -65,8 +65,7 @@ std::optional<Trace> first(Statement& row) {
 std::optional<ExecutionFacts> facts_of_execution(Connection& db, const Execution& e) {
   Statement& row = db.cached(R"sql(
     SELECT r.pipeline, s.name, s.kind, s.command, s.state, r.created_at, r.git_commit, r.git_dirty,
-           (SELECT facts FROM step_facts f WHERE f.run_id = s.run_id AND f.step = s.step),
-           (SELECT count(*) FROM steps t WHERE t.source_run = s.run_id AND t.source_step = s.step)
+           (SELECT facts FROM step_facts f WHERE f.run_id = s.run_id AND f.step = s.step)
     FROM steps s JOIN runs r ON r.id = s.run_id WHERE s.run_id = ? AND s.step = ?
   )sql");
   row.bind(e.run, e.step);
@@ -84,13 +83,22 @@ std::optional<ExecutionFacts> facts_of_execution(Connection& db, const Execution
   if (!row.is_null(6)) facts.git_commit = row.text(6);
   if (!row.is_null(7)) facts.git_dirty = row.integer(7) != 0;
   facts.facts = row.text(8);
-  facts.taken_over = row.integer(9);
   row.reset();
   Statement& param = db.cached("SELECT name, value FROM run_params WHERE run_id = ? ORDER BY name");
   param.bind(e.run);
   while (param.step()) facts.params.emplace_back(param.text(0), param.text(1));
   param.reset();
   return facts;
+}
+
+std::map<int, std::int64_t> times_taken_over(Connection& db, const std::string& run) {
+  std::map<int, std::int64_t> times;
+  Statement& row =
+      db.cached("SELECT source_step, count(*) FROM steps WHERE source_run = ? GROUP BY source_step")
+          .bind(run);
+  while (row.step()) times[static_cast<int>(row.integer(0))] = row.integer(1);
+  row.reset();
+  return times;
 }
 
 std::optional<Trace> maker_for(Connection& db, const Execution& reader, const std::string& sha256,

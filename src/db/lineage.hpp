@@ -5,6 +5,7 @@
 
 #include "db/database.hpp"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,7 +37,11 @@ struct ExecutionFacts {
   std::string facts;                                        ///< step_facts, may be empty
   std::int64_t taken_over = 0;                              ///< how many later runs took its results
 };
+/// But for `taken_over`.
 std::optional<ExecutionFacts> facts_of_execution(Connection& db, const Execution& execution);
+
+/// Of each step of `run` whose results later runs took: how many did.
+std::map<int, std::int64_t> times_taken_over(Connection& db, const std::string& run);
 
 /// The step that made the content which `reader` read at `path`: of its own run if there is one, else the
 /// newest before it, of the same path if there is one. `by_path`: only of that path. None: no step made it.

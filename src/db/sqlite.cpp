@@ -8,6 +8,8 @@ namespace mlops::db {
 
 namespace {
 
+constexpr int busy_limit_ms = 30'000;
+
 [[noreturn]] void fail(sqlite3* db, const std::string& attempt) {
   const int code = db ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
   const std::string why = db ? sqlite3_errmsg(db) : "out of memory";
@@ -142,7 +144,7 @@ Connection::Connection(const std::string& path, Mode mode) : wal_pages_(std::mak
     throw SqliteError(code, "cannot open database '" + path + "': " + why);
   }
   sqlite3_extended_result_codes(db_, 1);
-  sqlite3_busy_timeout(db_, 30'000);
+  sqlite3_busy_timeout(db_, busy_limit_ms);
   sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   sqlite3_db_config(db_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   // Replaces the automatic checkpoint: it only takes note of the log's length.
@@ -208,7 +210,13 @@ int Connection::changes() const { return sqlite3_changes(db_); }
 void Connection::checkpoint() {
   int log = 0, done = 0;
   // A reader may hold a part of the log back; the next checkpoint takes it.
-  sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, &log, &done);
+  const int result = sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, &log, &done);
+  if (result != SQLITE_OK || done < log) return;
+  // What is left of the log would be read again by each process to come, and grow: none of them could know
+  // that it is in the database already. Whoever reads it at this moment keeps it for once.
+  sqlite3_busy_timeout(db_, 0);
+  sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  sqlite3_busy_timeout(db_, busy_limit_ms);
 }
 
 int sqlite_version() { return sqlite3_libversion_number(); }

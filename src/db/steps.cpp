@@ -24,6 +24,42 @@ void update_step(Connection& db, const std::string& run_id, const StepRecord& s)
       .run();
 }
 
+// What ran last is found by its name; what was cached since then, by a look at the runs since then. Of a name
+// that never ran (results may have come under another one) only a hundred runs are looked at.
+std::string newest_result(const std::string& columns, const std::string& join) {
+  return "SELECT " + columns + R"sql(
+    FROM runs r CROSS JOIN steps s ON s.run_id = r.id AND s.name = ?2 AND s.state IN ('succeeded', 'cached')
+  )sql" + join +
+         R"sql(
+    WHERE r.pipeline = ?1 AND r.id >= coalesce(
+      (SELECT t.run_id FROM steps t JOIN runs q ON q.id = t.run_id
+       WHERE t.name = ?2 AND t.attempts > 0 AND t.state = 'succeeded' AND q.pipeline = ?1
+       ORDER BY t.run_id DESC LIMIT 1),
+      (SELECT id FROM runs WHERE pipeline = ?1 ORDER BY id DESC LIMIT 1 OFFSET 99), '')
+    ORDER BY r.id DESC LIMIT 1
+  )sql";
+}
+
+bool copy_cached_steps(Connection& db, const std::string& from, const std::string& to, int count) {
+  Statement& usable = db.cached(R"sql(
+      SELECT count(*) FROM steps s
+      JOIN cache c ON c.key = s.cache_key AND c.run_id = s.source_run AND c.step = s.source_step
+      WHERE s.run_id = ? AND s.state = 'cached'
+    )sql");
+  usable.bind(from);
+  const bool all = usable.step() && usable.integer(0) == count;
+  usable.reset();
+  if (!all) return false;
+  db.cached(R"sql(
+        INSERT INTO steps (run_id, step, name, kind, command, state, reason, cache_key, because, source_run, source_step)
+        SELECT ?, step, name, kind, command, state, reason, cache_key, because, source_run, source_step
+        FROM steps WHERE run_id = ?
+      )sql")
+      .bind(to, from)
+      .run();
+  return true;
+}
+
 void put_attempt(Connection& db, const std::string& run_id, const AttemptRecord& a) {
   db.cached("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(run_id, a.step, a.attempt, a.cause, a.exit_code, a.signal, a.pid, util::format_utc(a.started_at),
@@ -223,12 +259,12 @@ std::vector<StepOutput> step_outputs_of(Connection& db, const std::string& run_i
 
 std::vector<std::pair<std::string, std::string>> last_outputs(Connection& db, const std::string& pipeline,
                                                               const std::string& name) {
-  Statement row = db.prepare(R"sql(
+  Statement row = db.prepare(
+      R"sql(
     SELECT o.name, o.value
-    FROM (SELECT coalesce(s.source_run, s.run_id) AS run_id, coalesce(s.source_step, s.step) AS step
-          FROM runs r JOIN steps s ON s.run_id = r.id
-          WHERE r.pipeline = ?1 AND s.name = ?2 AND s.state IN ('succeeded', 'cached')
-          ORDER BY r.id DESC LIMIT 1) l
+    FROM ()sql" +
+      newest_result("coalesce(s.source_run, s.run_id) AS run_id, coalesce(s.source_step, s.step) AS step") +
+      R"sql() l
     JOIN step_outputs o ON o.run_id = l.run_id AND o.step = l.step
   )sql");
   row.bind(pipeline, name);

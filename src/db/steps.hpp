@@ -14,6 +14,9 @@ namespace mlops::db {
 // Writing: within a Transaction of the caller. All are idempotent: the key is (run, step, attempt).
 void insert_step(Connection& db, const std::string& run_id, const StepRecord& step);
 void update_step(Connection& db, const std::string& run_id, const StepRecord& step);
+/// Gives run `to`, which has none, the `count` steps of run `from`; false, and nothing is done, unless all of
+/// them are cached and what they were taken from is still there.
+bool copy_cached_steps(Connection& db, const std::string& from, const std::string& to, int count);
 void put_attempt(Connection& db, const std::string& run_id, const AttemptRecord& attempt);
 void put_step_output(Connection& db, const std::string& run_id, int step, const std::string& name,
                      const std::string& value);
@@ -31,6 +34,10 @@ std::optional<ArtifactRecord> latest_artifact(Connection& db, const std::string&
 std::vector<MetricRecord> metrics_of(Connection& db, const std::string& run_id);
 /// At most `limit` single figures (no curves) of the last evaluate step that has some, else of the last step.
 std::vector<MetricRecord> summary_metrics_of(Connection& db, const std::string& run_id, int limit);
+/// SQL for the newest result that a step (s) called ?2 has in a run (r) of pipeline ?1: it succeeded there,
+/// or was cached.
+std::string newest_result(const std::string& columns, const std::string& join = {});
+
 struct StepOutput {
   int step = 0;
   std::string name;

@@ -30,12 +30,18 @@ bool is_damage(const SqliteError& error) {
   return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 }
 
+// There what is known is still worth a look, though nothing can be added.
+bool is_read_only(const std::string& path) {
+  return ::access(path.c_str(), R_OK) == 0 && ::access(path.c_str(), W_OK) != 0;
+}
+
 constexpr const char* select =
     "SELECT o.digest, p.name, o.offset, o.size FROM packed o JOIN packs p ON p.id = o.pack ";
 
 }  // namespace
 
 Database StoreIndex::open(const std::string& path, bool& replaced) {
+  if (is_read_only(path)) return Database::open_to_read(path, Access::read_only, Schema::store_index);
   try {
     Database database = Database::open(path, Schema::store_index);
     database.connection().prepare("SELECT count(*) FROM packs").step();
@@ -110,6 +116,7 @@ void StoreIndex::for_each_object(
 }
 
 void StoreIndex::add_pack(const std::string& pack, const std::vector<PackedObject>& objects) {
+  if (!database_.writable()) return;
   Transaction transaction(database_);
   Connection& connection = database_.connection();
   std::uint64_t bytes = 0;
@@ -134,6 +141,7 @@ void StoreIndex::add_pack(const std::string& pack, const std::vector<PackedObjec
 }
 
 void StoreIndex::remove_packs(const std::vector<std::string>& packs) {
+  if (!database_.writable()) return;
   // Objects have no index by pack, which would double the cost of adding them: one look at all of them takes
   // many packs away.
   constexpr std::size_t at_once = 256;
@@ -179,7 +187,7 @@ void StoreIndex::directories(
 }
 
 void StoreIndex::put_directories(const std::vector<std::pair<std::string, std::string>>& entries) {
-  if (entries.empty()) return;
+  if (entries.empty() || !database_.writable()) return;  // the files are read again next time
   Transaction transaction(database_);
   Connection& connection = database_.connection();
   for (const auto& [path, text] : entries) {

@@ -27,7 +27,8 @@ struct PackedObject {
 /// Not thread-safe.
 class StoreIndex {
  public:
-  /// Opens or makes the index at `path`; `replaced()` tells that a damaged one was thrown away.
+  /// Opens or makes the index at `path`; `replaced()` tells that a damaged one was thrown away. One that
+  /// cannot be written to is only looked at: what would add to it or take away from it does nothing.
   explicit StoreIndex(const std::string& path);
   bool replaced() const { return replaced_; }
 

@@ -71,6 +71,17 @@ db::Connection& Cache::connection() {
   return database_->connection();
 }
 
+std::optional<store::Content> Cache::look(const std::string& full) {
+  store::FileStamp stamp;
+  auto content = snapshots_.look(full, &stamp);
+  if (content && stamp.inode != 0) {
+    seen_.push_back({full, stamp});
+  } else {
+    all_seen_ = false;
+  }
+  return content;
+}
+
 std::vector<FileFact> Cache::look_at(const std::string& directory, const std::vector<std::string>& paths) {
   std::vector<FileFact> facts;
   for (const std::string& path : paths) {
@@ -79,7 +90,7 @@ std::vector<FileFact> Cache::look_at(const std::string& directory, const std::ve
       facts.push_back(known->second);
       continue;
     }
-    const auto content = snapshots_.look(full);
+    const auto content = look(full);
     FileFact fact{workspace_.relative(full), "", "", 0, 1};
     if (content) fact = {fact.path, form_of(*content), content->digest.hex(), content->size, content->files};
     facts.push_back(std::move(fact));
@@ -195,7 +206,7 @@ std::string Cache::edited_by_hand(const Step& step, const std::vector<ArtifactRe
     if (!output.persist) continue;
     const std::string full = step_path(directory, output.path);
     const auto recorded = std::ranges::find(outputs, workspace_.relative(full), &ArtifactRecord::path);
-    const auto here = snapshots_.look(full);
+    const auto here = look(full);
     if (recorded != outputs.end() && here && here->digest.hex() != recorded->sha256) return output.path;
   }
   return {};
@@ -208,7 +219,7 @@ std::string Cache::place_outputs(const std::vector<ArtifactRecord>& outputs, boo
     // Held before it is looked for, gc cannot take it from under a hit.
     if (put_back && digest) objects_.hold(*digest, output.form == "tree");
     const std::string full = step_path(workspace_.root(), output.path);
-    const auto here = snapshots_.look(full);
+    const auto here = look(full);
     if (here && here->digest.hex() == output.sha256 && form_of(*here) == output.form) continue;
     if (!digest || output.form == "listing") return output.path;
     const store::Content wanted{*digest, output.size, output.files, output.form == "tree",
@@ -226,6 +237,8 @@ CheckResult Cache::check(OpenFacts open, bool put_back) {
   CheckResult result;
   result.step = open.step;
   result.facts = std::move(open.facts);
+  seen_.clear();
+  all_seen_ = true;
   const std::string directory = step_directory(pipeline_, step);
   result.facts.inputs = look_at(directory, step.inputs);
   result.facts.code = look_at(directory, step.code);
@@ -251,6 +264,8 @@ CheckResult Cache::check(OpenFacts open, bool put_back) {
     const std::string missing = place_outputs(source->artifacts, put_back, restored);
     if (missing.empty()) {
       result.hit = true;
+      result.all_seen = all_seen_ && restored.empty();
+      if (result.all_seen) result.seen = std::move(seen_);
       result.causes = {{"cached", source->maker.run, "", ""}};
       if (source->maker.name != step.name) result.causes.push_back({"renamed", source->maker.name, "", ""});
       for (std::string& path : restored) result.causes.push_back({"restored", std::move(path), "", ""});

@@ -46,15 +46,23 @@ struct OpenFacts {
 /// Throws Error(usage) when the step's command needs a value that no step has set.
 OpenFacts open_facts(const Pipeline& pipeline, int step, const OutputValues& values);
 
+/// A file as it was when it was looked at.
+struct SeenFile {
+  std::string path;  ///< absolute
+  store::FileStamp stamp;
+};
+
 struct CheckResult {
   int step = 0;
   bool hit = false;
   StepFacts facts;
-  std::string key;            ///< empty: the step's results are not reused
-  std::vector<Cause> causes;  ///< why it runs, or why not
-  db::CachedResults source;   ///< of a hit; without a maker if no run of this workspace made them
-  std::string refused;        ///< why the step must not be started, if so
-  std::string note;           ///< what went wrong on the way, if anything
+  std::string key;             ///< empty: the step's results are not reused
+  std::vector<Cause> causes;   ///< why it runs, or why not
+  db::CachedResults source;    ///< of a hit; without a maker if no run of this workspace made them
+  std::string refused;         ///< why the step must not be started, if so
+  std::string note;            ///< what went wrong on the way, if anything
+  std::vector<SeenFile> seen;  ///< of a hit with `all_seen`: the files that it rests on
+  bool all_seen = true;        ///< none of them was a directory, or changed just now
 };
 
 /// For one thread. Reads the database by a connection of its own.
@@ -68,6 +76,7 @@ class Cache {
   CheckResult check(OpenFacts open, bool put_back);
 
  private:
+  std::optional<store::Content> look(const std::string& full);
   std::vector<FileFact> look_at(const std::string& directory, const std::vector<std::string>& paths);
   bool is_forced(const Step& step) const;
   std::vector<Cause> causes_of(const Step& step, const CheckResult& result);
@@ -90,6 +99,8 @@ class Cache {
   CacheSettings settings_;
   std::unique_ptr<db::Database> database_;
   int lookups_ = 0;
+  std::vector<SeenFile> seen_;  // by the check that goes on
+  bool all_seen_ = true;
   std::unordered_map<std::string, db::CachedResults> known_;  // by key
   std::optional<std::map<std::string, std::string>> makers_;  // path of an output -> step
   std::map<std::string, FileFact>

@@ -8,6 +8,7 @@
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
 #include "engine/recovery.hpp"
+#include "engine/repeat.hpp"
 #include "engine/results.hpp"
 #include "engine/runner.hpp"
 #include "params/overrides.hpp"
@@ -220,6 +221,8 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
                          .cache = engine::cache_settings(settings),
                          .trace_reads = settings.trace_reads,
                          .keep_inputs = inputs_to_keep(pipeline, settings)};
+  if (engine::can_repeat(pipeline, plan, settings))
+    parts.repeat_key = engine::repeat_key(pipeline.source, pipeline.file, pipeline.overrides);
   parts.entries.resize(pipeline.steps.size());
   parts.records.resize(pipeline.steps.size());
   for (const PlannedStep& planned : plan.steps) {
@@ -252,7 +255,7 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
 
 RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs,
                      process::KeeperProcess keeper, const std::vector<RunObserver*>& observers,
-                     const std::function<void(const std::string&)>& on_wait) {
+                     const std::function<void(const std::string&)>& say) {
   workspace.check_owner();
   const std::string directory = workspace.run_directory(id);
   if (!util::is_directory(directory)) {
@@ -264,7 +267,7 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
     throw Error(ExitCode::busy, "run " + id + " is still running",
                 "follow it with `mlops logs " + id + " --follow`, or end it with `mlops cancel " + id + "`");
   }
-  const int stopped_by = engine::wait_for_keeper(directory, on_wait);
+  const int stopped_by = engine::wait_for_keeper(directory, say);
 
   db::Database database = db::Database::open(workspace.database_path());
   engine::recover_run(workspace, database, id);
@@ -281,11 +284,16 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
                 "start a new run: mlops run " + run->file);
   }
   const engine::FrozenRun frozen = engine::load_frozen(workspace, id);
+  if (const std::string& file = frozen.pipeline.file;
+      util::exists(file) && util::read_file(file) != frozen.pipeline.source) {
+    say(run->file + " has changed since run " + id +
+        " began, which goes on with what it said then; for the new one: mlops run " + run->file);
+  }
   const Graph graph = make_graph(frozen.pipeline);
   const Plan plan = make_plan(frozen.pipeline, graph, frozen.settings.selection);
   engine::require_possible(frozen.pipeline, plan);
   auto secrets = engine::resolve_secrets(frozen.pipeline, selected_steps(plan));
-  const engine::OutputClaim claim(workspace, id, engine::outputs_made_by(frozen.pipeline, plan), on_wait);
+  const engine::OutputClaim claim(workspace, id, engine::outputs_made_by(frozen.pipeline, plan), say);
   if (jobs <= 0) jobs = frozen.settings.jobs;
 
   engine::RunParts parts{.workspace = workspace,

@@ -238,6 +238,10 @@ void Runner::finish_check(CheckResult result) {
   r.because = causes_text(result.causes);
   if (!result.key.empty()) r.cache_key = result.key;
   if (result.hit) {
+    if (result.all_seen && !parts_.repeat_key.empty()) {
+      ++found_done_;
+      std::ranges::move(result.seen, std::back_inserter(seen_));
+    }
     if (!result.source.values.empty()) {
       auto& values = parts_.outputs[s.name];
       for (const auto& [name, value] : result.source.values) values[name] = value;

@@ -46,6 +46,7 @@ struct RunParts {
   Json environment = {};  ///< variables whose values belong to the definition: of a run that is resumed
   bool trace_reads = false;
   KeepInputs keep_inputs = KeepInputs::small;
+  std::string repeat_key = {};  ///< set: remember it if there is nothing to do, see engine/repeat.hpp
 };
 
 class Runner {
@@ -110,6 +111,7 @@ class Runner {
   std::map<int, std::string> keys_;                    // of steps that were checked and run
   std::map<int, std::string> refused_;                 // why steps must not be started
   std::map<int, std::vector<ArtifactRecord>> inputs_;  // of these, what they read and no step makes
+  std::vector<SeenFile> seen_;                         // all files, as long as all steps were found done
   std::optional<pipeline::Products> products_;         // of the pipeline, when first needed
   std::map<int, std::vector<MetricPoint>> metrics_;    // of ended steps, for conditions
   pipeline::Conditions conditions_;
@@ -125,6 +127,7 @@ class Runner {
   bool wants_output_ = false;
   bool more_output_ = false;
   bool told_of_problem_ = false;
+  int found_done_ = 0;  // steps whose files are in seen_
 };
 
 }  // namespace mlops::engine

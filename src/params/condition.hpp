@@ -37,6 +37,7 @@ struct ConditionScope {
   const Json* vars = nullptr;  ///< as in Scope
   const StepNames* steps = nullptr;
   bool hints = true;  ///< as in Scope
+  bool open = false;  ///< as in Scope
 };
 
 class Condition {

@@ -258,7 +258,9 @@ class ConditionParser {
     const auto below = [&](Root root, std::string_view prefix, const Json* values, const char* needed) {
       const std::string_view path =
           text.size() > prefix.size() ? text.substr(prefix.size() + 1) : std::string_view();
-      if (!values) {
+      if (!values && scope_.open) {
+        // Nothing is known of it.
+      } else if (!values) {
         report(at, quoted(text) + " has a value only in a step with '" + needed + "'");
       } else if (!path.empty() && !find_param(*values, path)) {
         report(at, quoted(text) + " is not set",
@@ -334,7 +336,7 @@ Condition parse_condition(std::string_view text, const ConditionScope& scope,
                           std::vector<ConditionProblem>& problems) {
   const std::size_t before = problems.size();
   Condition condition = ConditionParser(text, scope, problems).parse();
-  if (problems.size() == before) check_condition(condition, scope, problems);
+  if (problems.size() == before && !scope.open) check_condition(condition, scope, problems);
   return condition;
 }
 

@@ -37,6 +37,9 @@ struct Resolved {
   std::optional<Json> value;
   std::string step, key;
   std::string message, hint;
+  bool open = false;  // as in Scope
+
+  bool ready() const { return message.empty() && !open; }
 };
 
 Resolved wrong(std::string message, std::string hint = {}) {
@@ -111,6 +114,10 @@ std::string suggest_root(std::string_view body, const Scope& scope) {
   return "did you mean '${" + near + std::string(body.substr(root.size())) + "}'?";
 }
 
+bool is_var(std::string_view body) {
+  return body == "key" || body == "item" || body.starts_with("item.") || body.starts_with("matrix.");
+}
+
 Resolved resolve(std::string_view body, const Scope& scope) {
   const auto var = [&](const char* name) -> const Json* {
     if (!scope.vars || !scope.vars->is_object()) return nullptr;
@@ -123,6 +130,7 @@ Resolved resolve(std::string_view body, const Scope& scope) {
     return found(value, body,
                  value || !scope.hints ? "" : suggest_param(*values, path, std::string(root) + "."));
   };
+  if (scope.open && is_var(body)) return {{}, {}, {}, {}, {}, true};
   if (body.starts_with("params.") && scope.params) return below("params", scope.params);
   if (body.starts_with("env.")) return resolve_env(body);
   if (body.starts_with("steps.")) return resolve_step(body, scope);
@@ -287,7 +295,7 @@ class Interpolation {
   }
 
   std::size_t put(std::size_t at, std::size_t end, std::string_view body, const Resolved& resolved) {
-    if (!resolved.message.empty()) {
+    if (!resolved.ready()) {
       problem(at, text_.substr(at, body.size() + 3), resolved);
       return end + 1;
     }

@@ -21,6 +21,7 @@ struct Scope {
   std::string_view pipeline;   ///< for ${pipeline.name}
   const StepNames* steps = nullptr;  ///< null: references to steps are not allowed here
   bool hints = true;                 ///< false saves the search for the nearest param
+  bool open = false;  ///< the expansion could not be read: what refers to its values is not judged
 };
 
 /// A stretch of text, or a value that a step makes while running.
@@ -32,6 +33,7 @@ struct Piece {
 };
 
 /// A reference that does not work. `reference` is its text, the `occurrence`th (from 0) in the whole text.
+/// Without a message it stands for a value of an open scope.
 struct ReferenceProblem {
   std::string reference;
   int occurrence = 0;

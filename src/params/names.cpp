@@ -2,19 +2,33 @@
 
 #include "util/strings.hpp"
 
+#include <algorithm>
+
 namespace mlops::params {
 
 void StepNames::add(const std::string& name, const std::string& base) {
-  names_.emplace(name, true);
+  names_.insert(name);
   if (bases_.empty() || bases_.back() != base) bases_.push_back(base);
   if (name != base) expansions_[base].push_back(name);
 }
 
-bool StepNames::contains(std::string_view name) const { return names_.contains(std::string(name)); }
+void StepNames::add_open(const std::string& base) {
+  add(base, base);
+  open_.insert(base);
+}
+
+bool StepNames::is_open(std::string_view name) const {
+  return !open_.empty() && open_.contains(std::string(name.substr(0, name.find('@'))));
+}
+
+bool StepNames::contains(std::string_view name) const {
+  return names_.contains(std::string(name)) || is_open(name);
+}
 
 std::vector<std::string> StepNames::resolve(std::string_view name) const {
   std::string key(name);
   if (names_.contains(key)) return {std::move(key)};
+  if (is_open(name)) return {key.substr(0, key.find('@'))};
   const auto found = expansions_.find(key);
   return found == expansions_.end() ? std::vector<std::string>() : found->second;
 }
@@ -27,6 +41,13 @@ std::optional<StepNames::Split> StepNames::split(std::string_view text) const {
     const std::string key(name);
     if (names_.contains(key) || expansions_.contains(key)) best = Split{name, text.substr(name.size())};
     if (end == text.npos) break;
+  }
+  if (!best && is_open(text.substr(0, text.find('.')))) {
+    // Its name may hold dots, too.
+    std::size_t end = text.size();
+    for (const char* field : {".outputs.", ".metrics.", ".state", ".exit_code"})
+      end = std::min(end, text.find(field));
+    best = Split{text.substr(0, end), text.substr(end)};
   }
   return best;
 }

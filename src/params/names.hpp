@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace mlops::params {
@@ -13,6 +14,9 @@ class StepNames {
  public:
   /// `name` is a step; `base` its name in the file, different for one of an expansion.
   void add(const std::string& name, const std::string& base);
+
+  /// `base` is an expansion whose steps could not be told: "base@anything" stands for it.
+  void add_open(const std::string& base);
 
   bool contains(std::string_view name) const;
 
@@ -31,8 +35,11 @@ class StepNames {
   std::string suggest(std::string_view name) const;
 
  private:
+  bool is_open(std::string_view name) const;
+
   std::unordered_map<std::string, std::vector<std::string>> expansions_;  // base to names
-  std::unordered_map<std::string, bool> names_;
+  std::unordered_set<std::string> names_;
+  std::unordered_set<std::string> open_;
   std::vector<std::string> bases_;  // in the order of the file
   mutable int suggestions_ = 0;
 };

@@ -90,9 +90,9 @@ std::optional<Diagnostic> apply_override(Json& params, const std::string& text) 
           "'" + prefix.substr(0, prefix.size() - 1) + "' is not a map, so it has no '" + path[i] + "'", "");
     }
     if (!next && !add) {
-      const std::string near = util::closest(prefix + path[i], keys_of(*at, prefix));
+      const std::string near = util::closest(path[i], keys_of(*at, ""));
       return wrong("no param '" + prefix + path[i] + "' in the file",
-                   (near.empty() ? "" : "did you mean '" + near + "'? ") + "To add one, write '+" +
+                   (near.empty() ? "" : "did you mean '" + prefix + near + "'? ") + "To add one, write '+" +
                        std::string(name) + "=…'");
     }
     if (!next) {
@@ -138,7 +138,10 @@ std::string suggest_param(const Json& params, std::string_view dotted, std::stri
     if (!next) {
       if (at->is_array())
         return path.substr(0, path.size() - 1) + " is a list of " + std::to_string(at->size());
-      return util::did_you_mean(path + key, keys_of(*at, path));
+      // What both have in common makes no two names alike.
+      const std::string near = util::closest(key, keys_of(*at, ""));
+      return near.empty() ? util::did_you_mean("", keys_of(*at, path))
+                          : "did you mean '" + path + near + "'?";
     }
     at = next;
     path += key + ".";

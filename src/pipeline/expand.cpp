@@ -129,16 +129,18 @@ std::vector<Variant> expand_matrix(const std::string& base, const YamlNode& node
 }  // namespace
 
 std::vector<Variant> expand(const util::YamlEntry& step, const Fields& fields) {
+  std::vector<Variant> open{{step.key, nullptr, true}};
   const YamlNode* foreach = step.value.is_map() ? step.value.find("foreach") : nullptr;
   const YamlNode* matrix = step.value.is_map() ? step.value.find("matrix") : nullptr;
   if (foreach && matrix) {
     fields.problems().add(matrix->at, "step '" + step.key + "' has both 'foreach' and 'matrix'",
                           "use 'matrix' for combinations");
-    return {};
+    return open;
   }
-  if (foreach) return expand_foreach(step.key, *foreach, fields);
-  if (matrix) return expand_matrix(step.key, *matrix, fields);
-  return {{step.key, nullptr}};
+  if (!foreach && !matrix) return {{step.key, nullptr}};
+  std::vector<Variant> variants =
+      foreach ? expand_foreach(step.key, *foreach, fields) : expand_matrix(step.key, *matrix, fields);
+  return variants.empty() ? open : variants;
 }
 
 }  // namespace mlops::pipeline

@@ -14,9 +14,12 @@ constexpr std::size_t kMostSteps = 100'000;  ///< of a pipeline, expansions coun
 struct Variant {
   std::string name;  ///< "base@suffix", or the base itself
   Json vars;         ///< {"item":…, "key":…} or {"matrix":{…}}; null if the entry is not expanded
+  bool open =
+      false;  ///< stands for an expansion that could not be read, so that the rest of it is still checked
 };
 
-/// The steps that the entry `step` stands for: one if it has neither key, none after a problem.
+/// The steps that the entry `step` stands for: one if it has neither key, an open one after a
+/// problem.
 std::vector<Variant> expand(const util::YamlEntry& step, const Fields& fields);
 
 }  // namespace mlops::pipeline

@@ -45,7 +45,8 @@ void Fields::expected(const YamlNode& node, std::string_view what, std::string_v
 
 void Fields::report(const YamlNode& node, const std::vector<params::ReferenceProblem>& list) const {
   for (const params::ReferenceProblem& p : list) {
-    problems_.add(problems_.locate(node.at, p.reference, p.occurrence), p.message, p.hint);
+    if (!p.message.empty())
+      problems_.add(problems_.locate(node.at, p.reference, p.occurrence), p.message, p.hint);
   }
 }
 

@@ -45,7 +45,8 @@ class Loader {
     read_keep_inputs();
     read_schedule();
     const std::vector<ReadStep> places = read_steps();
-    if (!out_.steps.empty()) pipeline::check(out_, places, options_.check_files, problems_);
+    // Of an expansion that could not be read nobody knows what it makes.
+    if (!out_.steps.empty()) pipeline::check(out_, places, options_.check_files && all_known_, problems_);
   }
 
  private:
@@ -123,7 +124,7 @@ class Loader {
     if (value.is_number_float() && !std::isfinite(value.get<double>())) {
       problems_.add(node.at, "params: " + node.text + " cannot be handed to steps as JSON",
                     "quote it, such as \"inf\"");
-      return nullptr;
+      return 1.0;  // a number in its place, so that nothing is said of it where it is used
     }
     if (!value.is_string() || node.text.find("${") == node.text.npos) return value;
     std::string text;
@@ -347,8 +348,14 @@ class Loader {
         variants.clear();
         return {};
       }
-      for (const Variant& variant : variants.back()) names.add(variant.name, entry.key);
-      if (variants.back().empty()) names.add(entry.key, entry.key);  // so that others may still name it
+      for (const Variant& variant : variants.back()) {
+        if (!variant.open) {
+          names.add(variant.name, entry.key);
+        } else {
+          names.add_open(entry.key);
+          all_known_ = false;
+        }
+      }
     }
     return names;
   }
@@ -357,6 +364,7 @@ class Loader {
   const YamlNode& root_;
   const LoadOptions& options_;
   Problems& problems_;
+  bool all_known_ = true;  // what steps there are
 };
 
 }  // namespace

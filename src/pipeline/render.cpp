@@ -89,6 +89,52 @@ std::string waits_for(const Pipeline& pipeline, const std::vector<Way>& ways) {
   return util::join(words, ", ");
 }
 
+struct TreeRow {
+  int step;
+  std::string lines;  // the branches before its name
+};
+
+// Every step once, under the one of those it waits for that comes last; what it waits for besides is told in
+// its row.
+std::vector<TreeRow> tree_rows(const Graph& graph) {
+  constexpr int deepest = 16;  // what lies deeper is not indented further
+  const std::vector<int> level = levels(graph);
+  std::vector<std::vector<int>> below(graph.needs.size());
+  struct Visit {
+    int step;
+    int depth;
+    std::string lines, lines_below;
+  };
+  std::vector<Visit> open;
+  for (const int step : graph.order) {
+    const std::vector<int>& needs = graph.needs[at(step)];
+    if (needs.empty()) {
+      open.push_back({step, 0, {}, {}});
+    } else {
+      below[at(*std::ranges::max_element(needs, {}, [&](int need) { return level[at(need)]; }))].push_back(
+          step);
+    }
+  }
+  std::ranges::reverse(open);
+  std::vector<TreeRow> rows;
+  while (!open.empty()) {
+    const Visit visit = std::move(open.back());
+    open.pop_back();
+    rows.push_back({visit.step, visit.lines});
+    const std::vector<int>& next = below[at(visit.step)];
+    for (std::size_t i = next.size(); i-- > 0;) {
+      const bool last = i + 1 == next.size();
+      if (visit.depth == deepest) {
+        open.push_back({next[i], deepest, visit.lines, visit.lines_below});
+      } else {
+        open.push_back({next[i], visit.depth + 1, visit.lines_below + (last ? "└─ " : "├─ "),
+                        visit.lines_below + (last ? "   " : "│  ")});
+      }
+    }
+  }
+  return rows;
+}
+
 std::string replaced(std::string_view text, std::initializer_list<std::pair<char, std::string_view>> table) {
   std::string result;
   for (const char c : text) {
@@ -124,38 +170,28 @@ std::string mermaid_quoted(std::string_view text) {
 
 std::string render_tree(const Pipeline& pipeline, const Graph& graph) {
   const Ways ways(pipeline);
-  const std::vector<int> level = levels(graph);
-  std::vector<int> order = graph.order;
-  std::ranges::stable_sort(order, {}, [&](int step) { return level[at(step)]; });
+  const std::vector<TreeRow> rows = tree_rows(graph);
   int name_width = 0;
   int kind_width = 0;
-  bool parallel = false;
-  for (const Step& step : pipeline.steps) {
-    name_width = std::max(name_width, std::min(40, util::display_width(step.name)));
+  for (const TreeRow& row : rows) {
+    const Step& step = pipeline.steps[at(row.step)];
+    name_width = std::max(name_width, std::min(48, util::display_width(row.lines + step.name)));
     kind_width = std::max(kind_width, util::display_width(step.kind));
   }
-  for (std::size_t i = 1; i < order.size(); ++i)
-    parallel = parallel || level[at(order[i])] == level[at(order[i - 1])];
-  const int count = order.empty() ? 0 : level[at(order.back())] + 1;
-  const auto plural = [](std::size_t n, const char* word) {
-    return std::to_string(n) + " " + word + (n == 1 ? "" : "s");
-  };
-  std::string text = pipeline.name + ": " + plural(pipeline.steps.size(), "step") + ", " +
-                     plural(static_cast<std::size_t>(count), "level") +
-                     (parallel ? " (steps of one level may run at the same time)" : "") + "\n";
-  const int level_width = static_cast<int>(std::to_string(count).size());
-  int shown_level = -1;
-  for (const int i : order) {
-    const Step& step = pipeline.steps[at(i)];
-    const std::string number = level[at(i)] == shown_level ? "" : std::to_string(level[at(i)] + 1);
-    shown_level = level[at(i)];
-    std::string line = "  " + std::string(at(level_width) - number.size(), ' ') + number + "  " +
-                       padded(step.name, name_width);
+  const std::vector<int> level = levels(graph);
+  const int longest = level.empty() ? 0 : *std::ranges::max_element(level) + 1;
+  std::string text =
+      pipeline.name + ": " + std::to_string(rows.size()) + (rows.size() == 1 ? " step" : " steps");
+  if (longest > 1) text += ", " + std::to_string(longest) + " in the longest chain";
+  text += "\n";
+  for (const TreeRow& row : rows) {
+    const Step& step = pipeline.steps[at(row.step)];
+    std::string line = "  " + padded(row.lines + step.name, name_width);
     if (kind_width > 0) line += "  " + padded(step.kind, kind_width);
-    if (!ways.into(i).empty()) line += "  ← " + waits_for(pipeline, ways.into(i));
+    if (!ways.into(row.step).empty()) line += "  ← " + waits_for(pipeline, ways.into(row.step));
     if (step.always) line += "  [always]";
     if (!step.when.empty()) line += "  [when " + replaced(step.when, {{'\n', " "}}) + "]";
-    text += std::string(line.substr(0, line.find_last_not_of(' ') + 1)) + "\n";
+    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }
   return text;
 }

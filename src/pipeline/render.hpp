@@ -8,7 +8,8 @@
 
 namespace mlops::pipeline {
 
-/// Steps in the order in which they may run, each with its level, kind, and what it waits for.
+/// A tree with every step once, under the one of those it waits for that comes last; its kind and all it waits for
+/// stand beside it.
 std::string render_tree(const Pipeline& pipeline, const Graph& graph);
 
 /// For Graphviz.

@@ -128,7 +128,7 @@ bool Objects::has(const Digest& digest) {
 // False, and forgotten, if its file is gone. With the mutex held, within a Moment.
 bool Objects::touch_pack(const std::string& pack) {
   if (refreshed_.contains(pack)) return true;
-  if (::utimensat(AT_FDCWD, pack_path(pack).c_str(), nullptr, 0) != 0) {
+  if (::utimensat(AT_FDCWD, pack_path(pack).c_str(), nullptr, 0) != 0 && errno != EROFS) {
     if (errno == ENOENT) index_.remove_packs({pack});
     return false;
   }
@@ -138,7 +138,8 @@ bool Objects::touch_pack(const std::string& pack) {
 
 bool Objects::refresh(const Digest& digest) {
   const Moment moment(*this);
-  if (::utimensat(AT_FDCWD, object_path(digest).c_str(), nullptr, 0) == 0) return true;
+  // On a file system that is read-only nothing can be removed, either.
+  if (::utimensat(AT_FDCWD, object_path(digest).c_str(), nullptr, 0) == 0 || errno == EROFS) return true;
   const std::lock_guard lock(mutex_);
   const auto packed = index_.find(digest);
   return packed && touch_pack(packed->pack);

@@ -39,7 +39,9 @@ Snapshots::Snapshots(Objects& objects, int threads)
     : objects_(objects),
       threads_(threads > 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))) {}
 
-std::optional<Content> Snapshots::look(const std::string& path) { return take(path, nullptr, nullptr); }
+std::optional<Content> Snapshots::look(const std::string& path, FileStamp* stamp) {
+  return take(path, nullptr, nullptr, stamp);
+}
 
 std::optional<Content> Snapshots::keep(const std::string& path, Publisher& publisher) {
   return take(path, &publisher, nullptr);
@@ -169,8 +171,8 @@ struct Snapshots::Take {
   std::vector<ScannedDirectory*> passed;                            // since the last node
 };
 
-std::optional<Content> Snapshots::take(const std::string& path, Publisher* publisher,
-                                       const OnEntry& on_entry) {
+std::optional<Content> Snapshots::take(const std::string& path, Publisher* publisher, const OnEntry& on_entry,
+                                       FileStamp* settled) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
@@ -186,6 +188,7 @@ std::optional<Content> Snapshots::take(const std::string& path, Publisher* publi
   Content content{{}, stamp.size, 1, false, (st.st_mode & S_IXUSR) != 0};
   if (known && known->stamp == stamp && (!publisher || objects_.refresh(known->digest))) {
     content.digest = known->digest;
+    if (settled) *settled = stamp;
     return content;
   }
   const ReadFile read = read_file(path, objects_, publisher);
@@ -193,6 +196,7 @@ std::optional<Content> Snapshots::take(const std::string& path, Publisher* publi
   content = {read.digest, read.stamp.size, 1, false, read.executable};
   IndexWriter writer;
   if (read.settled) writer.add({"", read.stamp, read.digest});
+  if (read.settled && settled) *settled = read.stamp;
   remember(path, writer.take());
   return content;
 }

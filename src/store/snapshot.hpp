@@ -49,8 +49,9 @@ class Snapshots {
 
   /// Digests the file or directory at `path` (absolute); nullopt if there is none. Symbolic links inside a
   /// directory are recorded and not followed, a link at `path` itself is. Throws Error(io), also when a file
-  /// changes again and again while it is read.
-  std::optional<Content> look(const std::string& path);
+  /// changes again and again while it is read. `stamp` becomes that of the file if it is one and is
+  /// remembered by it.
+  std::optional<Content> look(const std::string& path, FileStamp* stamp = nullptr);
 
   /// As look(), and hands all that the store does not have to `publisher`.
   std::optional<Content> keep(const std::string& path, Publisher& publisher);
@@ -75,7 +76,8 @@ class Snapshots {
  private:
   struct Take;  // one look at a directory
   using OnEntry = std::function<void(const TreeEntry&)>;
-  std::optional<Content> take(const std::string& path, Publisher* publisher, const OnEntry& on_entry);
+  std::optional<Content> take(const std::string& path, Publisher* publisher, const OnEntry& on_entry,
+                              FileStamp* settled = nullptr);
   void remember(const std::string& path, std::string entries);
   std::string recall(const std::string& path);
 

@@ -13,6 +13,7 @@ inline constexpr const char* state_directory = ".mlops";
 inline constexpr const char* database = "mlops.db";
 inline constexpr const char* runs = "runs";
 inline constexpr const char* claims = "claims";        // which run makes which outputs
+inline constexpr const char* repeats = "repeats";      // runs that found nothing to do
 inline constexpr const char* reproduce = "reproduce";  // work trees of `mlops reproduce`
 inline constexpr const char* config = "config.yaml";
 

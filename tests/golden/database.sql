@@ -207,9 +207,11 @@ CREATE TABLE steps (
   PRIMARY KEY (run_id, step)
 ) WITHOUT ROWID;
 
-CREATE INDEX steps_by_name ON steps(name, run_id);
+CREATE INDEX steps_by_name ON steps(name, run_id) WHERE attempts > 0;
 
-CREATE INDEX steps_by_source ON steps(source_run, source_step) WHERE source_run IS NOT NULL;
+CREATE INDEX steps_by_run_and_name ON steps(run_id, name);
+
+CREATE INDEX steps_by_source ON steps(source_run, run_id, source_step) WHERE source_run IS NOT NULL;
 
 CREATE VIEW v_artifacts AS
   SELECT s.run_id, r.pipeline, s.name AS step, a.direction, a.path, a.kind, a.form, a.size, a.files, a.sha256, a.kept

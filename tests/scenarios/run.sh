@@ -179,7 +179,10 @@ steps:
   good: {run: touch decided, needs: flaky, when: steps.measure.metrics.acc > 0.5 and steps.odd.exit_code == 4}
 Y
 mlops run again.yaml; expect_exit 1
+mlops run --resume latest; expect_exit 1; expect_no_out "has changed since"
+sed -i 's/touch decided/touch undecided/' again.yaml
 touch fixed; mlops run --resume latest; expect_ok; expect_exists decided
+expect_out "again.yaml has changed since run"
 
 # A gate that cannot be run has not said no; all that is impossible is told at once, also by a dry run
 printf 'steps:\n  g: {kind: gate, run: no-such-gate}\n' > g2.yaml; mlops run g2.yaml; expect_exit 1

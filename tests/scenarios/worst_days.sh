@@ -8,11 +8,13 @@ mlops --version; expect_ok
 if [ "$(id -u)" = 0 ] && command -v unshare > /dev/null && mkdir -p mnt && mount -t tmpfs -o size=64m none mnt 2>/dev/null; then
     cleanups+=("umount -l '$here/mnt' 2>/dev/null")
     export MLOPS_WORKSPACE=$here/mnt
-    cp p.yaml mnt && ( cd mnt && "$MLOPS" run p.yaml > /dev/null ) || fail "run on tmpfs"
+    printf 'steps:\n  copy: {run: cp p.yaml o, inputs: [p.yaml], outputs: [o]}\n' > mnt/kept.yaml
+    cp p.yaml mnt && ( cd mnt && "$MLOPS" run kept.yaml && "$MLOPS" run p.yaml ) > /dev/null || fail "run on tmpfs"
     mount -o remount,ro "$here/mnt" || fail remount
-    for command in runs "show latest" "logs latest" status "sql select(1)"; do
+    for command in runs "show latest" "logs latest" status "sql select(1)" "plan p.yaml" "run kept.yaml --dry-run" "why a latest" "lineage o" "store stat"; do
         ( cd mnt && run "$MLOPS" $command; [ $code = 0 ] || fail "read-only: $command" ) || exit 1
     done
+    ( cd mnt && mlops plan kept.yaml; expect_ok; expect_out "1 cached" ) || exit 1
     ( cd mnt && mlops run p.yaml; [ $code = 74 ] || fail "run on a read-only file system ended with $code"; expect_err "ead-only" ) || exit 1
     rm -f mnt/.mlops/mlops.db-wal 2>/dev/null
     umount mnt

@@ -33,6 +33,36 @@ steps:
   }
 }
 
+TEST_CASE("an expansion that cannot be read hides nothing else, and nothing is said of what hangs on it") {
+  REQUIRE(problems(R"(params: {models: [], bad: .inf}
+steps:
+  fit:
+    foreach: ${params.model}
+    run: train ${item} ${item.depth} ${params.lr}
+    timeout: ${item}
+    ouputs: [x]
+    when: item.depth > 3 and params.on
+    env: {LIMIT: "${params.bad}"}
+  grid:
+    matrix: {lr: 0.1}
+    run: train ${matrix.lr}
+    inputs: ["data-${matrix.lr}"]
+    retry: many
+  best:
+    run: pick ${steps.fit@a.outputs.score} ${steps.grid@0.1.outputs.x}
+    needs: [fit, fit@rf, grid@0.1, gird]
+)") == std::vector<std::string>{
+           "1:27 params: .inf cannot be handed to steps as JSON | quote it, such as \"inf\"",
+           "4:14 'params.model' is not set | did you mean 'params.models'?",
+           "5:38 'params.lr' is not set | known: params.bad, params.models",
+           "7:5 unknown key 'ouputs' in step 'fit' | did you mean 'outputs'?",
+           "8:30 when: 'params.on' is not set | known: params.bad, params.models",
+           "11:14 matrix: lr: expected a list with at least one value | ",
+           "14:12 retry: expected a whole number from 0 to 1000, got 'many' | ",
+           "17:36 needs: no step 'gird' | did you mean 'grid'?",
+       });
+}
+
 TEST_CASE("keys of other tools are told by our name") {
   try {
     parse_pipeline("stages: {}\nsteps:\n  a: {cmd: x, outs: y, depends_on: z, run: x}\n", "p.yaml");

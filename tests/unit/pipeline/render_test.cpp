@@ -16,17 +16,29 @@ steps:
 )";
 }  // namespace
 
-TEST_CASE("the tree shows every step with its level and what it waits for") {
+TEST_CASE("the tree shows every step once, and all that it waits for") {
   const Pipeline p = load(kChurn);
-  REQUIRE(pipeline::render_tree(p, make_graph(p)) ==
-          "churn: 5 steps, 4 levels (steps of one level may run at the same time)\n"
-          "  1  ingest  ingest\n"
-          "  2  fit@rf  train   ← ingest (raw.csv, outputs.rows)\n"
-          "     fit@gb  train   ← ingest (raw.csv, outputs.rows)\n"
-          "  3  gate            ← ingest (when), fit@rf, fit@gb  [when steps.ingest.state == 'succeeded']\n"
-          "  4  clean           ← gate  [always]\n");
+  REQUIRE(
+      pipeline::render_tree(p, make_graph(p)) ==
+      "churn: 5 steps, 4 in the longest chain\n"
+      "  ingest          ingest\n"
+      "  ├─ fit@rf       train   ← ingest (raw.csv, outputs.rows)\n"
+      "  │  └─ gate              ← ingest (when), fit@rf, fit@gb  [when steps.ingest.state == 'succeeded']\n"
+      "  │     └─ clean          ← gate  [always]\n"
+      "  └─ fit@gb       train   ← ingest (raw.csv, outputs.rows)\n");
   const Pipeline one = load("steps: {a: {run: x}}");
-  REQUIRE(pipeline::render_tree(one, make_graph(one)) == "churn: 1 step, 1 level\n  1  a\n");
+  REQUIRE(pipeline::render_tree(one, make_graph(one)) == "churn: 1 step\n  a\n");
+}
+
+TEST_CASE("a long chain does not run out of the screen") {
+  std::string text = "steps:\n  s0: {run: x}\n";
+  for (int i = 1; i < 3000; ++i)
+    text += "  s" + std::to_string(i) + ": {run: x, needs: s" + std::to_string(i - 1) + "}\n";
+  const Pipeline p = load(text);
+  const std::string tree = pipeline::render_tree(p, make_graph(p));
+  REQUIRE(tree.size() < 400'000);
+  REQUIRE(tree.find("└─ s2999 ") != tree.npos);
+  REQUIRE(std::ranges::count(tree, '\n') == 3001);
 }
 
 TEST_CASE("many edges into one step are cut short in the tree") {

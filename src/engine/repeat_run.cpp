@@ -1,0 +1,140 @@
+// A run that is recorded as the one before it, see engine/repeat.hpp.
+#include <mlops/run.hpp>
+#include <mlops/version.hpp>
+
+#include "db/runs.hpp"
+#include "db/steps.hpp"
+#include "engine/repeat.hpp"
+#include "engine/resources.hpp"
+#include "pipeline/dvc/load.hpp"
+#include "pipeline/source.hpp"
+#include "process/identity.hpp"
+#include "util/files.hpp"
+#include "util/id.hpp"
+#include "util/log.hpp"
+#include "util/strings.hpp"
+#include "util/time.hpp"
+#include "workspace/environment.hpp"
+#include "workspace/layout.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <thread>
+
+namespace mlops {
+
+namespace {
+
+// A pipe can be read but once, and not by a look.
+bool is_regular(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
+}
+
+// The directory of a run, made from that of the run before.
+void copy_directory(const std::string& from, const std::string& to, const std::string& source,
+                    const RunSettings& settings, int jobs) {
+  Json asked = Json::parse(util::read_file(layout::in(from, layout::settings)));
+  asked["jobs"] = jobs;
+  asked["keep_going"] = settings.keep_going;
+  if (settings.keep_inputs) asked["keep_inputs"] = to_string(*settings.keep_inputs);
+  const std::string params = util::read_file(layout::in(from, layout::params));
+  util::make_directories(layout::in(to, layout::logs));
+  util::make_directories(layout::in(to, layout::files));
+  util::write_file(layout::in(to, layout::definition), source);
+  util::write_file(layout::in(to, layout::settings),
+                   asked.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  util::write_file(layout::in(to, layout::params), params);
+}
+
+// As much of the pipeline as observers ask for.
+Pipeline sketch(const std::string& file, const RunRecord& run, const std::vector<StepRecord>& steps) {
+  Pipeline pipeline;
+  pipeline.name = run.pipeline;
+  pipeline.file = file;
+  pipeline.directory = pipeline::directory_of_source(file);
+  pipeline.steps.resize(steps.size());
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    pipeline.steps[i].name = steps[i].name;
+    pipeline.steps[i].kind = steps[i].kind;
+  }
+  return pipeline;
+}
+
+void tell(const std::string& file, const std::string& directory, const RunRecord& run,
+          db::Connection& connection, const RunResult& result, const std::vector<RunObserver*>& observers) {
+  if (observers.empty()) return;
+  const std::vector<StepRecord> steps = db::steps_of(connection, run.id);
+  const Pipeline pipeline = sketch(file, run, steps);
+  Plan plan;
+  for (const StepRecord& step : steps) plan.steps.push_back({step.step, true, {}});
+  const std::map<std::string, std::int64_t> nothing_takes_time;
+  const RunView view{pipeline, plan, run.id, directory, run.jobs, run.steps, false, nothing_takes_time};
+  for (RunObserver* observer : observers) {
+    observer->run_began(view);
+    for (const StepRecord& step : steps) observer->step_ended(step);
+    observer->run_ended(result);
+  }
+}
+
+}  // namespace
+
+std::optional<RunResult> repeat_run(const Workspace& workspace, const std::string& file,
+                                    const std::vector<std::string>& overrides, const RunSettings& settings,
+                                    const std::vector<RunObserver*>& observers) {
+  if (!engine::may_repeat(settings) || pipeline::dvc::is_dvc_file(file) || !is_regular(file))
+    return std::nullopt;
+  if (!util::is_directory(layout::in(workspace.state_directory(), layout::repeats)) || !workspace.trusted())
+    return std::nullopt;
+  const std::int64_t began_ms = util::monotonic_ms();
+  const std::string source = pipeline::read_source(file);
+  const auto repeat = engine::find_repeat(workspace, file, engine::repeat_key(source, file, overrides));
+  if (!repeat || !util::exists(workspace.database_path())) return std::nullopt;
+  db::Database database = db::Database::open(workspace.database_path());
+  db::Connection& connection = database.connection();
+  const std::optional<RunRecord> before = db::find_run(connection, repeat->run);
+  if (!before || before->state != RunState::succeeded) return std::nullopt;
+  const std::string earlier = workspace.run_directory(before->id);
+  if (!util::exists(layout::in(earlier, layout::settings)) ||
+      !util::exists(layout::in(earlier, layout::params)))
+    return std::nullopt;
+
+  std::optional<workspace::GitState> git;
+  std::jthread git_reader([&] { git = workspace::git_state(pipeline::directory_of_source(file)); });
+  RunRecord run = *before;
+  run.id = util::new_id();
+  run.state = RunState::running;
+  run.created_at = util::now();
+  run.jobs = settings.jobs > 0 ? settings.jobs : engine::machine_capacity().jobs;
+  run.host = workspace::host_name();
+  run.user = workspace::user_name();
+  run.command_line = util::to_utf8(settings.command_line);
+  run.mlops_version = version();
+  run.runner_pid = ::getpid();
+  run.boot_id = process::boot_id();
+  RunResult result;
+  result.id = run.id;
+  result.state = RunState::succeeded;
+  result.exit_code = ExitCode::done;
+  const std::string directory = workspace.run_directory(run.id);
+  {
+    db::Transaction transaction(database, db::Durability::full);
+    db::insert_run(connection, run, source, db::params_of(connection, before->id),
+                   workspace::environment_names());
+    if (!db::copy_cached_steps(connection, before->id, run.id, run.steps)) return std::nullopt;
+    git_reader.join();
+    if (git) db::set_git_state(connection, run.id, git->commit, git->dirty);
+    copy_directory(earlier, directory, source, settings, run.jobs);
+    result.duration_ms = util::monotonic_ms() - began_ms;
+    db::finish_run(connection, run.id, result.state, "", static_cast<int>(result.exit_code), util::now(),
+                   result.duration_ms);
+    transaction.commit();
+  }
+  util::log_debug("nothing has changed since run " + before->id);
+  tell(file, directory, run, connection, result, observers);
+  return result;
+}
+
+}  // namespace mlops
