@@ -3,6 +3,7 @@
 
 #include <mlops/dvc.hpp>
 #include <mlops/error.hpp>
+#include <mlops/schedule.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -36,8 +37,8 @@ struct Text {
   bool operator==(const Text&) const = default;
 };
 
-/// What a step runs: `/bin/sh -c SCRIPT` (one element, `shell`), an argument vector, never a shell, or scripts
-/// for the user's own shell, one process each, until one fails (`each`; the commands of a dvc.yaml).
+/// What a step runs: `/bin/sh -c SCRIPT` (one element, `shell`), an argument vector, never a shell, or
+/// scripts for the user's own shell, one process each, until one fails (`each`; the commands of a dvc.yaml).
 struct Command {
   bool shell = false;
   bool each = false;
@@ -116,14 +117,6 @@ enum class KeepInputs { small, all, none };
 const char* to_string(KeepInputs keep);
 std::optional<KeepInputs> parse_keep_inputs(std::string_view text);
 
-/// `schedule:` as written and checked; the scheduler gives it meaning.
-struct Schedule {
-  std::string cron;
-  std::string timezone;
-  std::string catchup = "last";
-  std::string overlap = "skip";
-};
-
 struct Pipeline {
   std::string name;
   std::string description;
@@ -136,9 +129,9 @@ struct Pipeline {
   bool inherit_env = true;
   std::vector<Secret> secrets;
   std::map<std::string, int> pools;
-  std::optional<Schedule> schedule;
+  std::vector<Schedule> schedules;  ///< no two of one name
   KeepInputs keep_inputs = KeepInputs::small;
-  std::vector<Step> steps;  ///< in the order of the file, expansions in place
+  std::vector<Step> steps;        ///< in the order of the file, expansions in place
   std::optional<DvcProject> dvc;  ///< if the file is a dvc.yaml
 };
 
@@ -155,8 +148,8 @@ struct LoadOptions {
   const std::map<std::string, std::string>* sources = nullptr;  ///< frozen DvcProject::sources, not the disk
 };
 
-/// Reads, expands and checks a pipeline file; a file called dvc.yaml is read as DVC reads it. Throws BadFile with every problem found, Error(io) when
-/// the file cannot be read.
+/// Reads, expands and checks a pipeline file; a file called dvc.yaml is read as DVC reads it. Throws BadFile
+/// with every problem found, Error(io) when the file cannot be read.
 Pipeline load_pipeline(const std::string& path, const LoadOptions& options = {});
 
 /// As load_pipeline, for text that was read already; `path` is only for messages and the directory.

@@ -20,6 +20,12 @@ namespace process {
 struct KeeperProcess;
 }
 
+/// The claim of a schedule's slot, under which a run starts; see mlops/slots.hpp.
+struct SlotClaim {
+  std::int64_t fence = 0;  ///< grows with each claim: steps see it as MLOPS_FENCE
+  std::string run_id;      ///< what the run will be called
+};
+
 /// How a run was asked for; frozen with it.
 struct RunSettings {
   Selection selection;
@@ -30,6 +36,7 @@ struct RunSettings {
   std::vector<std::string> forced;        ///< or these; names of steps, or their bases
   bool trace_reads = false;               ///< find files that steps open without declaring them
   std::optional<KeepInputs> keep_inputs;  ///< over what the pipeline says
+  std::optional<SlotClaim> slot;          ///< Error(overlap) if it is not valid any more when the run starts
   std::string command_line;
 };
 

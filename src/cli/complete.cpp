@@ -202,8 +202,8 @@ class Completion {
     const std::size_t place = typed_.arguments.size();
     if (command == "completion" && place == 0) {
       words({"bash", "zsh", "fish"});
-    } else if ((command == "store" || command == "remote" || command == "data") && typed_.subcommand.empty() &&
-               place == 0) {
+    } else if ((command == "store" || command == "remote" || command == "data" || command == "schedule") &&
+               typed_.subcommand.empty() && place == 0) {
       subcommands();
     } else if (command == "remote" && typed_.subcommand == "rm") {
       remotes();

@@ -62,6 +62,7 @@ void add_set_option(CLI::App& app, std::vector<std::string>& overrides,
 void set_up_init(CLI::App&, Context&);
 void set_up_import(CLI::App&, Context&);
 void set_up_run(CLI::App&, Context&);
+void set_up_daemon(CLI::App&, Context&);
 void set_up_validate(CLI::App&, Context&);
 void set_up_plan(CLI::App&, Context&);
 void set_up_why(CLI::App&, Context&);

@@ -126,7 +126,7 @@ the program, with options, that reaches remotes by ssh (default: ssh)
 credentials and places of remotes in S3, as for the AWS tools
 .PP
 Steps get MLOPS_RUN_ID, MLOPS_PIPELINE, MLOPS_STEP, MLOPS_ATTEMPT, MLOPS_WORKSPACE, MLOPS_RUN_DIR, MLOPS_PARAMS (a JSON
-file), MLOPS_METRICS (append JSON lines) and MLOPS_OUTPUT (append KEY=VALUE lines).
+file), MLOPS_METRICS (append JSON lines), MLOPS_OUTPUT (append KEY=VALUE lines) and, in a run for a slot of a schedule, MLOPS_FENCE.
 .SH FILES
 .TP
 .I .mlops/mlops.db

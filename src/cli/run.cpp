@@ -8,9 +8,11 @@
 #include "engine/resources.hpp"
 #include "pipeline/source.hpp"
 #include "process/keeper.hpp"
+#include "schedule/ledger.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
+#include "util/time.hpp"
 
 #include <cstdio>
 #include <memory>
@@ -29,6 +31,8 @@ struct Options {
   bool dry_run = false;
   bool json = false;
   bool propagate_exit_code = false;
+  std::string slot;          // now, or a time
+  std::int64_t claimed = 0;  // by the daemon
 };
 
 nlohmann::json result_json(const RunResult& result, const Workspace& workspace) {
@@ -64,7 +68,7 @@ OutputMode output_mode(const Options& options) {
 // A run goes on as it was started: what would change it has no place beside --resume.
 void refuse_with_resume(const CLI::App& app) {
   for (const char* name : {"--set", "--only", "--from", "--until", "--skip", "--keep-going", "--force",
-                           "--no-cache", "--dry-run", "--trace-reads", "--keep-inputs"}) {
+                           "--no-cache", "--dry-run", "--trace-reads", "--keep-inputs", "--slot"}) {
     if (app.count(name) == 0) continue;
     throw Error(ExitCode::usage,
                 std::string(name) +
@@ -72,6 +76,45 @@ void refuse_with_resume(const CLI::App& app) {
                     "that it was started with",
                 "start a new run for other ones: mlops run FILE " + std::string(name) + " …");
   }
+}
+
+// The slot of the file's schedule that the run is for. False: it is not ours, which was said.
+bool claim_slot(Options& options, const Context& context, Progress& progress) {
+  const Pipeline pipeline = load_pipeline(options.file, {.overrides = options.overrides});
+  bool created = false;
+  const Workspace workspace = Workspace::find_or_create(pipeline.directory, context.workspace, created);
+  workspace.check_owner();
+  db::Database database = db::Database::open(workspace.database_path());
+  schedule::Ledger ledger(workspace, database);
+  std::optional<schedule::Claimed> claimed;
+  if (options.claimed > 0) {
+    claimed = ledger.take_over(options.claimed);
+    if (!claimed)
+      throw Error(ExitCode::overlap,
+                  "the claim " + std::to_string(options.claimed) + " is not valid any more",
+                  "see `mlops schedule audit`");
+  } else {
+    const schedule::Answer answer =
+        ledger.claim(pipeline, options.slot == "now" ? std::nullopt : std::optional(options.slot),
+                     std::chrono::floor<std::chrono::seconds>(util::now()));
+    if (!answer.claimed) {
+      if (options.json) {
+        print_json(
+            {{"slot", answer.local}, {"claimed", false}, {"reason", answer.refusal}, {"run", answer.run_id}});
+      } else {
+        std::fprintf(stderr, "mlops: the slot %s of %s is not run: %s\n", answer.local.c_str(),
+                     pipeline.name.c_str(), answer.refusal.c_str());
+      }
+      return false;
+    }
+    claimed = answer.claimed;
+  }
+  const auto say = [&](const std::string& text) {
+    if (!options.json) progress.note(text);
+  };
+  schedule::make_way(workspace, database, *claimed, say);
+  options.settings.slot = claimed->claim;
+  return true;
 }
 
 // A run of which is known without reading the file that nothing is left to do in it.
@@ -110,6 +153,9 @@ int run(Options& options, const Context& context, const CLI::App& app) {
   std::vector<RunObserver*> observers;
   if (!options.json) observers.push_back(&progress);
 
+  if (!options.slot.empty() || options.claimed > 0) {
+    if (!claim_slot(options, context, progress)) return static_cast<int>(ExitCode::overlap);
+  }
   RunResult result;
   std::unique_ptr<Workspace> workspace;
   if (!options.resume.empty()) {
@@ -217,7 +263,13 @@ void set_up_run(CLI::App& app, Context& context) {
          "keep inputs that no step makes, for reproduce: small, all or none")
       ->type_name("WHICH")
       ->check(CLI::IsMember({"small", "all", "none"}));
-  app.add_flag("-n,--dry-run", options->dry_run, "print the plan and run nothing");
+  auto* dry_run = app.add_flag("-n,--dry-run", options->dry_run, "print the plan and run nothing");
+  app.add_option("--slot", options->slot,
+                 "run a slot of the file's schedule, the last one (now) or that of TIME, unless it was run "
+                 "before: then exit "
+                 "with 75")
+      ->type_name("now|TIME")
+      ->excludes(dry_run);
   auto* output = app.add_option("--output", options->output,
                                 "steps' output: live, failed (last lines of steps that fail) or none")
                      ->type_name("MODE")
@@ -225,6 +277,7 @@ void set_up_run(CLI::App& app, Context& context) {
   app.add_flag("-q,--quiet", options->quiet, "as --output failed")->excludes(output);
   app.add_flag("--propagate-exit-code", options->propagate_exit_code,
                "when a step fails, exit with its exit code");
+  app.add_option("--claimed", options->claimed)->group("");  // the daemon's own
   app.add_flag("--json", options->json, "print only the result, as JSON");
   app.footer(
       "Exits with 0 when done, 1 when a step failed, 2 for a bad file or usage, 3 when a gate said no, 124 "
@@ -236,7 +289,9 @@ void set_up_run(CLI::App& app, Context& context) {
       "  mlops run pipeline.yaml --from train --dry-run\n"
       "  mlops run --resume latest\n"
       "Crontab line:\n"
-      "  0 3 * * *  cd /srv/churn && mlops run pipeline.yaml --quiet");
+      "  0 3 * * *  cd /srv/churn && mlops run pipeline.yaml --quiet\n"
+      "  0 3 * * *  cd /srv/churn && mlops run pipeline.yaml --slot now --quiet   # each slot once, on the "
+      "record");
   app.callback([options, &context, &app] { context.exit_code = run(*options, context, app); });
 }
 

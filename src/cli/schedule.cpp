@@ -1,14 +1,17 @@
 #include <mlops/pipeline.hpp>
 
 #include "calendar/fires.hpp"
+#include "calendar/instants.hpp"
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "cli/slots.hpp"
+#include "pipeline/schedule_rule.hpp"
 #include "util/files.hpp"
+#include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
 #include <memory>
 
@@ -27,77 +30,47 @@ struct Options {
   bool json = false;
 };
 
-/// What is asked about: an expression, and the rule made of it.
+/// What is asked about: an entry of a file, or an expression.
 struct Entry {
-  std::string expression;
-  calendar::Cron cron;
+  Schedule schedule;
   Rule rule;
+
+  const calendar::Cron* cron() const { return std::get_if<calendar::Cron>(&rule.what); }
+  bool is_wildcard() const { return cron() && cron()->is_wildcard(); }
 };
 
-calendar::Cron read_cron(const std::string& text, const std::string& seed) {
-  calendar::CronProblem problem;
-  if (auto cron = calendar::parse_cron(text, seed, problem)) return *cron;
-  throw Error(ExitCode::usage, "cannot read the schedule: " + problem.message, problem.hint);
-}
-
-Entry find_entry(const Options& options) {
-  Entry entry{options.what, {}, {}};
-  std::string zone = options.zone, seed;
+std::vector<Entry> find_entries(const Options& options) {
+  pipeline::Zones zones;
+  std::vector<Entry> entries;
   // An expression has blanks or is a macro; anything else names a file.
   const bool expression = options.what.starts_with('@') ||
                           (options.what.find(' ') != options.what.npos && !util::exists(options.what));
-  if (!expression) {
-    const Pipeline pipeline = load_pipeline(options.what, {.overrides = {}, .check_files = false});
-    if (!pipeline.schedule)
-      throw Error(ExitCode::usage, "'" + options.what + "' has no schedule",
-                  "such as  schedule: \"0 3 * * *\"  for every day at 03:00");
-    entry.expression = pipeline.schedule->cron;
-    if (zone.empty()) zone = pipeline.schedule->timezone;
-    seed = pipeline.name;
+  if (expression) {
+    Schedule schedule;
+    schedule.cron = options.what;
+    schedule.timezone = options.zone;
+    zones.get(options.zone);
+    try {
+      entries.push_back({schedule, pipeline::rule_of(schedule, "", "", zones)});
+    } catch (const Error& error) {
+      throw Error(error.code(), std::string("cannot read the schedule: ") + error.what(), error.hint());
+    }
+    return entries;
   }
-  if (zone.empty()) zone = calendar::TimeZone::local_name();
-  entry.cron = read_cron(entry.expression, seed);
-  entry.rule.what = entry.cron;
-  entry.rule.zone = std::make_shared<const calendar::TimeZone>(calendar::TimeZone::load(zone));
-  return entry;
-}
-
-// Local time of the zone ("2026-03-29 02:00"), or an instant with its offset ("2026-03-29T02:00:00+01:00",
-// "…Z").
-sys_seconds read_time(const std::string& text, const calendar::TimeZone& zone) {
-  using namespace std::chrono;
-  std::string plain = text;
-  seconds offset{0};
-  bool has_offset = false;
-  if (const std::size_t at = plain.find_first_of("+-", 11);
-      at != plain.npos && plain.size() == at + 6 && plain[at + 3] == ':' &&
-      std::ranges::count_if(plain.substr(at), [](unsigned char c) { return std::isdigit(c) != 0; }) == 4) {
-    const auto two = [&](std::size_t from) { return (plain[from] - '0') * 10 + (plain[from + 1] - '0'); };
-    offset = hours(two(at + 1)) + minutes(two(at + 4));
-    if (plain[at] == '-') offset = -offset;
-    has_offset = true;
-    plain.resize(at);
-  } else if (plain.ends_with('Z')) {
-    has_offset = true;
-    plain.pop_back();
+  const Pipeline pipeline = load_pipeline(options.what, {.overrides = {}, .check_files = false});
+  if (pipeline.schedules.empty())
+    throw Error(ExitCode::usage, "'" + options.what + "' has no schedule",
+                "such as  schedule: \"0 3 * * *\"  for every day at 03:00");
+  for (Schedule schedule : pipeline.schedules) {
+    if (!options.zone.empty()) schedule.timezone = options.zone;
+    entries.push_back({schedule, pipeline::rule_of(schedule, pipeline.name, pipeline.directory, zones)});
   }
-  if (plain.size() == 10) plain += " 00:00:00";
-  if (plain.size() == 16) plain += ":00";
-  const auto read = util::parse_utc(plain);
-  if (!read) {
-    throw Error(ExitCode::usage, "cannot read the time '" + text + "'",
-                "such as 2026-03-29, \"2026-03-29 02:00\" or 2026-03-29T02:00:00+01:00");
-  }
-  const auto clock = floor<seconds>(*read);
-  if (has_offset) return sys_seconds(clock.time_since_epoch()) - offset;
-  const auto instants = zone.instants_of(calendar::local_seconds(clock.time_since_epoch()));
-  if (!instants.empty()) return instants.front();
-  throw Error(ExitCode::usage, "no clock in " + zone.name() + " ever shows " + text + ": it is skipped there",
-              "give the offset, as in 2026-03-29T02:00:00+01:00");
+  return entries;
 }
 
 sys_seconds beginning(const Options& options, const Entry& entry) {
-  if (!options.from.empty()) return read_time(options.from, *entry.rule.zone) - std::chrono::seconds(1);
+  if (!options.from.empty())
+    return calendar::read_time(options.from, *entry.rule.zone) - std::chrono::seconds(1);
   return std::chrono::floor<std::chrono::seconds>(util::now());
 }
 
@@ -116,21 +89,34 @@ std::string remark(const Entry& entry, sys_seconds at) {
 }
 
 void next(const Options& options) {
-  const Entry entry = find_entry(options);
-  const auto fires = calendar::fires_between(entry.rule, beginning(options, entry), sys_seconds::max(),
-                                             static_cast<std::size_t>(options.count));
+  const std::vector<Entry> entries = find_entries(options);
+  std::vector<std::pair<sys_seconds, const Entry*>> fires;
+  for (const Entry& entry : entries) {
+    for (const sys_seconds at :
+         calendar::fires_between(entry.rule, beginning(options, entry), sys_seconds::max(),
+                                 static_cast<std::size_t>(options.count)))
+      fires.emplace_back(at, &entry);
+  }
+  std::ranges::stable_sort(fires, {}, &std::pair<sys_seconds, const Entry*>::first);
+  fires.resize(std::min(fires.size(), static_cast<std::size_t>(options.count)));
+  const Entry& first = entries.front();
   if (options.json) {
     nlohmann::json list = nlohmann::json::array();
-    for (const sys_seconds at : fires)
-      list.push_back({{"time", calendar::to_text(at, *entry.rule.zone)}, {"note", remark(entry, at)}});
-    return print_json(
-        {{"expression", entry.expression}, {"timezone", entry.rule.zone->name()}, {"next", std::move(list)}});
+    for (const auto& [at, entry] : fires) {
+      list.push_back({{"time", calendar::to_text(at, *entry->rule.zone)},
+                      {"note", remark(*entry, at)},
+                      {"schedule", entry->schedule.name}});
+    }
+    return print_json({{"expression", times_of(first.schedule)},
+                       {"timezone", first.rule.zone->name()},
+                       {"next", std::move(list)}});
   }
   if (fires.empty()) std::fprintf(stderr, "it never runs: no such time comes until the end of 2199\n");
   const Style style = style_of(stdout);
-  for (const sys_seconds at : fires) {
-    const std::string note = remark(entry, at);
-    std::printf("%s%s\n", calendar::to_text(at, *entry.rule.zone).c_str(),
+  for (const auto& [at, entry] : fires) {
+    std::string note = remark(*entry, at);
+    if (entries.size() > 1) note = entry->schedule.name + (note.empty() ? "" : ", " + note);
+    std::printf("%s%s\n", calendar::to_text(at, *entry->rule.zone).c_str(),
                 note.empty() ? "" : style.dim("  " + note).c_str());
   }
 }
@@ -153,13 +139,13 @@ std::vector<std::string> changes_of_clocks(const Entry& entry, sys_seconds from)
     if (jump > std::chrono::seconds(0)) {
       if (gaps.empty()) {
         line += "nothing is skipped";
-      } else if (entry.cron.is_wildcard()) {
+      } else if (entry.is_wildcard()) {
         line += "times between do not exist, and do not run";
       } else {
         line += "what falls between runs at " + calendar::to_text(after).substr(11);
       }
     } else {
-      line += entry.cron.is_wildcard()
+      line += entry.is_wildcard()
                   ? repeated.empty() ? "nothing runs twice" : "times between come twice, and run twice"
                   : "a time of day that comes twice runs the first time";
     }
@@ -168,34 +154,73 @@ std::vector<std::string> changes_of_clocks(const Entry& entry, sys_seconds from)
   return lines;
 }
 
-void explain(const Options& options) {
-  const Entry entry = find_entry(options);
-  const std::string words = calendar::in_words(entry.cron);
-  const auto doubts = calendar::doubts_about(entry.expression, entry.cron);
+std::string words_for(const Entry& entry) {
+  if (entry.cron()) return calendar::in_words(*entry.cron());
+  if (!entry.schedule.at.empty()) return "once, at " + entry.schedule.at;
+  return times_of(entry.schedule) + ", counted from " +
+         (entry.schedule.start.empty() ? "1970-01-01T00:00:00Z" : entry.schedule.start);
+}
+
+// Besides the expression: what limits it.
+std::vector<std::string> limits_of(const Entry& entry) {
+  const Schedule& s = entry.schedule;
+  std::vector<std::string> lines;
+  if (!s.start.empty() && s.every.count() == 0) lines.push_back("from " + s.start + " on");
+  if (!s.end.empty()) lines.push_back("until " + s.end);
+  if (!entry.rule.except.empty())
+    lines.push_back("but on " + std::to_string(entry.rule.except.size()) +
+                    (entry.rule.except.size() == 1 ? " day" : " days"));
+  if (s.jitter.count() > 0)
+    lines.push_back("up to " + util::format_duration(s.jitter) + " later, each time by the same");
+  return lines;
+}
+
+nlohmann::json explained(const Options& options, const Entry& entry) {
+  nlohmann::json warnings = nlohmann::json::array(), times = nlohmann::json::array();
   const sys_seconds from = beginning(options, entry);
-  const auto clocks = entry.cron.at_boot ? std::vector<std::string>() : changes_of_clocks(entry, from);
-  const auto fires = calendar::fires_between(entry.rule, from, sys_seconds::max(), 3);
-  if (options.json) {
-    nlohmann::json warnings = nlohmann::json::array(), times = nlohmann::json::array();
-    for (const calendar::CronProblem& doubt : doubts)
+  if (entry.cron()) {
+    for (const calendar::CronProblem& doubt : calendar::doubts_about(entry.schedule.cron, *entry.cron()))
       warnings.push_back({{"message", doubt.message}, {"hint", doubt.hint}, {"column", doubt.at + 1}});
-    for (const sys_seconds at : fires) times.push_back(calendar::to_text(at, *entry.rule.zone));
-    return print_json({{"expression", entry.expression},
-                       {"timezone", entry.rule.zone->name()},
-                       {"words", words},
-                       {"warnings", std::move(warnings)},
-                       {"clocks", clocks},
-                       {"next", std::move(times)}});
   }
+  for (const sys_seconds at : calendar::fires_between(entry.rule, from, sys_seconds::max(), 3))
+    times.push_back(calendar::to_text(at, *entry.rule.zone));
+  const bool clocks = entry.cron() && !entry.cron()->at_boot;
+  return {{"schedule", entry.schedule.name},
+          {"expression", times_of(entry.schedule)},
+          {"timezone", entry.rule.zone->name()},
+          {"words", words_for(entry)},
+          {"limits", limits_of(entry)},
+          {"warnings", std::move(warnings)},
+          {"clocks", clocks ? changes_of_clocks(entry, from) : std::vector<std::string>()},
+          {"next", std::move(times)}};
+}
+
+void print_explained(const nlohmann::json& e, bool named) {
   const Style style = style_of(stdout);
-  std::printf("%s: %s, in %s\n", style.bold(entry.expression).c_str(), words.c_str(),
-              entry.rule.zone->name().c_str());
-  for (const calendar::CronProblem& doubt : doubts)
-    std::printf("%s %s\n  %s\n", style.warn("!").c_str(), doubt.message.c_str(), doubt.hint.c_str());
-  for (const std::string& line : clocks) std::printf("clocks: %s\n", line.c_str());
-  for (const sys_seconds at : fires)
-    std::printf("next:   %s\n", calendar::to_text(at, *entry.rule.zone).c_str());
-  if (fires.empty() && !entry.cron.at_boot) std::printf("next:   never\n");
+  const auto text = [&](const char* key) { return e[key].get<std::string>(); };
+  std::string limits;
+  for (const auto& limit : e["limits"]) limits += ", " + limit.get<std::string>();
+  std::printf("%s%s: %s, in %s%s\n", named ? (text("schedule") + ": ").c_str() : "",
+              style.bold(text("expression")).c_str(), text("words").c_str(), text("timezone").c_str(),
+              limits.c_str());
+  for (const auto& warning : e["warnings"])
+    std::printf("%s %s\n  %s\n", style.warn("!").c_str(), warning["message"].get<std::string>().c_str(),
+                warning["hint"].get<std::string>().c_str());
+  for (const auto& line : e["clocks"]) std::printf("clocks: %s\n", line.get<std::string>().c_str());
+  for (const auto& at : e["next"]) std::printf("next:   %s\n", at.get<std::string>().c_str());
+  if (e["next"].empty() && text("expression") != "@reboot") std::printf("next:   never\n");
+}
+
+void explain(const Options& options) {
+  const std::vector<Entry> entries = find_entries(options);
+  nlohmann::json list = nlohmann::json::array();
+  for (const Entry& entry : entries) list.push_back(explained(options, entry));
+  if (options.json) {
+    nlohmann::json result = list.front();
+    if (entries.size() > 1) result["entries"] = std::move(list);
+    return print_json(result);
+  }
+  for (const auto& each : list) print_explained(each, entries.size() > 1);
 }
 
 void add_options(CLI::App& app, Options& options) {
@@ -209,7 +234,7 @@ void add_options(CLI::App& app, Options& options) {
 
 }  // namespace
 
-void set_up_schedule(CLI::App& app, Context&) {
+void set_up_schedule(CLI::App& app, Context& context) {
   app.require_subcommand(1);
   auto options = std::make_shared<Options>();
   auto* coming = app.add_subcommand("next", "list the times at which a schedule runs");
@@ -222,13 +247,16 @@ void set_up_schedule(CLI::App& app, Context&) {
       "explain", "say in words what an expression means, and what changes of clocks do to it");
   add_options(*words, *options);
   words->callback([options] { explain(*options); });
+  add_ledger_commands(app, context);
   app.footer(
       "Expressions are those of cron, with L, W, #, ? and H beyond it; what changes of clocks do is what "
       "cronie does.\n"
       "Examples:\n"
       "  mlops schedule next \"30 2 * * *\" --tz Europe/Berlin --from 2026-03-28\n"
       "  mlops schedule next pipeline.yaml -n 3\n"
-      "  mlops schedule explain \"0 0 13 * 5\"");
+      "  mlops schedule explain \"0 0 13 * 5\"\n"
+      "  mlops schedule audit pipeline.yaml --last 7d\n"
+      "  mlops schedule pause pipeline.yaml --note \"the source moves\"");
 }
 
 }  // namespace mlops::cli

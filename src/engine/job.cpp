@@ -44,7 +44,8 @@ std::string command_text(const Step& step) {
     for (const Text::Part& part : argument.parts) {
       word += part.step.empty() ? part.literal : "${steps." + part.step + ".outputs." + part.key + "}";
     }
-    words.push_back(step.command.shell || step.command.each || !argument.is_literal() ? word : util::shell_quote(word));
+    words.push_back(
+        step.command.shell || step.command.each || !argument.is_literal() ? word : util::shell_quote(word));
   }
   return util::join(words, step.command.each ? "\n" : " ");
 }
@@ -124,6 +125,7 @@ process::StartRequest make_request(const Pipeline& pipeline, int index, int atte
   env["MLOPS_PARAMS"] = layout::in(context.run_directory, layout::params);
   env["MLOPS_METRICS"] = layout::metrics_file(context.run_directory, step.name, attempt);
   env["MLOPS_OUTPUT"] = layout::output_file(context.run_directory, step.name, attempt);
+  if (context.fence > 0) env["MLOPS_FENCE"] = std::to_string(context.fence);
   if (!step.vars.is_null())
     env["MLOPS_MATRIX"] = step.vars.dump(-1, ' ', false, Json::error_handler_t::replace);
   for (const auto& [name, value] : env) r.env.push_back(name + "=" + value);

@@ -21,6 +21,7 @@ struct JobContext {
   std::string workspace_root;
   std::map<std::string, std::string> secrets;  ///< name -> value, resolved
   bool trace_reads = false;
+  std::int64_t fence = 0;  ///< of the slot that the run is for; 0: none
 };
 
 /// Fills `text` in; in a shell script each value becomes one quoted word. Throws Error(usage) naming a value

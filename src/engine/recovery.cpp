@@ -128,6 +128,8 @@ FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
   frozen.settings.use_cache = settings.value("use_cache", true);
   frozen.settings.force_all = settings.value("force_all", false);
   frozen.settings.trace_reads = settings.value("trace_reads", false);
+  if (const auto fence = settings.value("fence", std::int64_t{0}))
+    frozen.settings.slot = SlotClaim{fence, run_id};
   frozen.settings.keep_inputs = parse_keep_inputs(settings.value("keep_inputs", ""));
   frozen.settings.forced = settings.value("forced", std::vector<std::string>());
   return frozen;

@@ -6,6 +6,7 @@
 #include "db/steps.hpp"
 #include "engine/repeat.hpp"
 #include "engine/resources.hpp"
+#include "engine/slot_start.hpp"
 #include "pipeline/dvc/load.hpp"
 #include "pipeline/source.hpp"
 #include "process/identity.hpp"
@@ -39,6 +40,7 @@ void copy_directory(const std::string& from, const std::string& to, const std::s
   Json asked = Json::parse(util::read_file(layout::in(from, layout::settings)));
   asked["jobs"] = jobs;
   asked["keep_going"] = settings.keep_going;
+  asked["fence"] = settings.slot ? settings.slot->fence : 0;
   if (settings.keep_inputs) asked["keep_inputs"] = to_string(*settings.keep_inputs);
   const std::string params = util::read_file(layout::in(from, layout::params));
   util::make_directories(layout::in(to, layout::logs));
@@ -104,7 +106,7 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
   std::optional<workspace::GitState> git;
   std::jthread git_reader([&] { git = workspace::git_state(pipeline::directory_of_source(file)); });
   RunRecord run = *before;
-  run.id = util::new_id();
+  run.id = settings.slot ? settings.slot->run_id : util::new_id();
   run.state = RunState::running;
   run.created_at = util::now();
   run.jobs = settings.jobs > 0 ? settings.jobs : engine::machine_capacity().jobs;
@@ -121,6 +123,7 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
   const std::string directory = workspace.run_directory(run.id);
   {
     db::Transaction transaction(database, db::Durability::full);
+    if (settings.slot) engine::start_slot(connection, *settings.slot, run.created_at);
     db::insert_run(connection, run, source, db::params_of(connection, before->id),
                    workspace::environment_names());
     if (!db::copy_cached_steps(connection, before->id, run.id, run.steps)) return std::nullopt;

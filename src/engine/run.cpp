@@ -11,6 +11,7 @@
 #include "engine/repeat.hpp"
 #include "engine/results.hpp"
 #include "engine/runner.hpp"
+#include "engine/slot_start.hpp"
 #include "params/overrides.hpp"
 #include "pipeline/conditions.hpp"
 #include "process/identity.hpp"
@@ -52,6 +53,7 @@ Json settings_json(const Pipeline& pipeline, const RunSettings& settings, int jo
           {"force_all", settings.force_all},
           {"forced", settings.forced},
           {"trace_reads", settings.trace_reads},
+          {"fence", settings.slot ? settings.slot->fence : 0},
           {"keep_inputs", to_string(settings.keep_inputs.value_or(pipeline.keep_inputs))},
           {"sources", pipeline.dvc ? Json(pipeline.dvc->sources) : Json()},
           {"environment", engine::referenced_environment(pipeline.source)}};
@@ -185,7 +187,7 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
   const int jobs = settings.jobs > 0 ? settings.jobs : engine::machine_capacity().jobs;
 
   RunRecord run;
-  run.id = util::new_id();
+  run.id = settings.slot ? settings.slot->run_id : util::new_id();
   const std::string directory = workspace.run_directory(run.id);
   prepare_directory(directory, pipeline, settings_json(pipeline, settings, jobs));
   const auto lock = process::LockFile::try_lock(layout::in(directory, layout::runner_lock));
@@ -219,6 +221,7 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
                          .jobs = jobs,
                          .keep_going = settings.keep_going,
                          .cache = engine::cache_settings(settings),
+                         .fence = settings.slot ? settings.slot->fence : 0,
                          .trace_reads = settings.trace_reads,
                          .keep_inputs = inputs_to_keep(pipeline, settings)};
   if (engine::can_repeat(pipeline, plan, settings))
@@ -238,8 +241,9 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
     params::for_each_leaf(pipeline.params, "", [&](const std::string& name, std::string value) {
       leaves.emplace_back(name, std::move(value));
     });
-    db::Transaction transaction(database);
+    db::Transaction transaction(database, settings.slot ? db::Durability::full : db::Durability::normal);
     db::Connection& connection = database.connection();
+    if (settings.slot) engine::start_slot(connection, *settings.slot, run.created_at);
     db::insert_run(connection, run, pipeline.source, leaves, workspace::environment_names());
     for (std::size_t i = 0; i < parts.records.size(); ++i) {
       StepRecord record = parts.records[i];
@@ -309,6 +313,7 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
                          .resumed = true,
                          .cache = engine::cache_settings(frozen.settings),
                          .environment = frozen.environment,
+                         .fence = frozen.settings.slot ? frozen.settings.slot->fence : 0,
                          .trace_reads = frozen.settings.trace_reads,
                          .keep_inputs = inputs_to_keep(frozen.pipeline, frozen.settings)};
   parts.records = db::steps_of(database.connection(), id);

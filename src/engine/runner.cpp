@@ -68,7 +68,8 @@ std::string why_unchecked(const Step& step) {
 Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObserver*> observers)
     : parts_(std::move(parts)),
       observers_(std::move(observers)),
-      jobs_{parts_.id, parts_.run_directory, parts_.workspace.root(), parts_.secrets, parts_.trace_reads},
+      jobs_{parts_.id,      parts_.run_directory, parts_.workspace.root(),
+            parts_.secrets, parts_.trace_reads,   parts_.fence},
       machine_(parts_.pipeline, parts_.graph, parts_.entries,
                {capacity_for(parts_.pipeline, parts_.jobs), parts_.keep_going, seed_of(parts_.id),
                 steps_to_check(parts_.pipeline)}),

@@ -43,7 +43,8 @@ struct RunParts {
   bool keep_going = false;
   bool resumed = false;
   CacheSettings cache;
-  Json environment = {};  ///< variables whose values belong to the definition: of a run that is resumed
+  Json environment = {};   ///< variables whose values belong to the definition: of a run that is resumed
+  std::int64_t fence = 0;  ///< of the slot that it is for, if any
   bool trace_reads = false;
   KeepInputs keep_inputs = KeepInputs::small;
   std::string repeat_key = {};  ///< set: remember it if there is nothing to do, see engine/repeat.hpp

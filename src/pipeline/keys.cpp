@@ -27,6 +27,9 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kCatchup = {"none", "last", "all"};
 constexpr std::array<std::string_view, 4> kOverlap = {"skip", "queue", "replace", "allow"};
+constexpr std::array<std::string_view, 3> kDays = {"cron", "and", "or"};
+constexpr std::array<std::string_view, 2> kGap = {"run", "skip"};
+constexpr std::array<std::string_view, 2> kRepeated = {"first", "both"};
 constexpr std::array<std::string_view, 3> kKeepInputs = {"small", "all", "none"};
 constexpr std::array<std::string_view, 2> kOnFailure = {"stop", "continue"};
 constexpr std::array<std::string_view, 5> kRetryCauses = {"any", "timeout", "no_output", "signal", "lost"};
@@ -52,8 +55,9 @@ constexpr Key kPipelineKeys[] = {
     {"pools",
      R"({"type":"object","propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/share"}})",
      "Shared things with a size, such as database connections; steps ask for a share with resources."},
-    {"schedule", R"({"oneOf":[{"$ref":"#/$defs/text"},{"$ref":"#/$defs/schedule"}]})",
-     "When to run by itself: a cron line, or a map."},
+    {"schedule",
+     R"({"oneOf":[{"$ref":"#/$defs/text"},{"$ref":"#/$defs/schedule"},{"type":"array","minItems":1,"items":{"oneOf":[{"$ref":"#/$defs/text"},{"$ref":"#/$defs/schedule"}]}}]})",
+     "When to run by itself: a cron line, a map, or a list of them."},
     {"keep_inputs", kWord,
      "Which inputs that no step makes are kept for `mlops reproduce`: small ones (default), all, or none.",
      kKeepInputs},
@@ -154,11 +158,36 @@ constexpr Key kScheduleKeys[] = {
     {"cron", kText,
      "Five fields (minute, hour, day of month, month, day of week) or @hourly, @daily, @weekly, @monthly, "
      "@yearly."},
+    {"every", kDuration,
+     "Instead of cron: a distance such as 15s or 1h30m, counted from `start`, else from 1970 UTC."},
+    {"at", kText, "Instead of cron: once, at this time, such as 2026-12-24 18:00."},
+    {"name", kText, "What the entry is called; default main for the first, else what it says of its times."},
     {"timezone", kScalar,
-     "Name of the time zone in which the fields are meant, such as Asia/Seoul; default the system's."},
-    {"catchup", kWord, "Slots missed while nothing ran: none, the last (default), or all.", kCatchup},
+     "Name of the time zone in which times are meant, such as Asia/Seoul; default the system's."},
+    {"start", kText, "Nothing runs before this day or time."},
+    {"end", kText, "Nothing runs after this day, or from this time on."},
+    {"except", kTexts, "Days on which nothing runs: dates, or files with a date, or FIRST..LAST, a line."},
+    {"days", kWord,
+     "When both day fields say something: cron's rule (default), both must fit (and), or one (or).", kDays},
+    {"dst", R"({"$ref":"#/$defs/dst"})", "What changes of clocks do to times of day."},
+    {"jitter", kDuration, "Runs start up to so much later than the slot, each time by the same."},
+    {"catchup",
+     R"({"oneOf":[{"enum":["none","last","all"]},{"$ref":"#/$defs/reference"},{"$ref":"#/$defs/catchup"}]})",
+     "Slots missed while nobody looked: none, the last (default), or all; as a map with limits."},
     {"overlap", kWord, "While the run before is not over: skip (default), queue, replace it, or allow both.",
      kOverlap},
+    {"start_within", kDuration, "A slot that cannot start so soon is missed; default no limit."},
+};
+
+constexpr Key kDstKeys[] = {
+    {"gap", kWord, "A time of day that clocks skip: run when they have jumped (default), or skip.", kGap},
+    {"overlap", kWord, "One that comes twice: run the first time (default), or both.", kRepeated},
+};
+
+constexpr Key kCatchupKeys[] = {
+    {"mode", kWord, "none, last, or all.", kCatchup},
+    {"max", R"({"$ref":"#/$defs/share"})", "Of all: the newest so many; default 100."},
+    {"window", kDuration, "None that is older; default no limit."},
 };
 
 constexpr Key kSecretKeys[] = {
@@ -175,6 +204,8 @@ constexpr KeyTable kTables[] = {
     {"retry", "How often and when to try again.", kRetryKeys},
     {"resources", "What must be free before a step starts.", kResourcesKeys},
     {"schedule", "When to run by itself.", kScheduleKeys},
+    {"dst", "What changes of clocks do to times of day.", kDstKeys},
+    {"catchup", "Which slots are made up for that were missed while nobody looked.", kCatchupKeys},
     {"secret", "Where the value of a secret comes from: one of the keys.", kSecretKeys},
 };
 
@@ -189,11 +220,16 @@ Keys output_keys() { return kOutputKeys; }
 Keys retry_keys() { return kRetryKeys; }
 Keys resources_keys() { return kResourcesKeys; }
 Keys schedule_keys() { return kScheduleKeys; }
+Keys dst_keys() { return kDstKeys; }
+Keys catchup_keys() { return kCatchupKeys; }
 Keys secret_keys() { return kSecretKeys; }
 std::span<const KeyTable> key_tables() { return kTables; }
 
 std::span<const std::string_view> catchup_values() { return kCatchup; }
 std::span<const std::string_view> overlap_values() { return kOverlap; }
+std::span<const std::string_view> days_values() { return kDays; }
+std::span<const std::string_view> gap_values() { return kGap; }
+std::span<const std::string_view> repeated_values() { return kRepeated; }
 std::span<const std::string_view> keep_inputs_values() { return kKeepInputs; }
 std::span<const std::string_view> on_failure_values() { return kOnFailure; }
 std::span<const std::string_view> retry_causes() { return kRetryCauses; }

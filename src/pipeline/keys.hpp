@@ -27,6 +27,8 @@ Keys output_keys();
 Keys retry_keys();
 Keys resources_keys();
 Keys schedule_keys();
+Keys dst_keys();
+Keys catchup_keys();
 Keys secret_keys();
 
 /// The table behind a "$ref" of the schema ("#/$defs/retry") and its title there.
@@ -38,6 +40,9 @@ std::span<const KeyTable> key_tables();
 
 std::span<const std::string_view> catchup_values();
 std::span<const std::string_view> overlap_values();
+std::span<const std::string_view> days_values();
+std::span<const std::string_view> gap_values();
+std::span<const std::string_view> repeated_values();
 std::span<const std::string_view> keep_inputs_values();
 std::span<const std::string_view> on_failure_values();
 std::span<const std::string_view> retry_causes();  ///< words in `retry: {on: …}`, besides exit codes

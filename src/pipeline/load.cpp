@@ -3,10 +3,9 @@
 
 #include <mlops/pipeline.hpp>
 
-#include "calendar/cron.hpp"
-#include "calendar/time_zone.hpp"
 #include "params/overrides.hpp"
 #include "pipeline/check.hpp"
+#include "pipeline/schedule_reader.hpp"
 #include "pipeline/source.hpp"
 #include "pipeline/step_reader.hpp"
 #include "util/strings.hpp"
@@ -241,48 +240,7 @@ class Loader {
     const YamlNode* node = find("schedule");
     if (!node) return;
     const params::Scope known = scope();
-    const Fields fields(known, problems_);
-    Schedule schedule;
-    const YamlNode* cron = node;
-    if (!node->is_scalar()) {
-      if (!pipeline::check_keys(*node, pipeline::schedule_keys(), "schedule", problems_)) return;
-      cron = node->find("cron");
-      if (!cron)
-        problems_.add(node->at, "schedule: 'cron' is missing",
-                      "such as cron: \"0 3 * * *\" for every day at 3:00");
-      if (const YamlNode* zone = node->find("timezone")) {
-        schedule.timezone = fields.text(*zone, "timezone").value_or("");
-        // A frozen definition is read wherever it has come to.
-        if (options_.check_files && !schedule.timezone.empty()) check_zone(*zone, schedule.timezone);
-      }
-      if (const YamlNode* n = node->find("catchup")) {
-        schedule.catchup =
-            fields.choice(*n, "catchup", pipeline::catchup_values()).value_or(schedule.catchup);
-      }
-      if (const YamlNode* n = node->find("overlap")) {
-        schedule.overlap =
-            fields.choice(*n, "overlap", pipeline::overlap_values()).value_or(schedule.overlap);
-      }
-    }
-    if (cron) {
-      schedule.cron = fields.text(*cron, "cron").value_or("");
-      if (cron->is_scalar() && !schedule.cron.empty()) check_cron(*cron, schedule.cron);
-    }
-    out_.schedule = std::move(schedule);
-  }
-
-  void check_cron(const YamlNode& node, const std::string& cron) {
-    calendar::CronProblem problem;
-    if (!calendar::parse_cron(cron, out_.name, problem))
-      problems_.add(node.at, "schedule: " + problem.message, problem.hint);
-  }
-
-  void check_zone(const YamlNode& node, const std::string& name) {
-    try {
-      calendar::TimeZone::load(name);
-    } catch (const Error& error) {
-      problems_.add(node.at, std::string("schedule: ") + error.what(), error.hint());
-    }
+    out_.schedules = pipeline::read_schedules(*node, Fields(known, problems_), out_, options_.check_files);
   }
 
   std::vector<ReadStep> read_steps() {

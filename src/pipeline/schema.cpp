@@ -48,7 +48,8 @@ Json pipeline_schema() {
   }
   defs["step"]["required"] = {"run"};
   defs["output"]["required"] = {"path"};
-  defs["schedule"]["required"] = {"cron"};
+  defs["schedule"]["oneOf"] = {{{"required", {"cron"}}}, {{"required", {"every"}}}, {{"required", {"at"}}}};
+  defs["catchup"]["required"] = {"mode"};
   defs["secret"]["minProperties"] = 1;
   defs["secret"]["maxProperties"] = 1;
   defs["defaults"] = object_schema(pipeline::step_keys(), true, true);

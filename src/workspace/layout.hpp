@@ -12,9 +12,12 @@ namespace mlops::layout {
 inline constexpr const char* state_directory = ".mlops";
 inline constexpr const char* database = "mlops.db";
 inline constexpr const char* runs = "runs";
-inline constexpr const char* claims = "claims";        // which run makes which outputs
-inline constexpr const char* repeats = "repeats";      // runs that found nothing to do
-inline constexpr const char* reproduce = "reproduce";  // work trees of `mlops reproduce`
+inline constexpr const char* claims = "claims";            // which run makes which outputs
+inline constexpr const char* daemon = "daemon";            // what runs say that the daemon starts
+inline constexpr const char* daemon_lock = "daemon.lock";  // held by the daemon as long as it lives
+inline constexpr const char* daemon_bell = "daemon.bell";  // touched when the ledger has news for it
+inline constexpr const char* repeats = "repeats";          // runs that found nothing to do
+inline constexpr const char* reproduce = "reproduce";      // work trees of `mlops reproduce`
 inline constexpr const char* config = "config.yaml";
 
 // The text of .gitignore: records of runs are no source code, a configuration is.

@@ -227,7 +227,8 @@ def facts(mlops, source):
     schema = json.loads(ask("schema"))
     compare(pipeline, "Keys of the file", list(schema["properties"]))
     sections = {"step": "Keys of a step", "output": "Keys of an output", "retry": "Keys of `retry`",
-                "resources": "Keys of `resources`", "schedule": "Keys of `schedule`", "secret": "Keys of a secret"}
+                "resources": "Keys of `resources`", "schedule": "Keys of `schedule`",
+                "catchup": "Keys of `catchup`", "dst": "Keys of `dst`", "secret": "Keys of a secret"}
     for name, title in sections.items():
         compare(pipeline, title, list(schema["$defs"][name]["properties"]))
     for name, definition in schema["$defs"].items():

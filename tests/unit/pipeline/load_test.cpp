@@ -62,8 +62,8 @@ steps:
   REQUIRE(p.env == std::map<std::string, std::string>{{"A", "0.2"}});
   REQUIRE_FALSE(p.inherit_env);
   REQUIRE(p.pools.at("db") == 2);
-  REQUIRE(p.schedule->cron == "0 3 * * *");
-  REQUIRE(p.schedule->overlap == "queue");
+  REQUIRE(p.schedules.at(0).cron == "0 3 * * *");
+  REQUIRE(p.schedules.at(0).overlap == Overlap::queue);
   const Step& s = p.steps.at(0);
   REQUIRE(s.command.shell);
   REQUIRE(s.command.argv.at(0).literal() == "python t.py --lr 0.2");

@@ -1,0 +1,42 @@
+#include "daemon/daemon.hpp"
+
+#include "cli/context.hpp"
+#include "util/log.hpp"
+
+namespace mlops::cli {
+
+namespace {
+struct Options {
+  daemon::DaemonSettings settings;
+};
+
+int serve(Options& options, const Context& context) {
+  util::set_up_log(context.verbose);
+  bool created = false;
+  const Workspace workspace = Workspace::find_or_create(".", context.workspace, created);
+  workspace.check_owner();
+  return daemon::Daemon(workspace, options.settings).run();
+}
+
+}  // namespace
+
+void set_up_daemon(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  app.add_option("FILE", options->settings.files, "pipeline files whose schedules are served from now on");
+  app.add_option("--runs", options->settings.runs, "runs at a time (default: the machine's cores)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 10'000));
+  app.add_flag("--once", options->settings.once, "run what is due, and end when it has ended");
+  app.add_flag(
+      "--foreground", [](std::int64_t) {}, "stay in the foreground, as it always does");
+  app.footer(
+      "Serves the schedules of a workspace until it is asked to stop (SIGTERM, SIGINT); runs go on by "
+      "themselves then, and\n"
+      "so they do when it is killed. Files are read again when they change.\n"
+      "Examples:\n"
+      "  mlops daemon pipeline.yaml\n"
+      "  mlops daemon --once");
+  app.callback([options, &context] { context.exit_code = serve(*options, context); });
+}
+
+}  // namespace mlops::cli

@@ -1,0 +1,106 @@
+#include "daemon/children.hpp"
+
+#include "util/files.hpp"
+#include "util/strings.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+
+extern char** environ;
+
+namespace mlops::daemon {
+
+namespace {
+
+// The attributes and actions of a spawn, freed at the end.
+struct Spawn {
+  Spawn() {
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawnattr_init(&attributes);
+  }
+  ~Spawn() {
+    ::posix_spawn_file_actions_destroy(&actions);
+    ::posix_spawnattr_destroy(&attributes);
+  }
+  Spawn(const Spawn&) = delete;
+  Spawn& operator=(const Spawn&) = delete;
+
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+};
+
+std::string last_lines(const std::string& path) {
+  constexpr std::size_t most = 2'000;
+  std::string text;
+  try {
+    text = util::read_file(path);
+  } catch (const std::exception&) {
+    return {};
+  }
+  if (text.size() > most) text = text.substr(text.size() - most);
+  return util::to_utf8(std::string(util::trim(text)));
+}
+
+}  // namespace
+
+Children::Children(std::string workspace_root, std::string directory, std::size_t most)
+    : root_(std::move(workspace_root)), directory_(std::move(directory)), most_(most) {
+  util::make_directories(directory_);
+}
+
+std::vector<Job> Children::start(std::vector<std::pair<Job, std::string>>& failed) {
+  std::vector<Job> started;
+  while (!waiting_.empty() && running_.size() < most_) {
+    Job job = std::move(waiting_.front());
+    waiting_.pop_front();
+    const std::string fence = std::to_string(job.fence), output = output_path(job.fence);
+    const std::string directory = std::filesystem::path(job.file).parent_path().string();
+    const char* const argv[] = {"mlops",     "-w",          root_.c_str(), "run",  job.file.c_str(),
+                                "--claimed", fence.c_str(), "--quiet",     nullptr};
+    Spawn spawn;
+    ::posix_spawn_file_actions_addopen(&spawn.actions, 0, "/dev/null", O_RDONLY, 0);
+    ::posix_spawn_file_actions_addopen(&spawn.actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ::posix_spawn_file_actions_adddup2(&spawn.actions, 1, 2);
+    ::posix_spawn_file_actions_addchdir_np(&spawn.actions, directory.c_str());
+    sigset_t none, all;
+    ::sigemptyset(&none);
+    ::sigfillset(&all);
+    ::posix_spawnattr_setsigmask(&spawn.attributes, &none);
+    ::posix_spawnattr_setsigdefault(&spawn.attributes, &all);
+    ::posix_spawnattr_setflags(&spawn.attributes,
+                               POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    pid_t pid = 0;
+    const int error = ::posix_spawn(&pid, "/proc/self/exe", &spawn.actions, &spawn.attributes,
+                                    const_cast<char* const*>(argv), environ);
+    if (error != 0) {
+      failed.emplace_back(std::move(job),
+                          std::string("its process cannot be started: ") + std::strerror(error));
+      continue;
+    }
+    started.push_back(job);
+    running_.emplace(pid, std::move(job));
+  }
+  return started;
+}
+
+std::vector<Ended> Children::reap() {
+  std::vector<Ended> ended;
+  int status = 0;
+  for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+    const auto child = running_.find(pid);
+    if (child == running_.end()) continue;
+    const std::string output = output_path(child->second.fence);
+    ended.push_back({std::move(child->second), status, last_lines(output)});
+    ::unlink(output.c_str());
+    running_.erase(child);
+  }
+  return ended;
+}
+
+}  // namespace mlops::daemon

@@ -1,0 +1,353 @@
+#include "daemon/daemon.hpp"
+
+#include <mlops/error.hpp>
+
+#include "db/slots.hpp"
+#include "engine/recovery.hpp"
+#include "util/files.hpp"
+#include "util/log.hpp"
+#include "util/time.hpp"
+#include "workspace/layout.hpp"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <thread>
+#include <utility>
+
+namespace mlops::daemon {
+
+using schedule::Claimed;
+using schedule::Entry;
+using schedule::sys_seconds;
+using schedule::Timetable;
+
+namespace {
+
+sys_seconds now_seconds() { return std::chrono::floor<std::chrono::seconds>(util::now()); }
+
+process::LockFile take_lock(const Workspace& workspace) {
+  const std::string path = layout::in(workspace.state_directory(), layout::daemon_lock);
+  auto lock = process::LockFile::try_lock(path);
+  if (lock) return std::move(*lock);
+  const auto holder = process::LockFile::holder(path);
+  throw Error(ExitCode::overlap,
+              "a daemon serves '" + workspace.root() + "' already" +
+                  (holder ? ": process " + std::to_string(holder->pid) : ""),
+              "there is one for each workspace; `mlops schedule list` shows what it serves");
+}
+
+std::size_t cores() { return std::max<std::size_t>(2, std::thread::hardware_concurrency()); }
+
+std::string status_words(int status) {
+  if (WIFSIGNALED(status)) return std::string("it was ended by ") + ::strsignal(WTERMSIG(status));
+  return "it ended with exit code " + std::to_string(WEXITSTATUS(status));
+}
+
+}  // namespace
+
+Daemon::Daemon(const Workspace& workspace, DaemonSettings settings)
+    : workspace_(workspace),
+      settings_(std::move(settings)),
+      lock_(take_lock(workspace)),
+      database_(db::Database::open(workspace.database_path())),
+      ledger_(workspace_, database_),
+      children_(workspace.root(), layout::in(workspace.state_directory(), layout::daemon),
+                settings_.runs > 0 ? settings_.runs : cores()) {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) ::sigaddset(&set, signal);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  timer_.reset(::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
+  poll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  if (!signals_ || !timer_ || !poll_) throw_errno("cannot set up the daemon", errno);
+  for (const int fd : {signals_.get(), timer_.get(), watch_.fd()}) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = fd;
+    if (::epoll_ctl(poll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl", errno);
+  }
+}
+
+void Daemon::say(const std::string& text) const {
+  std::printf("%s %s\n", util::format_local(util::now()).c_str(), text.c_str());
+  std::fflush(stdout);
+}
+
+std::vector<Entry> Daemon::entries_of(const File& file) const {
+  std::vector<Entry> entries;
+  for (std::size_t i = 0; i < file.records.size(); ++i)
+    entries.push_back({file.records[i], &file.timetables[i]});
+  return entries;
+}
+
+// Reads a pipeline file, at first or again. Of one that cannot be read what it said before is still known,
+// and its slots are refused.
+void Daemon::load(const std::string& path, bool serve) {
+  const sys_seconds now = now_seconds();
+  File& file = files_[path];
+  try {
+    const Pipeline pipeline = load_pipeline(path, {.overrides = {}, .check_files = false});
+    std::vector<Timetable> timetables = schedule::timetables(pipeline, zones_);
+    if (timetables.empty() && file.records.empty() && serve)
+      throw Error(ExitCode::usage, "it has no schedule", "such as  schedule: \"0 3 * * *\"");
+    settle(now);  // by what it said until now
+    unplan(path);
+    file.records = ledger_.adopt(pipeline, timetables, now, serve ? std::optional(true) : std::nullopt);
+    file.timetables = std::move(timetables);
+    if (!file.problem.empty()) say(workspace_.relative(path) + " can be read again");
+    file.problem.clear();
+  } catch (const std::exception& error) {
+    if (serve && file.records.empty()) throw;
+    std::string why = error.what();
+    why = "its file cannot be read: " + why.substr(0, why.find('\n'));
+    ledger_.refuse(entries_of(file), now, why);
+    if (std::exchange(file.problem, why) != why)
+      say(workspace_.relative(path) + ": " + why + "; nothing of it runs until that is mended");
+  }
+  if (!watch_.add(path)) say("cannot watch " + path + ": send SIGHUP after it was changed");
+  for (std::size_t i = 0; i < file.records.size(); ++i) {
+    paths_[file.records[i].id] = path;
+    plan({path, i}, now);
+  }
+}
+
+void Daemon::load_served() {
+  std::set<std::string> paths;
+  std::map<std::string, std::vector<ScheduleRecord>> known;
+  for (const ScheduleRecord& record : db::schedules(database_.connection())) {
+    if (!record.served || record.removed_at) continue;
+    const std::string path =
+        record.file.starts_with('/') ? record.file : workspace_.root() + "/" + record.file;
+    paths.insert(path);
+    known[path].push_back(record);
+  }
+  for (auto& [path, records] : known) {
+    File& file = files_[path];
+    if (!file.records.empty()) continue;
+    // What it said last, in case that it cannot be read now.
+    for (ScheduleRecord& record : records) {
+      try {
+        const Schedule entry = schedule::schedule_of(Json::parse(record.definition, nullptr, false));
+        const std::string directory = path.substr(0, path.rfind('/'));
+        file.timetables.push_back({entry, pipeline::rule_of(entry, record.pipeline, directory, zones_),
+                                   pipeline::delay_of(entry, record.pipeline)});
+        file.records.push_back(std::move(record));
+      } catch (const Error& error) {
+        say(workspace_.relative(path) + " " + record.name + ": " + error.what());
+      }
+    }
+  }
+  for (const auto& [path, file] : std::map(files_)) {
+    if (!paths.contains(path)) drop(path);
+  }
+  for (const std::string& path : paths) load(path, false);
+  // From now on these are served like the others, and may be taken away likewise.
+  for (const std::string& given : std::exchange(settings_.files, {})) load(util::absolute_path(given), true);
+}
+
+void Daemon::unplan(const std::string& path) {
+  for (std::size_t i = 0; i < files_[path].records.size(); ++i) {
+    if (const auto due = due_.find({path, i}); due != due_.end()) {
+      agenda_.erase({due->second, due->first});
+      due_.erase(due);
+    }
+  }
+}
+
+// What is not served any more. What was due until now still is.
+void Daemon::drop(const std::string& path) {
+  settle(now_seconds());
+  unplan(path);
+  files_.erase(path);
+  say(workspace_.relative(path) + " is not served any more");
+}
+
+// When the entry is next due.
+void Daemon::plan(const Place& place, sys_seconds now) {
+  const Timetable& timetable = files_[place.first].timetables[place.second];
+  if (const auto due = due_.find(place); due != due_.end()) {
+    agenda_.erase({due->second, place});
+    due_.erase(due);
+  }
+  const sys_seconds settled =
+      std::max(files_[place.first].records[place.second].cursor, schedule::settled_until(timetable, now));
+  const auto next = calendar::next_fire(timetable.rule, settled);
+  if (!next) return;
+  due_[place] = *next + timetable.delay;
+  agenda_.insert({*next + timetable.delay, place});
+}
+
+void Daemon::settle(sys_seconds now) {
+  std::vector<Place> due;
+  while (!agenda_.empty() && agenda_.begin()->first <= now) {
+    due.push_back(agenda_.begin()->second);
+    due_.erase(due.back());
+    agenda_.erase(agenda_.begin());
+  }
+  if (due.empty()) return;
+  std::vector<Entry> entries;
+  std::map<std::string, std::vector<Entry>> broken;
+  for (const Place& place : due) {
+    const File& file = files_[place.first];
+    const Entry entry{file.records[place.second], &file.timetables[place.second]};
+    if (file.problem.empty()) {
+      entries.push_back(entry);
+    } else {
+      broken[file.problem].push_back(entry);
+    }
+  }
+  for (const auto& [problem, list] : broken) ledger_.refuse(list, now, problem);
+  take(ledger_.settle(entries, now));
+  for (const Place& place : due) {
+    ScheduleRecord& record = files_[place.first].records[place.second];
+    record.cursor =
+        std::max(record.cursor, schedule::settled_until(files_[place.first].timetables[place.second], now));
+    plan(place, now);
+  }
+}
+
+// After a start, and after a jump of the clock: everything is looked at.
+void Daemon::recover(sys_seconds now) {
+  std::vector<Entry> entries;
+  for (auto& [path, file] : files_) {
+    if (!file.problem.empty()) {
+      ledger_.refuse(entries_of(file), now, file.problem);
+      continue;
+    }
+    for (const Entry& entry : entries_of(file)) {
+      take(ledger_.recover(entry, now));
+      entries.push_back(entry);
+    }
+  }
+  take(ledger_.settle(entries, now));
+  for (auto& [path, file] : files_) {
+    for (std::size_t i = 0; i < file.records.size(); ++i) {
+      file.records[i].cursor = std::min(std::max(file.records[i].cursor, now), now + schedule::small_step);
+      plan({path, i}, now);
+    }
+  }
+}
+
+void Daemon::take(const std::vector<Claimed>& claims) {
+  for (const Claimed& claimed : claims) {
+    const auto path = paths_.find(claimed.schedule);
+    if (path == paths_.end()) continue;
+    children_.add(
+        {claimed.claim.fence, claimed.claim.run_id, path->second, claimed.pipeline + " " + claimed.local});
+  }
+}
+
+void Daemon::start_runs() {
+  std::vector<std::pair<Job, std::string>> failed;
+  for (const Job& job : children_.start(failed)) say("run " + job.run_id + " for " + job.what);
+  for (const auto& [job, why] : failed) {
+    say(job.what + ": " + why);
+    ledger_.reject(job.fence, why);
+  }
+}
+
+void Daemon::end_runs() {
+  for (const Ended& ended : children_.reap()) {
+    const bool well = WIFEXITED(ended.status) && WEXITSTATUS(ended.status) == 0;
+    say("run " + ended.job.run_id + " of " + ended.job.what +
+        (well ? " is done" : ": " + status_words(ended.status)));
+    // One that has begun is on record; of one that has not, this is all that will be known.
+    if (!well)
+      ledger_.reject(
+          ended.job.fence,
+          status_words(ended.status) +
+              (ended.output.empty() ? "" : ": " + ended.output.substr(0, ended.output.find('\n'))));
+  }
+}
+
+void Daemon::take_changes() {
+  bool ledger = false;
+  for (const std::string& path : watch_.changed()) {
+    if (files_.contains(path)) {
+      load(path, false);
+    } else {
+      ledger = true;
+    }
+  }
+  if (ledger) load_served();
+}
+
+void Daemon::set_timer() {
+  itimerspec spec{};
+  if (!agenda_.empty()) {
+    spec.it_value.tv_sec = std::max<std::int64_t>(agenda_.begin()->first.time_since_epoch().count(), 1);
+  } else {
+    // For the news that the clock was set, which needs a timer that is armed.
+    spec.it_value.tv_sec = std::numeric_limits<std::int32_t>::max();
+  }
+  ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &spec, nullptr);
+}
+
+void Daemon::wait() {
+  set_timer();
+  epoll_event events[4];
+  const int n = ::epoll_wait(poll_.get(), events, 4, -1);
+  if (n < 0 && errno != EINTR) throw_errno("epoll_wait", errno);
+  for (int i = 0; i < n; ++i) {
+    if (events[i].data.fd == timer_.get()) {
+      std::uint64_t expirations = 0;
+      if (::read(timer_.get(), &expirations, sizeof expirations) < 0 && errno == ECANCELED) {
+        say("the clock was set: all schedules are looked at");
+        recover(now_seconds());
+      }
+    } else if (events[i].data.fd == watch_.fd()) {
+      take_changes();
+    } else {
+      signalfd_siginfo info{};
+      while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+        const int signal = static_cast<int>(info.ssi_signo);
+        if (signal == SIGHUP) {
+          for (const auto& [path, file] : std::map(files_)) load(path, false);
+          load_served();
+        } else if (signal != SIGCHLD) {
+          stopping_ = true;
+        }
+      }
+    }
+  }
+  end_runs();
+}
+
+int Daemon::run() {
+  engine::recover_all(workspace_, database_);
+  load_served();
+  const std::string bell = layout::in(workspace_.state_directory(), layout::daemon_bell);
+  watch_.add(bell);
+  recover(now_seconds());
+  std::size_t entries = 0;
+  for (const auto& [path, file] : files_) entries += file.records.size();
+  say("serving " + std::to_string(entries) + (entries == 1 ? " schedule" : " schedules") + " of " +
+      std::to_string(files_.size()) + (files_.size() == 1 ? " file" : " files") +
+      (agenda_.empty() ? "" : ", next at " + util::format_local(agenda_.begin()->first)));
+  start_runs();
+  while (!stopping_ && !(settings_.once && children_.idle())) {
+    wait();
+    if (!settings_.once) settle(now_seconds());
+    start_runs();
+  }
+  if (!settings_.once) {
+    say("stopping" + (children_.running() > 0
+                          ? ": " + std::to_string(children_.running()) + " runs go on by themselves"
+                          : std::string()));
+  }
+  return 0;
+}
+
+}  // namespace mlops::daemon

@@ -1,0 +1,76 @@
+// `mlops daemon`: runs what is due. One loop, which sleeps until the next slot, a change of a file or of the
+// clock, or the end of a run; all that it knows is in the ledger, so that it may be killed at any time.
+#pragma once
+
+#include <mlops/workspace.hpp>
+
+#include "daemon/children.hpp"
+#include "daemon/watch.hpp"
+#include "db/database.hpp"
+#include "process/lock_file.hpp"
+#include "schedule/ledger.hpp"
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mlops::daemon {
+
+struct DaemonSettings {
+  std::vector<std::string> files;  ///< to be served from now on, besides those that are already
+  std::size_t runs = 0;            ///< at a time; 0: as many as there are cores, at least 2
+  bool once = false;               ///< run what is due, and end when it has ended
+};
+
+class Daemon {
+ public:
+  /// Throws Error(overlap) when another daemon serves the workspace, naming it.
+  Daemon(const Workspace& workspace, DaemonSettings settings);
+
+  /// Until a signal asks it to stop, which leaves runs to themselves. Returns the exit code.
+  int run();
+
+ private:
+  /// A pipeline file that is served.
+  struct File {
+    std::vector<ScheduleRecord> records;
+    std::vector<schedule::Timetable> timetables;  ///< one a record
+    std::string problem;
+  };
+  using Place = std::pair<std::string, std::size_t>;  // a file and the number of its entry
+
+  void load(const std::string& path, bool serve);
+  void load_served();
+  void drop(const std::string& path);
+  void unplan(const std::string& path);
+  void plan(const Place& place, schedule::sys_seconds now);
+  void settle(schedule::sys_seconds now);
+  void recover(schedule::sys_seconds now);
+  void take(const std::vector<schedule::Claimed>& claims);
+  void start_runs();
+  void end_runs();
+  void take_changes();
+  void set_timer();
+  void wait();
+  std::vector<schedule::Entry> entries_of(const File& file) const;
+  void say(const std::string& text) const;
+
+  const Workspace& workspace_;
+  DaemonSettings settings_;
+  process::LockFile lock_;
+  db::Database database_;
+  schedule::Ledger ledger_;
+  pipeline::Zones zones_;
+  Watch watch_;
+  Children children_;
+  util::Fd signals_, timer_, poll_;
+  std::map<std::string, File> files_;                         // by absolute path
+  std::set<std::pair<schedule::sys_seconds, Place>> agenda_;  // what is due when
+  std::map<Place, schedule::sys_seconds> due_;                // the same by place
+  std::map<std::int64_t, std::string> paths_;                 // of the schedules' files
+  bool stopping_ = false;
+};
+
+}  // namespace mlops::daemon

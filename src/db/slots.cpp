@@ -1,0 +1,220 @@
+#include "db/slots.hpp"
+
+#include "db/columns.hpp"
+
+#include <algorithm>
+
+namespace mlops {
+
+namespace {
+constexpr const char* kOutcomes[] = {"claimed", "ran",        "skipped",  "coalesced", "missed",
+                                     "paused",  "superseded", "rejected", "gap"};
+}  // namespace
+
+const char* to_string(SlotOutcome outcome) { return kOutcomes[static_cast<int>(outcome)]; }
+
+std::optional<SlotOutcome> parse_slot_outcome(std::string_view text) {
+  const auto found = std::ranges::find(kOutcomes, text);
+  if (found == std::end(kOutcomes)) return std::nullopt;
+  return static_cast<SlotOutcome>(found - std::begin(kOutcomes));
+}
+
+namespace db {
+
+namespace {
+
+using std::chrono::seconds;
+using std::chrono::sys_seconds;
+
+constexpr const char* schedule_columns =
+    "id, file, name, pipeline, definition, cursor, served, created_at, removed_at, paused_at, pause_note, "
+    "problem";
+constexpr const char* slot_columns =
+    "s.id, s.schedule, s.slot_at, s.local, s.outcome, s.reason, s.until_at, s.slots, s.run_id, s.fence, "
+    "s.claimer, "
+    "s.decided_at, s.late_ms";
+
+std::int64_t number(sys_seconds at) { return at.time_since_epoch().count(); }
+sys_seconds time(const Statement& row, int column) { return sys_seconds(seconds(row.integer(column))); }
+
+ScheduleRecord read_schedule(const Statement& row) {
+  ScheduleRecord s;
+  s.id = row.integer(0);
+  s.file = row.text(1);
+  s.name = row.text(2);
+  s.pipeline = row.text(3);
+  s.definition = row.text(4);
+  s.cursor = time(row, 5);
+  s.served = row.integer(6) != 0;
+  s.created_at = instant(row, 7).value_or(Instant{});
+  s.removed_at = instant(row, 8);
+  s.paused_at = instant(row, 9);
+  s.pause_note = row.text(10);
+  s.problem = row.text(11);
+  return s;
+}
+
+SlotRecord read_slot(const Statement& row) {
+  SlotRecord s;
+  s.id = row.integer(0);
+  s.schedule = row.integer(1);
+  s.at = time(row, 2);
+  s.local = row.text(3);
+  s.outcome = parse_slot_outcome(row.text(4)).value_or(SlotOutcome::missed);
+  s.reason = row.text(5);
+  s.until = time(row, 6);
+  s.slots = row.integer(7);
+  if (!row.is_null(8)) s.run_id = row.text(8);
+  s.fence = row.maybe_integer(9);
+  s.claimer = row.text(10);
+  s.decided_at = instant(row, 11).value_or(Instant{});
+  s.late_ms = row.maybe_integer(12);
+  return s;
+}
+
+std::vector<SlotRecord> read_slots(Statement& row) {
+  std::vector<SlotRecord> list;
+  while (row.step()) list.push_back(read_slot(row));
+  return list;
+}
+
+std::optional<SlotRecord> first_slot(Statement& row) {
+  std::optional<SlotRecord> slot;
+  if (row.step()) slot = read_slot(row);
+  row.reset();
+  return slot;
+}
+
+std::optional<std::string> or_null(const std::string& text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
+}  // namespace
+
+std::vector<ScheduleRecord> schedules(Connection& db) {
+  std::vector<ScheduleRecord> list;
+  Statement row = db.prepare(std::string("SELECT ") + schedule_columns + " FROM schedules ORDER BY file, id");
+  while (row.step()) list.push_back(read_schedule(row));
+  return list;
+}
+
+std::vector<ScheduleRecord> schedules_of(Connection& db, const std::string& file) {
+  std::vector<ScheduleRecord> list;
+  Statement row =
+      db.prepare(std::string("SELECT ") + schedule_columns + " FROM schedules WHERE file = ? ORDER BY id");
+  row.bind(file);
+  while (row.step()) list.push_back(read_schedule(row));
+  return list;
+}
+
+std::int64_t put_schedule(Connection& db, const ScheduleRecord& s) {
+  db.cached(R"sql(
+      INSERT INTO schedules (file, name, pipeline, definition, cursor, served, created_at, removed_at, paused_at, pause_note, problem)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (file, name) DO UPDATE SET pipeline = excluded.pipeline, definition = excluded.definition,
+        cursor = excluded.cursor, served = excluded.served, removed_at = excluded.removed_at, paused_at = excluded.paused_at,
+        pause_note = excluded.pause_note, problem = excluded.problem
+    )sql")
+      .bind(s.file, s.name, s.pipeline, s.definition, number(s.cursor), s.served,
+            util::format_utc(s.created_at), time_text(s.removed_at), time_text(s.paused_at), s.pause_note,
+            s.problem)
+      .run();
+  Statement& id = db.cached("SELECT id FROM schedules WHERE file = ? AND name = ?").bind(s.file, s.name);
+  id.step();
+  const std::int64_t result = id.integer(0);
+  id.reset();
+  return result;
+}
+
+void set_cursor(Connection& db, std::int64_t schedule, sys_seconds cursor) {
+  db.cached("UPDATE schedules SET cursor = ?2 WHERE id = ?1").bind(schedule, number(cursor)).run();
+}
+
+void delete_schedule(Connection& db, std::int64_t schedule) {
+  db.prepare("DELETE FROM schedules WHERE id = ?").bind(schedule).run();
+}
+
+bool put_slot(Connection& db, const SlotRecord& s) {
+  db.cached(R"sql(
+      INSERT INTO slots (schedule, slot_at, local, outcome, reason, until_at, slots, run_id, fence, claimer, decided_at, late_ms)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (schedule, slot_at, local) DO NOTHING
+    )sql")
+      .bind(s.schedule, number(s.at), s.local, to_string(s.outcome), s.reason,
+            number(std::max(s.until, s.at)), s.slots, or_null(s.run_id), s.fence, s.claimer,
+            util::format_utc(s.decided_at), s.late_ms)
+      .run();
+  return db.changes() > 0;
+}
+
+void update_slot(Connection& db, const SlotRecord& s) {
+  db.cached(R"sql(
+      UPDATE slots SET outcome = ?2, reason = ?3, run_id = ?4, fence = ?5, claimer = ?6, decided_at = ?7, late_ms = ?8
+      WHERE id = ?1
+    )sql")
+      .bind(s.id, to_string(s.outcome), s.reason, or_null(s.run_id), s.fence, s.claimer,
+            util::format_utc(s.decided_at), s.late_ms)
+      .run();
+}
+
+void forget_slots_after(Connection& db, std::int64_t schedule, sys_seconds at) {
+  db.cached("DELETE FROM slots WHERE schedule = ? AND slot_at > ? AND outcome NOT IN ('ran', 'claimed')")
+      .bind(schedule, number(at))
+      .run();
+}
+
+std::int64_t next_fence(Connection& db) {
+  Statement& row = db.cached("SELECT coalesce(max(fence), 0) + 1 FROM slots").bind();
+  row.step();
+  const std::int64_t fence = row.integer(0);
+  row.reset();
+  return fence;
+}
+
+bool start_slot(Connection& db, std::int64_t fence, const std::string& run_id, Instant now) {
+  db.cached(R"sql(
+      UPDATE slots SET outcome = 'ran', run_id = ?2, late_ms = ?3 - slot_at * 1000, decided_at = ?4
+      WHERE fence = ?1 AND outcome = 'claimed'
+    )sql")
+      .bind(fence, run_id, static_cast<std::int64_t>(now.time_since_epoch().count()), util::format_utc(now))
+      .run();
+  return db.changes() > 0;
+}
+
+std::optional<SlotRecord> find_slot(Connection& db, std::int64_t schedule, sys_seconds at) {
+  static const std::string sql =
+      std::string("SELECT ") + slot_columns +
+      " FROM slots s WHERE s.schedule = ? AND s.slot_at = ? AND s.outcome <> 'gap'";
+  return first_slot(db.cached(sql).bind(schedule, number(at)));
+}
+
+std::optional<SlotRecord> slot_with_fence(Connection& db, std::int64_t fence) {
+  static const std::string sql = std::string("SELECT ") + slot_columns + " FROM slots s WHERE s.fence = ?";
+  return first_slot(db.cached(sql).bind(fence));
+}
+
+std::vector<SlotRecord> claimed_slots(Connection& db, const std::string& pipeline) {
+  Statement row = db.prepare(std::string("SELECT ") + slot_columns + R"sql(
+    FROM slots s JOIN schedules c ON c.id = s.schedule
+    WHERE s.outcome = 'claimed' AND c.pipeline = ? ORDER BY s.fence
+  )sql");
+  row.bind(pipeline);
+  return read_slots(row);
+}
+
+std::vector<SlotRecord> list_slots(Connection& db, const SlotFilter& filter) {
+  Statement row = db.prepare(std::string("SELECT ") + slot_columns + R"sql( FROM slots s
+    WHERE (?1 IS NULL OR s.schedule = ?1) AND (?2 IS NULL OR s.until_at >= ?2) AND (?3 IS NULL OR s.outcome = ?3)
+    ORDER BY s.slot_at DESC, s.schedule DESC, s.local DESC LIMIT ?4
+  )sql");
+  row.bind(filter.schedule, filter.since ? std::optional(number(*filter.since)) : std::nullopt,
+           filter.outcome ? std::optional(std::string(to_string(*filter.outcome))) : std::nullopt,
+           filter.limit > 0 ? filter.limit : -1);
+  std::vector<SlotRecord> list = read_slots(row);
+  std::ranges::reverse(list);
+  return list;
+}
+
+}  // namespace db
+
+}  // namespace mlops

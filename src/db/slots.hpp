@@ -1,0 +1,49 @@
+// Schedules and their slots.
+#pragma once
+
+#include <mlops/slots.hpp>
+
+#include "db/database.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlops::db {
+
+/// By file and name.
+std::vector<ScheduleRecord> schedules(Connection& db);
+std::vector<ScheduleRecord> schedules_of(Connection& db, const std::string& file);
+
+/// Writes all but `id` of a schedule, by file and name; returns its id. Within a Transaction.
+std::int64_t put_schedule(Connection& db, const ScheduleRecord& schedule);
+void set_cursor(Connection& db, std::int64_t schedule, std::chrono::sys_seconds cursor);
+void delete_schedule(Connection& db, std::int64_t schedule);
+
+/// False, and nothing is written, if the slot has a row already. Within a Transaction.
+bool put_slot(Connection& db, const SlotRecord& slot);
+void update_slot(Connection& db, const SlotRecord& slot);
+/// Deletes what was decided of slots after `at`, but for those that ran or are claimed. Within a Transaction.
+void forget_slots_after(Connection& db, std::int64_t schedule, std::chrono::sys_seconds at);
+/// Larger than all before. Within a Transaction.
+std::int64_t next_fence(Connection& db);
+
+/// Marks the slot with this fence as run by `run_id`; false if the claim is not valid any more. Within a
+/// Transaction.
+bool start_slot(Connection& db, std::int64_t fence, const std::string& run_id, Instant now);
+
+std::optional<SlotRecord> find_slot(Connection& db, std::int64_t schedule, std::chrono::sys_seconds at);
+std::optional<SlotRecord> slot_with_fence(Connection& db, std::int64_t fence);
+/// Of one pipeline, oldest first.
+std::vector<SlotRecord> claimed_slots(Connection& db, const std::string& pipeline);
+
+struct SlotFilter {
+  std::optional<std::int64_t> schedule;
+  std::optional<std::chrono::sys_seconds> since;
+  std::optional<SlotOutcome> outcome;
+  int limit = 0;  ///< the newest so many; 0: all
+};
+/// Oldest first.
+std::vector<SlotRecord> list_slots(Connection& db, const SlotFilter& filter);
+
+}  // namespace mlops::db

@@ -1,0 +1,181 @@
+#include "pipeline/schedule_reader.hpp"
+
+#include "calendar/cron.hpp"
+#include "pipeline/schedule_rule.hpp"
+#include "util/strings.hpp"
+
+#include <algorithm>
+
+namespace mlops::pipeline {
+
+namespace {
+
+using util::YamlNode;
+
+constexpr std::size_t kMostSchedules = 1000;
+
+// One entry.
+class Entry {
+ public:
+  Entry(const YamlNode& node, const Fields& fields) : node_(node), fields_(fields) {}
+
+  bool read(Schedule& out) {
+    if (node_.is_scalar()) {
+      out.cron = fields_.text(node_, "schedule").value_or("");
+      return !out.cron.empty();
+    }
+    if (!check_keys(node_, schedule_keys(), "schedule", fields_.problems())) return false;
+    const std::size_t before = fields_.problems().list().size();
+    read_times(out);
+    read_place(out);
+    read_policy(out);
+    return fields_.problems().list().size() == before;
+  }
+
+ private:
+  const YamlNode* find(const char* key) const {
+    const YamlNode* node = node_.find(key);
+    return node && !node->is_null() ? node : nullptr;
+  }
+  std::string text(const char* key) const {
+    const YamlNode* node = find(key);
+    return node ? fields_.text(*node, key).value_or("") : "";
+  }
+
+  void read_times(Schedule& out) {
+    out.name = text("name");
+    out.cron = text("cron");
+    out.at = text("at");
+    int given = (find("cron") ? 1 : 0) + (find("at") ? 1 : 0);
+    if (const YamlNode* node = find("every")) {
+      ++given;
+      const auto period = fields_.duration(*node, "every");
+      if (period &&
+          (*period < std::chrono::seconds(1) || *period % std::chrono::seconds(1) != std::chrono::seconds(0)))
+        fields_.expected(*node, "every", "whole seconds, at least one");
+      out.every = std::chrono::duration_cast<std::chrono::seconds>(period.value_or(Milliseconds(0)));
+    }
+    if (given == 1) return;
+    fields_.problems().add(
+        node_.at,
+        given == 0 ? "schedule: says no time" : "schedule: only one of 'cron', 'every' and 'at' can be given",
+        given == 0
+            ? "such as cron: \"0 3 * * *\" for every day at 3:00, every: 15m, or at: \"2026-12-24 18:00\""
+            : "several entries make a list: schedule: [{cron: …}, {every: …}]");
+  }
+
+  void read_place(Schedule& out) {
+    out.timezone = text("timezone");
+    out.start = text("start");
+    out.end = text("end");
+    if (const YamlNode* node = find("except")) {
+      for (Placed& day : fields_.texts(*node, "except")) out.except.push_back(std::move(day.text));
+    }
+    if (const YamlNode* node = find("days"))
+      out.days = fields_.choice(*node, "days", days_values()).value_or("cron");
+    if (const YamlNode* node = find("dst")) {
+      if (check_keys(*node, dst_keys(), "dst", fields_.problems())) {
+        if (const YamlNode* gap = node->find("gap"))
+          out.run_in_gap = fields_.choice(*gap, "gap", gap_values()).value_or("run") == "run";
+        if (const YamlNode* both = node->find("overlap"))
+          out.run_in_both = fields_.choice(*both, "overlap", repeated_values()).value_or("first") == "both";
+      }
+    }
+    if (const YamlNode* node = find("jitter"))
+      out.jitter = fields_.duration(*node, "jitter").value_or(out.jitter);
+  }
+
+  void read_policy(Schedule& out) {
+    if (const YamlNode* node = find("catchup")) read_catchup(*node, out);
+    if (const YamlNode* node = find("overlap")) {
+      if (const auto word = fields_.choice(*node, "overlap", overlap_values()))
+        out.overlap =
+            static_cast<Overlap>(std::ranges::find(overlap_values(), *word) - overlap_values().begin());
+    }
+    if (const YamlNode* node = find("start_within"))
+      out.start_within = fields_.duration(*node, "start_within").value_or(out.start_within);
+  }
+
+  void read_catchup(const YamlNode& node, Schedule& out) {
+    const YamlNode* word = &node;
+    if (node.is_map()) {
+      if (!check_keys(node, catchup_keys(), "catchup", fields_.problems())) return;
+      word = node.find("mode");
+      if (!word)
+        return fields_.problems().add(node.at, "catchup: 'mode' is missing",
+                                      "such as {mode: all, max: 10, window: 7d}");
+      if (const YamlNode* most = node.find("max"))
+        out.catchup_most = fields_.integer(*most, "max", 1, 100'000).value_or(out.catchup_most);
+      if (const YamlNode* window = node.find("window"))
+        out.catchup_window = fields_.duration(*window, "window").value_or(out.catchup_window);
+    }
+    if (const auto mode = fields_.choice(*word, "catchup", catchup_values()))
+      out.catchup =
+          static_cast<Catchup>(std::ranges::find(catchup_values(), *mode) - catchup_values().begin());
+  }
+
+  const YamlNode& node_;
+  const Fields& fields_;
+};
+
+// What the calendar finds wrong with it.
+void check(const YamlNode& node, const Schedule& schedule, const Pipeline& pipeline, bool check_files,
+           Problems& problems) {
+  const YamlNode* cron = node.is_map() ? node.find("cron") : &node;
+  if (!schedule.cron.empty()) {
+    calendar::CronProblem problem;
+    if (!calendar::parse_cron(schedule.cron, pipeline.name, problem))
+      return problems.add(cron->at, "schedule: " + problem.message, problem.hint);
+  }
+  // A frozen definition is read wherever it has come to.
+  if (!check_files) return;
+  try {
+    Zones zones;
+    rule_of(schedule, pipeline.name, pipeline.directory, zones);
+  } catch (const Error& error) {
+    const YamlNode* at = &node;
+    for (const char* key : {"timezone", "start", "end", "except", "at"}) {
+      // The zone is read first; of the others the message names the value.
+      const YamlNode* value = node.is_map() ? node.find(key) : nullptr;
+      const bool named =
+          value && value->is_scalar() && std::string(error.what()).find(value->text) != std::string::npos;
+      if (named && at == &node) at = value;
+    }
+    problems.add(at->at, std::string("schedule: ") + error.what(), error.hint());
+  }
+}
+
+}  // namespace
+
+std::vector<Schedule> read_schedules(const YamlNode& node, const Fields& fields, const Pipeline& pipeline,
+                                     bool check_files) {
+  std::vector<Schedule> result;
+  Problems& problems = fields.problems();
+  const auto add = [&](const YamlNode& item) {
+    if (!item.is_scalar() && !item.is_map())
+      return fields.expected(item, "schedule",
+                             "a cron line, or a map such as {cron: \"0 3 * * *\", timezone: Asia/Seoul}");
+    Schedule schedule;
+    if (!Entry(item, fields).read(schedule)) return;
+    if (schedule.name.empty())
+      schedule.name = &item == &node || &item == &node.items.front() ? "main" : times_of(schedule);
+    if (std::ranges::find(result, schedule.name, &Schedule::name) != result.end()) {
+      return problems.add(item.at, "schedule: two entries are called '" + schedule.name + "'",
+                          "give one of them a name: {name: …, …}");
+    }
+    check(item, schedule, pipeline, check_files, problems);
+    result.push_back(std::move(schedule));
+  };
+  if (!node.is_list()) {
+    add(node);
+  } else if (node.items.empty()) {
+    problems.add(node.at, "schedule: the list is empty");
+  } else if (node.items.size() > kMostSchedules) {
+    problems.add(node.at, "schedule: more than " + std::to_string(kMostSchedules) + " entries");
+  } else {
+    for (const YamlNode& item : node.items) add(item);
+  }
+  return result;
+}
+
+}  // namespace mlops::pipeline

@@ -1,0 +1,126 @@
+#include "pipeline/schedule_rule.hpp"
+
+#include <mlops/error.hpp>
+
+#include "calendar/instants.hpp"
+#include "util/digest.hpp"
+#include "util/files.hpp"
+
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+namespace mlops {
+
+const char* to_string(Catchup catchup) {
+  constexpr const char* words[] = {"none", "last", "all"};
+  return words[static_cast<int>(catchup)];
+}
+
+const char* to_string(Overlap overlap) {
+  constexpr const char* words[] = {"skip", "queue", "replace", "allow"};
+  return words[static_cast<int>(overlap)];
+}
+
+namespace {
+
+// As one writes it: "15s", "1h30m".
+std::string exact(std::chrono::seconds duration) {
+  std::int64_t rest = duration.count();
+  std::string text;
+  for (const auto& [size, unit] :
+       {std::pair(86'400, "d"), std::pair(3'600, "h"), std::pair(60, "m"), std::pair(1, "s")}) {
+    if (rest >= size) text += std::to_string(rest / size) + unit;
+    rest %= size;
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string times_of(const Schedule& schedule) {
+  if (!schedule.cron.empty()) return schedule.cron;
+  return schedule.at.empty() ? "every " + exact(schedule.every) : "at " + schedule.at;
+}
+
+namespace pipeline {
+
+using namespace std::chrono;
+
+namespace {
+
+calendar::Cron cron_of(const Schedule& schedule, const std::string& pipeline) {
+  calendar::CronProblem problem;
+  auto cron = calendar::parse_cron(schedule.cron, pipeline, problem);
+  if (!cron) throw Error(ExitCode::usage, problem.message, problem.hint);
+  if (schedule.days == "and") cron->days = calendar::Days::both;
+  if (schedule.days == "or") cron->days = calendar::Days::either;
+  return *cron;
+}
+
+std::set<calendar::local_days> days_without(const Schedule& schedule, const std::string& directory) {
+  std::set<calendar::local_days> days;
+  for (const std::string& text : schedule.except) {
+    if (const auto day = calendar::read_day(text)) {
+      days.insert(*day);
+    } else {
+      const std::filesystem::path path = std::filesystem::path(directory) / text;
+      days.merge(calendar::read_days(util::read_file(path.string()), text));
+    }
+  }
+  return days;
+}
+
+}  // namespace
+
+std::shared_ptr<const calendar::TimeZone> Zones::get(const std::string& name) {
+  auto& zone = known_[name];
+  if (!zone) {
+    zone = std::make_shared<const calendar::TimeZone>(
+        calendar::TimeZone::load(name.empty() ? calendar::TimeZone::local_name() : name));
+  }
+  return zone;
+}
+
+calendar::Rule rule_of(const Schedule& schedule, const std::string& pipeline, const std::string& directory,
+                       Zones& zones) {
+  calendar::Rule rule;
+  rule.zone = zones.get(schedule.timezone);
+  rule.run_in_gap = schedule.run_in_gap;
+  rule.run_in_both = schedule.run_in_both;
+  if (!schedule.start.empty()) rule.start = calendar::read_time(schedule.start, *rule.zone);
+  if (!schedule.end.empty()) {
+    // A day is meant whole.
+    const auto day = calendar::read_day(schedule.end);
+    rule.end =
+        day ? calendar::read_time(calendar::to_text(calendar::local_seconds(*day + days(1))), *rule.zone)
+            : calendar::read_time(schedule.end, *rule.zone);
+  }
+  if (rule.start && rule.end && *rule.end <= *rule.start)
+    throw Error(ExitCode::usage, "'end' comes before 'start'", "it would never run");
+  rule.except = days_without(schedule, directory);
+  if (!schedule.cron.empty()) {
+    rule.what = cron_of(schedule, pipeline);
+  } else if (!schedule.at.empty()) {
+    rule.what = calendar::read_time(schedule.at, *rule.zone);
+  } else {
+    rule.what = calendar::Every{schedule.every, rule.start.value_or(sys_seconds{})};
+  }
+  return rule;
+}
+
+seconds delay_of(const Schedule& schedule, const std::string& pipeline) {
+  const auto most = duration_cast<seconds>(schedule.jitter).count();
+  if (most <= 0) return seconds(0);
+  util::Sha256 sum;
+  sum.update(pipeline + "\n" + schedule.name);
+  std::uint64_t number = 0;
+  const util::Digest digest = sum.digest();
+  std::memcpy(&number, digest.bytes.data(), sizeof number);
+  return seconds(number % static_cast<std::uint64_t>(most));
+}
+
+}  // namespace pipeline
+
+}  // namespace mlops

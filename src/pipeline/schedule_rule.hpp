@@ -1,0 +1,32 @@
+// The times of an entry of `schedule:`.
+#pragma once
+
+#include <mlops/schedule.hpp>
+
+#include "calendar/fires.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+
+namespace mlops::pipeline {
+
+/// Time zones that are in use, each read once.
+class Zones {
+ public:
+  /// That of the machine if `name` is empty. Throws Error(usage) for one that this system does not have.
+  std::shared_ptr<const calendar::TimeZone> get(const std::string& name);
+
+ private:
+  std::map<std::string, std::shared_ptr<const calendar::TimeZone>> known_;
+};
+
+/// `pipeline` settles H and ~; `directory` is where the files of `except` are looked for. Throws Error(usage)
+/// with what is wrong with the entry, Error(io) when a file of `except` cannot be read.
+calendar::Rule rule_of(const Schedule& schedule, const std::string& pipeline, const std::string& directory,
+                       Zones& zones);
+
+/// How much later than its slot a run of the entry starts: less than `schedule.jitter`, always the same.
+std::chrono::seconds delay_of(const Schedule& schedule, const std::string& pipeline);
+
+}  // namespace mlops::pipeline

@@ -1,0 +1,105 @@
+// The ledger: a row for each slot, which ends in exactly one outcome. A daemon, a crontab line and a CI job
+// share it: who writes the row first has the slot, and the fence of its claim is worth something only as long
+// as nobody took it over.
+#pragma once
+
+#include <mlops/run.hpp>
+#include <mlops/slots.hpp>
+#include <mlops/workspace.hpp>
+
+#include "db/database.hpp"
+#include "schedule/decisions.hpp"
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mlops::schedule {
+
+/// A slot that is ours to run.
+struct Claimed {
+  SlotClaim claim;
+  std::int64_t schedule = 0;
+  std::string pipeline;
+  std::string local;
+  Overlap overlap = Overlap::skip;  ///< what to do before it runs, see make_way()
+};
+
+/// A claim, or why there is none.
+struct Answer {
+  std::optional<Claimed> claimed;
+  std::string local;    ///< the slot
+  std::string refusal;  ///< in words
+  std::string run_id;   ///< the run that has it or is in the way, if any
+};
+
+/// A row of the ledger with its times.
+struct Entry {
+  ScheduleRecord record;
+  const Timetable* timetable = nullptr;
+};
+
+/// A clock that is set back by less makes the scheduler wait until it has caught up.
+constexpr std::chrono::minutes small_step{10};
+
+class Ledger {
+ public:
+  /// Both outlive the ledger.
+  Ledger(const Workspace& workspace, db::Database& database) : workspace_(workspace), database_(database) {}
+
+  /// Brings the rows of the file up to what it says: new entries begin now; of entries that stand for other
+  /// times than before, or are gone, slots that are still open are void. `serve`: whether the daemon runs it
+  /// from now on. Returns the rows, in the order of `timetables`.
+  std::vector<ScheduleRecord> adopt(const Pipeline& pipeline, const std::vector<Timetable>& timetables,
+                                    sys_seconds now, std::optional<bool> serve = {});
+
+  /// Decides all slots of these entries that are due, and claims those that are to run. Durable when it
+  /// returns, in one transaction. A clock that was set back by much begins anew: what was decided about times
+  /// to come is forgotten, but not what ran.
+  std::vector<Claimed> settle(const std::vector<Entry>& entries, sys_seconds now);
+
+  /// Slots that were claimed by a process which died before the run began: claims them again, or says that
+  /// they were missed where the entry makes up for none.
+  std::vector<Claimed> recover(const Entry& entry, sys_seconds now);
+
+  /// What is due counts as rejected: the file cannot be read, and what it said before is not run in its
+  /// place.
+  void refuse(const std::vector<Entry>& entries, sys_seconds now, const std::string& why);
+
+  /// For `mlops run --slot`: the slot `at`, or the last one before `now`. Throws Error(usage) if there is no
+  /// such slot.
+  Answer claim(const Pipeline& pipeline, std::optional<std::string> at, sys_seconds now);
+
+  /// Takes a claim over that the daemon made for this process; none if it is not valid any more.
+  std::optional<Claimed> take_over(std::int64_t fence);
+
+  /// Says of a claim that it led to no run.
+  void reject(std::int64_t fence, const std::string& reason);
+
+  /// What is due until now counts as paused; from now on nothing is claimed, or again.
+  void pause(const ScheduleRecord& schedule, const Timetable* timetable, const std::string& note,
+             sys_seconds now);
+  void resume(const ScheduleRecord& schedule, const Timetable* timetable, sys_seconds now);
+
+ private:
+  void write(const ScheduleRecord& schedule, const std::vector<Decision>& decisions);
+  std::optional<ScheduleRecord> reread(const ScheduleRecord& schedule);
+  void settle_one(const Entry& entry, sys_seconds now, std::vector<Claimed>& claims);
+  void bury(std::int64_t schedule, sys_seconds but);
+  std::optional<SlotRecord> claim_row(const ScheduleRecord& schedule, sys_seconds at,
+                                      const std::string& local, std::optional<SlotRecord> before);
+  /// A live run, or a claim of a live process, of the pipeline; in words, with the run's id.
+  std::optional<std::pair<std::string, std::string>> in_the_way(const std::string& pipeline,
+                                                                std::int64_t but = 0);
+
+  const Workspace& workspace_;
+  db::Database& database_;
+};
+
+/// Waits for other runs of the pipeline (`queue`), or ends them (`replace`); `say` hears of it.
+void make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
+              const std::function<void(const std::string&)>& say);
+
+}  // namespace mlops::schedule

@@ -1,0 +1,67 @@
+# The daemon, killed every few seconds: no slot without an outcome, none run twice. SECONDS_OF_STORM makes it longer.
+. "$(dirname "$0")/common.sh"
+says() { [ "$(sql "$1")" = "$2" ]; }
+storm=${SECONDS_OF_STORM:-14}
+export WITNESS=$here/witness
+: > witness
+step='echo "$MLOPS_PIPELINE $MLOPS_RUN_ID $MLOPS_FENCE" >> $WITNESS'
+printf 'name: fast\nschedule: [{every: 1s}, {every: 2s, name: two, catchup: all, overlap: allow}, {every: 3s, name: none, catchup: none}]\nsteps: {a: {run: '"'%s'"'}}\n' "$step" > fast.yaml
+printf 'name: slow\nschedule: {every: 1s}\nsteps: {a: {run: '"'%s; sleep 2.5'"'}}\n' "$step" > slow.yaml
+printf 'name: calm\nschedule: {cron: "@yearly", timezone: UTC}\nsteps: {a: {run: "true"}}\n' > calm.yaml
+start() { "$MLOPS" daemon "$@" >> daemon.log 2>&1 & pid=$!; cleanups=("kill -9 $pid 2>/dev/null"); wait_for 20 grep -q "serving" daemon.log; }
+stop() { kill -"$1" $pid; { wait $pid; code=$?; } 2> /dev/null; }
+
+# There is one for each workspace.
+start fast.yaml slow.yaml calm.yaml
+mlops daemon; expect_exit 75; expect_err "a daemon serves"; expect_err "process $pid"
+mlops schedule list; expect_ok; expect_out "a daemon serves them"; expect_out "every 1s"
+
+# Killed, and started again.
+RANDOM=${SEED:-5}
+until=$(($(date +%s) + storm))
+while [ "$(date +%s)" -lt "$until" ]; do
+    sleep "$((RANDOM % 2)).$((RANDOM % 10))"
+    stop KILL
+    ((RANDOM % 2)) && sleep "1.$((RANDOM % 10))"
+    start
+done
+
+# A file that cannot be read: its slots are refused, nothing of what it said before is run; the others go on.
+cp slow.yaml good.yaml; echo 'steps: [' >> slow.yaml
+wait_for 20 grep -q "slow.yaml: its file cannot be read" daemon.log
+mlops schedule list; expect_out "broken"
+wait_for 20 says "select count(*) > 0 from v_slots where pipeline = 'slow' and outcome = 'rejected'" 1
+cp good.yaml slow.yaml; wait_for 20 grep -q "slow.yaml can be read again" daemon.log
+
+# A pause; a file that is not served any more; an edit.
+mlops schedule pause fast; expect_ok
+wait_for 20 says "select count(*) > 2 from v_slots where pipeline = 'fast' and outcome = 'paused'" 1
+mlops schedule resume fast; expect_ok
+sed -i 's/{every: 1s}/{every: 1s, start: 2099-01-01}/' fast.yaml
+wait_for 20 says "select count(*) from schedules where name = 'main' and pipeline = 'fast' and definition like '%2099%'" 1
+mlops schedule remove calm.yaml; expect_ok; wait_for 20 grep -q "calm.yaml is not served any more" daemon.log
+mlops schedule add calm.yaml; expect_ok; expect_out "serving calm main: @yearly, next at"
+
+# Asked to stop, it leaves the runs to themselves.
+stop TERM; expect_equal "$code" 0
+tail -n 1 daemon.log | grep -q stopping || fail "the daemon's last word: $(tail -n 1 daemon.log)"
+mlops daemon --once; expect_ok
+wait_for 30 says "select count(*) from runs where state = 'running'" 0
+
+mlops schedule audit --last all --limit 0 --json; expect_ok
+expect_equal "$(json 'j["without_outcome"], j["summary"].get("claimed", 0)')" "(0, 0)"
+python3 - <<'PY' || fail "the ledger"
+import collections, json, os, subprocess, sys
+sql = lambda text: subprocess.run([os.environ["MLOPS"], "sql", "--json", text], capture_output=True, text=True, check=True).stdout
+rows = lambda text: json.loads(sql(text))["rows"]
+ran = [r for r in rows("select pipeline, schedule, slot, run_id, fence from v_slots where outcome = 'ran'")]
+runs = [r["run_id"] if isinstance(r, dict) else r[3] for r in ran]
+assert len(set(runs)) == len(runs), "a run has two slots"
+lines = [line.split() for line in open("witness")]
+count = collections.Counter(line[1] for line in lines)
+assert max(count.values()) == 1, ("run twice", count.most_common(3))
+assert set(count) <= set(runs), "a run without a slot"
+print(len(runs), "ran,", len(lines), "witnesses")
+assert len(lines) >= 10
+PY
+exit 0

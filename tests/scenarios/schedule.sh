@@ -1,0 +1,100 @@
+# The ledger: each slot is run once, whoever asks, and everyone can tell what became of it. SLOTS and RACERS make it longer.
+. "$(dirname "$0")/common.sh"
+says() { [ "$(sql "$1")" = "$2" ]; }
+cat > p.yaml <<'Y'
+name: p
+schedule: {cron: "@yearly", timezone: UTC}
+steps: {a: {run: 'echo "$MLOPS_RUN_ID $MLOPS_FENCE" >> witness'}}
+Y
+year=$(date -u +%Y)
+mkdir -m 700 .mlops; mlops schedule list; expect_ok; expect_equal "$out" ""
+mlops run p.yaml --slot now; expect_ok; expect_out "p succeeded"
+mlops run p.yaml --slot now; expect_exit 75; expect_err "the slot $year-01-01T00:00:00+00:00 of p is not run: run"; expect_err "(succeeded)"
+mlops run p.yaml --slot now --json; expect_exit 75
+expect_equal "$(json 'j["claimed"], j["slot"]')" "(False, '$year-01-01T00:00:00+00:00')"
+expect_equal "$(wc -l < witness)" 1
+expect_equal "$(cut -d' ' -f2 witness)" 1
+mlops run p.yaml; expect_ok; expect_equal "$(tail -n 1 witness | cut -d' ' -f2)" ""
+mlops run p.yaml --slot "$year-01-01T00:00:00Z"; expect_exit 75
+mlops run p.yaml --slot "$year-01-02T00:00:00Z"; expect_exit 2; expect_err "has no slot at"
+mlops run p.yaml --slot "$((year + 1))-01-01T00:00:00Z"; expect_exit 2; expect_err "is yet to come"
+mlops run p.yaml --slot yesterday; expect_exit 2; expect_err "cannot read the time"
+mlops run p.yaml --slot now --dry-run; expect_exit 2
+mlops run --resume latest --slot now; expect_exit 2
+printf 'steps: {a: {run: "true"}}\n' > none.yaml; mlops run none.yaml --slot now; expect_exit 2; expect_err "has no schedule"
+
+mlops schedule audit --last all; expect_ok; expect_out "$year-01-01T00:00:00+00:00"; expect_out "1 ran"
+mlops schedule audit --last 1d; expect_ok; expect_out "no slot has been due yet"
+mlops schedule audit p.yaml --last all --why "$year"; expect_ok; expect_out "p main: ran"; expect_out "succeeded, begun"
+mlops schedule audit --last all --why 1999; expect_exit 2; expect_err "no slot of the ledger begins with"
+mlops schedule audit --last all --json
+expect_equal "$(json 'j["summary"], j["without_outcome"], j["slots"][0]["outcome"], j["slots"][0]["fence"]')" "({'ran': 1}, 0, 'ran', 1)"
+mlops schedule audit other; expect_exit 2; expect_err "the ledger has no schedule of 'other'"
+mlops schedule audit --outcome lost; expect_exit 2
+mlops schedule list; expect_ok; expect_out "$((year + 1))-01-01T00:00:00+00:00"; expect_out "no daemon runs"
+expect_equal "$(sql "select outcome, slots from v_slots")" "ran,1"
+
+# A pause is told, and what was due meanwhile; a slot that was not run can be asked for by its time.
+mlops schedule pause p.yaml --note "the source moves"; expect_ok
+sed -i 's/@yearly/@monthly/' p.yaml
+month=$(date -u +%Y-%m)
+mlops run p.yaml --slot now; expect_exit 75; expect_err "paused: the source moves"
+mlops schedule list --json; expect_equal "$(json 'j["schedules"][0]["state"], j["schedules"][0]["note"]')" "('paused', 'the source moves')"
+mlops schedule resume p; expect_ok; expect_out "resumed p main: next at"
+mlops run p.yaml --slot now; expect_exit 75; expect_err "it was paused"
+mlops run p.yaml --slot "$month-01T00:00:00Z"; expect_ok
+mlops schedule audit --last all --why "$month"; expect_out "was paused, then asked for"
+
+# A run that is still going on.
+cat > slow.yaml <<'Y'
+name: slow
+schedule: [{cron: "@yearly", timezone: UTC}, {cron: "@monthly", timezone: UTC, name: monthly}]
+steps: {a: {run: 'touch began; while [ ! -e go ]; do sleep 0.05; done'}}
+Y
+"$MLOPS" run slow.yaml -q > run.out 2>&1 & pid=$!
+wait_for 10 test -e began
+mlops run slow.yaml --slot now; expect_exit 75; expect_err "is still going on"
+touch go; wait $pid
+mlops schedule audit slow.yaml --json --last all; expect_equal "$(json '[s["outcome"] for s in j["slots"]]')" "['skipped']"
+sed -i 's/name: monthly/name: monthly, overlap: queue/' slow.yaml; rm -f go began
+"$MLOPS" run slow.yaml -q > run.out 2>&1 & pid=$!
+wait_for 10 test -e began
+"$MLOPS" run slow.yaml --slot "$month-01T00:00:00Z" > queued.out 2>&1 & queued=$!
+wait_for 10 grep -q "waiting for run" queued.out
+touch go; wait $pid; wait $queued || fail "the run that waited: $(cat queued.out)"
+sed -i 's/overlap: queue/overlap: replace/; s/@monthly/@hourly/' slow.yaml; rm -f go began
+"$MLOPS" run slow.yaml -q > run.out 2>&1 & pid=$!
+wait_for 10 test -e began; touch go2
+sed -i 's/! -e go /! -e go2 /' slow.yaml
+mlops run slow.yaml --slot now; expect_ok; expect_out "ending run"
+wait $pid; [ $? != 0 ] || fail "the run that was replaced succeeded"
+
+# Many at once, some of them killed: each slot is run once.
+cat > race.yaml <<'Y'
+name: race
+schedule: {cron: "* * * * *", timezone: UTC, overlap: allow}
+steps: {a: {run: 'echo "$MLOPS_RUN_ID" >> racers'}}
+Y
+slots=${SLOTS:-30} racers=${RACERS:-8}
+: > racers
+for i in $(seq "$slots"); do
+    slot=$(date -u -d "2026-01-01 00:00:00 UTC + $i minutes" +%Y-%m-%dT%H:%M:00Z)
+    (
+        RANDOM=$((i + ${SEED:-11})) pids=()
+        for _ in $(seq "$racers"); do "$MLOPS" run race.yaml -q --slot "$slot" > /dev/null 2>&1 & pids+=($!); done
+        for pid in "${pids[@]}"; do
+            ((RANDOM % 3 == 0)) && kill -9 "$pid"
+            ((RANDOM % 4 == 0)) && sleep "0.00$((RANDOM % 9))"
+        done
+        wait
+    ) 2> /dev/null
+    # Whoever was killed before its run began left the slot to others.
+    mlops run race.yaml -q --slot "$slot"
+    [ "$code" = 0 ] || [ "$code" = 75 ] || fail "the last one of slot $slot: $err"
+done
+wait_for 20 says "select count(*) from slots where outcome = 'claimed'" 0
+expect_equal "$(sql "select count(*), count(distinct run_id) from v_slots where pipeline = 'race' and outcome = 'ran'")" "$slots,$slots"
+[ "$(sort racers | uniq -d | wc -l)" = 0 ] || fail "a run was done twice"
+[ "$(sort -u racers | grep -vcFf <("$MLOPS" sql --csv "select run_id from v_slots where outcome = 'ran'"))" = 0 ] || fail "a run without a slot"
+[ "$(wc -l < racers)" -le "$slots" ] || fail "more runs than slots"
+exit 0

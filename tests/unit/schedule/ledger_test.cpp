@@ -1,0 +1,203 @@
+#include "schedule/ledger.hpp"
+
+#include "calendar/instants.hpp"
+#include "catch.hpp"
+#include "db/runs.hpp"
+#include "db/slots.hpp"
+#include "temp_dir.hpp"
+
+using namespace mlops;
+using namespace mlops::schedule;
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+namespace {
+
+sys_seconds at(const char* text) {
+  return calendar::read_time(std::string(text) + "Z", calendar::TimeZone::load("UTC"));
+}
+
+/// A workspace with a pipeline whose slots are claimed by hand.
+struct Place {
+  Place()
+      : workspace(Workspace::create(dir.path())),
+        database(db::Database::open(workspace.database_path())),
+        ledger(workspace, database) {
+    set("{cron: '0 * * * *', timezone: UTC}");
+  }
+
+  void set(const std::string& schedule) {
+    pipeline = parse_pipeline("name: p\nschedule: " + schedule + "\nsteps: {a: {run: 'true'}}\n",
+                              dir.path() + "/p.yaml", {.overrides = {}, .check_files = false});
+  }
+
+  Entry entry(sys_seconds now, std::size_t number = 0) {
+    timetables = schedule::timetables(pipeline, zones);
+    return {ledger.adopt(pipeline, timetables, now).at(number), &timetables.at(number)};
+  }
+
+  Answer claim(const char* now) { return ledger.claim(pipeline, std::nullopt, at(now)); }
+
+  /// As if the run had begun, and ended.
+  void run(const Claimed& claimed) {
+    db::Transaction transaction(database);
+    REQUIRE(db::start_slot(database.connection(), claimed.claim.fence, claimed.claim.run_id,
+                           Instant(at("2026-01-01 10:00:01"))));
+    transaction.commit();
+  }
+
+  /// As if the process that has the claims had died.
+  void kill_claimers() { database.connection().execute("UPDATE slots SET claimer = ''"); }
+
+  std::string slots() {
+    std::string text;
+    for (const SlotRecord& slot : db::list_slots(database.connection(), {}))
+      text += slot.local.substr(5, 11) + " " + to_string(slot.outcome) + "; ";
+    return text;
+  }
+
+  TempDir dir;
+  Workspace workspace;
+  db::Database database;
+  Ledger ledger;
+  Pipeline pipeline;
+  pipeline::Zones zones;
+  std::vector<Timetable> timetables;
+};
+
+}  // namespace
+
+TEST_CASE("a slot is claimed once, and run once") {
+  Place place;
+  const Answer first = place.claim("2026-01-01 10:00:05");
+  REQUIRE(first.claimed);
+  REQUIRE(first.local == "2026-01-01T10:00:00+00:00");
+  const Answer second = place.claim("2026-01-01 10:00:06");
+  REQUIRE_FALSE(second.claimed);
+  REQUIRE(second.refusal == "run " + first.claimed->claim.run_id + " has it and is about to begin");
+  place.run(*first.claimed);
+  REQUIRE(place.claim("2026-01-01 10:30:00").refusal.find("has it") != std::string::npos);
+  REQUIRE(place.slots() == "01-01T10:00 ran; ");
+  const Answer next = place.claim("2026-01-01 11:00:00");
+  REQUIRE(next.claimed);
+  REQUIRE(next.claimed->claim.fence > first.claimed->claim.fence);
+}
+
+TEST_CASE("the claim of a dead process is taken over, and worth nothing to it any more") {
+  Place place;
+  const Answer first = place.claim("2026-01-01 10:00:05");
+  place.kill_claimers();
+  const Answer second = place.claim("2026-01-01 10:00:06");
+  REQUIRE(second.claimed);
+  REQUIRE(second.claimed->claim.fence > first.claimed->claim.fence);
+  {
+    db::Transaction transaction(place.database);
+    REQUIRE_FALSE(db::start_slot(place.database.connection(), first.claimed->claim.fence,
+                                 first.claimed->claim.run_id, Instant(at("2026-01-01 10:00"))));
+  }
+  place.run(*second.claimed);
+  REQUIRE(place.slots() == "01-01T10:00 ran; ");
+}
+
+TEST_CASE("slots before the one that is run get an outcome, by the catch-up") {
+  Place place;
+  place.run(*place.claim("2026-01-01 10:00:05").claimed);
+  place.run(*place.claim("2026-01-01 13:20:00").claimed);
+  REQUIRE(place.slots() ==
+          "01-01T10:00 ran; 01-01T11:00 coalesced; 01-01T12:00 coalesced; 01-01T13:00 ran; ");
+  place.set("{cron: '0 * * * *', timezone: UTC, catchup: none}");
+  place.run(*place.claim("2026-01-01 15:00:01").claimed);
+  REQUIRE(place.slots().ends_with("01-01T14:00 missed; 01-01T15:00 ran; "));
+  // By its time it can still be asked for.
+  REQUIRE(place.ledger.claim(place.pipeline, "2026-01-01T14:00:00Z", at("2026-01-01 15:01")).claimed);
+  REQUIRE_THROWS_AS(place.ledger.claim(place.pipeline, "2026-01-01T14:30:00Z", at("2026-01-01 15:01")),
+                    Error);
+  REQUIRE_THROWS_AS(place.ledger.claim(place.pipeline, "2026-01-01T16:00:00Z", at("2026-01-01 15:01")),
+                    Error);
+}
+
+TEST_CASE("an edit makes no slots of the past") {
+  Place place;
+  const Entry before = place.entry(at("2026-01-01 10:30"));
+  REQUIRE(place.ledger.settle({before}, at("2026-01-01 10:31")).empty());
+  place.set("{cron: '*/10 * * * *', timezone: UTC}");
+  const Entry after = place.entry(at("2026-01-01 12:15"));
+  REQUIRE(place.slots() == "01-01T11:00 superseded; 01-01T12:00 superseded; ");
+  REQUIRE(place.ledger.settle({after}, at("2026-01-01 12:19")).empty());
+  REQUIRE(place.ledger.settle({after}, at("2026-01-01 12:20")).size() == 1);
+  // A policy is no time.
+  place.set("{cron: '*/10 * * * *', timezone: UTC, overlap: allow}");
+  REQUIRE(place.ledger.settle({place.entry(at("2026-01-01 12:30:10"))}, at("2026-01-01 12:30:10")).size() ==
+          1);
+  place.set("{cron: '0 * * * *', timezone: UTC, name: other}");
+  place.entry(at("2026-01-01 12:55"));
+  const auto records = db::schedules(place.database.connection());
+  REQUIRE(records.size() == 2);
+  REQUIRE(records[0].removed_at.has_value());
+}
+
+TEST_CASE("a pause says so of what is due meanwhile") {
+  Place place;
+  const Entry entry = place.entry(at("2026-01-01 10:30"));
+  place.ledger.pause(entry.record, entry.timetable, "the source moves", at("2026-01-01 11:30"));
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 12:00")).empty());
+  const Answer answer = place.claim("2026-01-01 13:00:00");
+  REQUIRE(answer.refusal == "paused: the source moves");
+  place.ledger.resume(db::schedules(place.database.connection()).at(0), entry.timetable,
+                      at("2026-01-01 14:30"));
+  REQUIRE(place.slots() ==
+          "01-01T11:00 missed; 01-01T12:00 paused; 01-01T13:00 paused; 01-01T14:00 paused; ");
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 15:00")).size() == 1);
+}
+
+TEST_CASE("while a claim of the pipeline lives, a slot is skipped or waits") {
+  Place place;
+  place.set(
+      "[{cron: '0 * * * *', timezone: UTC}, {cron: '1 * * * *', timezone: UTC, name: second}, {cron: '2 * * "
+      "* *', timezone: UTC, name: third, overlap: queue}]");
+  const auto timetables = schedule::timetables(place.pipeline, place.zones);
+  const auto records = place.ledger.adopt(place.pipeline, timetables, at("2026-01-01 09:30"));
+  REQUIRE(place.ledger.settle({{records[0], &timetables[0]}}, at("2026-01-01 10:00")).size() == 1);
+  REQUIRE(place.ledger.settle({{records[1], &timetables[1]}}, at("2026-01-01 10:01")).empty());
+  const auto third = place.ledger.settle({{records[2], &timetables[2]}}, at("2026-01-01 10:02"));
+  REQUIRE(third.size() == 1);
+  REQUIRE(third[0].overlap == Overlap::queue);
+  REQUIRE(place.slots() == "01-01T10:00 claimed; 01-01T10:01 skipped; 01-01T10:02 claimed; ");
+}
+
+TEST_CASE("a clock that is set back by much begins anew, and runs nothing twice") {
+  Place place;
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  auto claims = place.ledger.settle({entry}, at("2026-01-01 10:00"));
+  place.run(claims.at(0));
+  // A year ahead by mistake, and back.
+  claims = place.ledger.settle({entry}, at("2027-01-01 10:00:30"));
+  REQUIRE(claims.size() == 1);
+  place.run(claims[0]);
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 10:00:40")).empty());
+  REQUIRE(place.slots() == "01-01T10:00 ran; 01-01T10:00 ran; ");
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 10:59:59")).empty());
+  claims = place.ledger.settle({entry}, at("2026-01-01 11:00:00"));
+  REQUIRE(claims.size() == 1);
+  place.run(claims[0]);
+  // By little: it waits, and repeats nothing.
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 10:57:00")).empty());
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 11:00:00")).empty());
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 12:00:00")).size() == 1);
+}
+
+TEST_CASE("claims of a daemon that died are claimed again by the next") {
+  Place place;
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  const auto claims = place.ledger.settle({entry}, at("2026-01-01 10:00"));
+  REQUIRE(place.ledger.recover(entry, at("2026-01-01 10:00:10")).empty());  // it lives
+  place.kill_claimers();
+  const auto again = place.ledger.recover(entry, at("2026-01-01 10:00:10"));
+  REQUIRE(again.size() == 1);
+  REQUIRE(again[0].claim.fence > claims[0].claim.fence);
+  REQUIRE_FALSE(place.ledger.take_over(claims[0].claim.fence));
+  REQUIRE(place.ledger.take_over(again[0].claim.fence));
+  place.ledger.reject(again[0].claim.fence, "exit code 2");
+  REQUIRE(place.slots() == "01-01T10:00 rejected; ");
+}
