@@ -30,4 +30,7 @@ struct Plan {
 /// Throws Error(usage) with a "did you mean" for unknown names.
 Plan make_plan(const Pipeline& pipeline, const Graph& graph, const Selection& selection);
 
+/// Throws Error(usage), naming `option`, unless all of `names` are steps, or bases of expanded ones.
+void require_steps(const Pipeline& pipeline, const std::vector<std::string>& names, const char* option);
+
 }  // namespace mlops

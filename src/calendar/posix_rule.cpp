@@ -33,7 +33,7 @@ class RuleParser {
     if (!read_name(rule.standard.short_name) || !read_time(rule.standard.offset, 24)) return std::nullopt;
     rule.standard.offset = -rule.standard.offset;
     if (at_end()) return rule;
-    rule.summer.emplace();
+    rule.summer = PosixRule::Kind{};
     if (!read_name(rule.summer->short_name)) return std::nullopt;
     rule.summer->offset = rule.standard.offset + hours(1);
     if (!at_end() && peek() != ',') {

@@ -41,7 +41,8 @@ void set_up_cancel(CLI::App& app, Context& context) {
   app.add_flag("--no-wait", options->no_wait, "do not wait until it has ended");
   app.add_flag("--json", options->json, "print JSON");
   app.footer(
-      "Steps get SIGTERM, their grace period, then SIGKILL; `always:` steps still run.\n"
+      "Steps get SIGTERM, their grace period, then SIGKILL; `always:` steps still run, unless the run has "
+      "lost its runner.\n"
       "Exits with 0 also when a run was not running, 5 when it still runs.\n"
       "Examples:\n  mlops cancel latest\n  mlops cancel 7k2m --now");
   app.callback([options, &context] { cancel(*options, context); });

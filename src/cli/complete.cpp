@@ -183,7 +183,7 @@ class Completion {
     if (option == "--output") {
       words({"live", "failed", "none"});
     } else if (option == "--state") {
-      words({"running", "succeeded", "failed", "cancelled", "interrupted"});
+      words({"running", "orphaned", "succeeded", "failed", "cancelled", "interrupted"});
     } else if (takes_steps.contains(option)) {
       steps_of_file();
     } else if (option == "--set" || option == "-s") {

@@ -10,6 +10,22 @@
 
 namespace mlops::cli {
 
+namespace {
+
+// Where nothing can be written their record stays as it was.
+void warn_of_dead_runs(const Workspace& workspace, db::Database& database) {
+  if (database.writable()) return;
+  db::RunFilter filter;
+  filter.state = RunState::running;
+  filter.limit = 0;
+  for (const RunRecord& run : db::list_runs(database.connection(), filter)) {
+    if (engine::liveness(workspace, run.id) != engine::Liveness::dead) continue;
+    util::log_warning("run " + run.id + " has ended, which cannot be recorded here: it is shown as running");
+  }
+}
+
+}  // namespace
+
 OpenWorkspace open_to_read(const Context& context) {
   util::set_up_log(context.verbose);
   Workspace workspace = Workspace::require(".", context.workspace);
@@ -28,6 +44,7 @@ OpenWorkspace open_to_read(const Context& context) {
         "read: what follows may be out of date");
   }
   engine::recover_all(workspace, database);
+  warn_of_dead_runs(workspace, database);
   return {std::move(workspace), std::move(database)};
 }
 

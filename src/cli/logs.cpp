@@ -1,5 +1,6 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "db/steps.hpp"
 #include "engine/run_log.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
@@ -50,6 +51,28 @@ engine::LogPrinter make_printer(const Options& options) {
   return printer;
 }
 
+// Why there is nothing to print.
+void explain_nothing(OpenWorkspace& open, const std::string& id, const std::string& name) {
+  int cached = 0;
+  for (const StepRecord& step : db::steps_of(open.database.connection(), id)) {
+    const bool asked = step.name == name || step.name.starts_with(name + "@");
+    cached += step.state == StepState::cached ? 1 : 0;
+    if (name.empty() || !asked) continue;
+    if (step.state == StepState::cached) {
+      std::fprintf(stderr, "%s was cached: what it wrote is in `mlops logs %s %s`\n", step.name.c_str(),
+                   step.source_run ? step.source_run->c_str() : "RUN", step.name.c_str());
+    } else if (step.attempts > 0) {
+      std::fprintf(stderr, "%s wrote nothing\n", step.name.c_str());
+    } else {
+      std::fprintf(stderr, "%s has not run: it is %s%s%s\n", step.name.c_str(), to_string(step.state),
+                   step.reason.empty() ? "" : ", ", step.reason.c_str());
+    }
+  }
+  if (!name.empty()) return;
+  std::fprintf(stderr, "nothing was written%s\n",
+               cached > 0 ? "; of cached steps see the runs that `mlops show` names" : "");
+}
+
 void logs(const Options& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::string id = find_run_id(open, options.run);
@@ -78,7 +101,7 @@ void logs(const Options& options, Context& context) {
   if (options.follow) {
     engine::follow_logs(open.workspace, open.database, id, request, printer, [] { std::fflush(stdout); });
   } else if (attempts.empty()) {
-    std::fprintf(stderr, "nothing was written%s\n", options.step.empty() ? "" : " by this step");
+    explain_nothing(open, id, options.step);
   }
 }
 

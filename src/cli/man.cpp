@@ -38,7 +38,7 @@ void print_command(const Command& command) {
   }
   std::printf(".SS mlops %s\n%s.\n", escape(usage).c_str(), escape(command.summary).c_str());
   for (const CLI::Option* option : app.get_options()) {
-    if (option->get_name() == "--help") continue;
+    if (option->get_name() == "--help" || option->get_group().empty()) continue;
     std::string names = option->get_positional() ? option->get_name() : "";
     for (const std::string& name : option->get_snames()) names += (names.empty() ? "-" : ", -") + name;
     for (const std::string& name : option->get_lnames()) names += (names.empty() ? "--" : ", --") + name;
@@ -102,6 +102,9 @@ a remote cannot be reached, or refuses
 .TP
 .B 74
 disk, I/O or database
+.TP
+.B 75
+the slot is not run: somebody else has it, or another run is in the way (\-\-slot); a daemon serves the workspace already
 .TP
 .B 124
 timed out

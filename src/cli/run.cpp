@@ -130,15 +130,21 @@ std::optional<RunResult> repeat(const Options& options, const Context& context,
   return result;
 }
 
+std::string file_hint(const Options& options) {
+  // `--force` takes the word after it for a step.
+  if (!options.settings.forced.empty() && util::exists(options.settings.forced.back()))
+    return "give the file first: mlops run " + options.settings.forced.back() + " --force";
+  return options.file.empty() && util::exists("pipeline.yaml") ? "did you mean `mlops run pipeline.yaml`?"
+                                                               : "mlops run FILE, or mlops run --resume RUN";
+}
+
 int run(Options& options, const Context& context, const CLI::App& app) {
   util::set_up_log(context.verbose);
   if (options.file.empty() == options.resume.empty()) {
     throw Error(ExitCode::usage,
                 options.file.empty() ? "no pipeline file given"
                                      : "--resume continues a run as it was started; it takes no file",
-                options.file.empty() && util::exists("pipeline.yaml")
-                    ? "did you mean `mlops run pipeline.yaml`?"
-                    : "mlops run FILE, or mlops run --resume RUN");
+                file_hint(options));
   }
   if (!options.resume.empty()) refuse_with_resume(app);
   // First of all, while this process is small and has neither threads nor a database.
@@ -176,6 +182,7 @@ int run(Options& options, const Context& context, const CLI::App& app) {
     const Pipeline pipeline = load_pipeline(options.file, {.overrides = options.overrides});
     const Graph graph = make_graph(pipeline);
     const Plan plan = make_plan(pipeline, graph, options.settings.selection);
+    require_steps(pipeline, options.settings.forced, "--force");
     engine::require_possible(pipeline, plan);
     if (options.dry_run) {
       const auto plan_seen =

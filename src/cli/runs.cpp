@@ -123,6 +123,7 @@ void list(const Options& options, Context& context) {
     nlohmann::json list = nlohmann::json::array();
     for (const RunRecord& run : runs) {
       nlohmann::json entry = to_json(run);
+      if (is_orphaned(open.workspace, run)) entry["state"] = "orphaned";
       entry["pinned"] = db::pin_of_run(connection, run.id).has_value();
       entry["metrics"] = nlohmann::json::object();
       for (const MetricRecord& metric : db::metrics_of(connection, run.id)) {

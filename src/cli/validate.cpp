@@ -31,6 +31,7 @@ nlohmann::json to_json(const std::vector<Diagnostic>& problems) {
 void validate(const Options& options, Context& context) {
   nlohmann::json files = nlohmann::json::array();
   std::vector<Diagnostic> all;
+  ExitCode worst = ExitCode::usage;
   for (const std::string& file : options.files) {
     nlohmann::json entry = {{"file", file}, {"valid", true}, {"problems", nlohmann::json::array()}};
     try {
@@ -45,12 +46,19 @@ void validate(const Options& options, Context& context) {
       entry["valid"] = false;
       entry["problems"] = to_json(bad.problems());
       all.insert(all.end(), bad.problems().begin(), bad.problems().end());
+    } catch (const Error& error) {
+      // One that cannot be read hides nothing of the others.
+      const std::vector<Diagnostic> problem = {{file, {}, error.what(), error.hint()}};
+      entry["valid"] = false;
+      entry["problems"] = to_json(problem);
+      all.push_back(problem.front());
+      worst = error.code();
     }
     files.push_back(std::move(entry));
   }
   if (options.json) print_json({{"valid", all.empty()}, {"files", std::move(files)}});
   if (all.empty()) return;
-  context.exit_code = static_cast<int>(ExitCode::usage);
+  context.exit_code = static_cast<int>(worst);
   if (!options.json) {
     std::fflush(stdout);
     print_diagnostics(all);

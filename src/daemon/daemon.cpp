@@ -9,6 +9,7 @@
 #include "util/time.hpp"
 #include "workspace/layout.hpp"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -97,15 +98,17 @@ std::vector<Entry> Daemon::entries_of(const File& file) const {
 void Daemon::load(const std::string& path, bool serve) {
   const sys_seconds now = now_seconds();
   File& file = files_[path];
+  file.path = path;
   try {
     const Pipeline pipeline = load_pipeline(path, {.overrides = {}, .check_files = false});
     std::vector<Timetable> timetables = schedule::timetables(pipeline, zones_);
     if (timetables.empty() && file.records.empty() && serve)
       throw Error(ExitCode::usage, "it has no schedule", "such as  schedule: \"0 3 * * *\"");
     settle(now);  // by what it said until now
-    unplan(path);
+    unplan(file);
     file.records = ledger_.adopt(pipeline, timetables, now, serve ? std::optional(true) : std::nullopt);
     file.timetables = std::move(timetables);
+    for (ScheduleRecord& record : file.records) record.definition = {};  // of thousands it would be much
     if (!file.problem.empty()) say(workspace_.relative(path) + " can be read again");
     file.problem.clear();
   } catch (const std::exception& error) {
@@ -117,103 +120,119 @@ void Daemon::load(const std::string& path, bool serve) {
       say(workspace_.relative(path) + ": " + why + "; nothing of it runs until that is mended");
   }
   if (!watch_.add(path)) say("cannot watch " + path + ": send SIGHUP after it was changed");
+  file.due.resize(file.records.size());
   for (std::size_t i = 0; i < file.records.size(); ++i) {
-    paths_[file.records[i].id] = path;
-    plan({path, i}, now);
+    file_of_[file.records[i].id] = &file;
+    plan({&file, i}, now);
   }
 }
 
+std::vector<std::string> Daemon::paths() const {
+  std::vector<std::string> list;
+  for (const auto& [path, file] : files_) list.push_back(path);
+  return list;
+}
+
+// What a file said last, which cannot be read now: its slots are refused.
+void Daemon::remember(File& file, std::vector<ScheduleRecord> records) {
+  for (ScheduleRecord& record : records) {
+    try {
+      const Schedule entry = schedule::schedule_of(Json::parse(record.definition, nullptr, false));
+      const std::string directory = file.path.substr(0, file.path.rfind('/'));
+      file.timetables.push_back({entry, pipeline::rule_of(entry, record.pipeline, directory, zones_),
+                                 pipeline::delay_of(entry, record.pipeline)});
+      file_of_[record.id] = &file;
+      file.records.push_back(std::move(record));
+    } catch (const Error& error) {
+      say(workspace_.relative(file.path) + " " + record.name + ": " + error.what());
+    }
+  }
+  file.due.resize(file.records.size());
+  ledger_.refuse(entries_of(file), now_seconds(), file.problem);
+  for (std::size_t i = 0; i < file.records.size(); ++i) plan({&file, i}, now_seconds());
+}
+
 void Daemon::load_served() {
-  std::set<std::string> paths;
   std::map<std::string, std::vector<ScheduleRecord>> known;
   for (const ScheduleRecord& record : db::schedules(database_.connection())) {
     if (!record.served || record.removed_at) continue;
     const std::string path =
         record.file.starts_with('/') ? record.file : workspace_.root() + "/" + record.file;
-    paths.insert(path);
     known[path].push_back(record);
   }
+  for (const std::string& path : paths()) {
+    if (!known.contains(path)) drop(path);
+  }
   for (auto& [path, records] : known) {
-    File& file = files_[path];
-    if (!file.records.empty()) continue;
-    // What it said last, in case that it cannot be read now.
-    for (ScheduleRecord& record : records) {
-      try {
-        const Schedule entry = schedule::schedule_of(Json::parse(record.definition, nullptr, false));
-        const std::string directory = path.substr(0, path.rfind('/'));
-        file.timetables.push_back({entry, pipeline::rule_of(entry, record.pipeline, directory, zones_),
-                                   pipeline::delay_of(entry, record.pipeline)});
-        file.records.push_back(std::move(record));
-      } catch (const Error& error) {
-        say(workspace_.relative(path) + " " + record.name + ": " + error.what());
-      }
-    }
+    if (files_.contains(path)) continue;  // it is read again when it changes
+    load(path, false);
+    if (files_[path].records.empty()) remember(files_[path], std::move(records));
   }
-  for (const auto& [path, file] : std::map(files_)) {
-    if (!paths.contains(path)) drop(path);
-  }
-  for (const std::string& path : paths) load(path, false);
   // From now on these are served like the others, and may be taken away likewise.
   for (const std::string& given : std::exchange(settings_.files, {})) load(util::absolute_path(given), true);
 }
 
-void Daemon::unplan(const std::string& path) {
-  for (std::size_t i = 0; i < files_[path].records.size(); ++i) {
-    if (const auto due = due_.find({path, i}); due != due_.end()) {
-      agenda_.erase({due->second, due->first});
-      due_.erase(due);
-    }
+void Daemon::unplan(File& file) {
+  for (std::size_t i = 0; i < file.due.size(); ++i) {
+    if (file.due[i]) agenda_.erase({*file.due[i], {&file, i}});
   }
+  file.due.clear();
 }
 
 // What is not served any more. What was due until now still is.
 void Daemon::drop(const std::string& path) {
   settle(now_seconds());
-  unplan(path);
+  File& file = files_[path];
+  unplan(file);
+  std::erase_if(file_of_, [&](const auto& entry) { return entry.second == &file; });
   files_.erase(path);
   say(workspace_.relative(path) + " is not served any more");
 }
 
 // When the entry is next due.
 void Daemon::plan(const Place& place, sys_seconds now) {
-  const Timetable& timetable = files_[place.first].timetables[place.second];
-  if (const auto due = due_.find(place); due != due_.end()) {
-    agenda_.erase({due->second, place});
-    due_.erase(due);
-  }
+  File& file = *place.first;
+  const Timetable& timetable = file.timetables[place.second];
+  std::optional<sys_seconds>& due = file.due[place.second];
+  if (due) agenda_.erase({*due, place});
+  due.reset();
   const sys_seconds settled =
-      std::max(files_[place.first].records[place.second].cursor, schedule::settled_until(timetable, now));
+      std::max(file.records[place.second].cursor, schedule::settled_until(timetable, now));
   const auto next = calendar::next_fire(timetable.rule, settled);
   if (!next) return;
-  due_[place] = *next + timetable.delay;
-  agenda_.insert({*next + timetable.delay, place});
+  due = *next + timetable.delay;
+  agenda_.insert({*due, place});
 }
 
 void Daemon::settle(sys_seconds now) {
   std::vector<Place> due;
   while (!agenda_.empty() && agenda_.begin()->first <= now) {
     due.push_back(agenda_.begin()->second);
-    due_.erase(due.back());
+    due.back().first->due[due.back().second].reset();
     agenda_.erase(agenda_.begin());
   }
+  settle(due, now);
+}
+
+void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
   if (due.empty()) return;
   std::vector<Entry> entries;
   std::map<std::string, std::vector<Entry>> broken;
-  for (const Place& place : due) {
-    const File& file = files_[place.first];
-    const Entry entry{file.records[place.second], &file.timetables[place.second]};
-    if (file.problem.empty()) {
+  for (const auto& [file, i] : due) {
+    const Entry entry{file->records[i], &file->timetables[i]};
+    if (file->problem.empty()) {
       entries.push_back(entry);
     } else {
-      broken[file.problem].push_back(entry);
+      broken[file->problem].push_back(entry);
     }
   }
   for (const auto& [problem, list] : broken) ledger_.refuse(list, now, problem);
   take(ledger_.settle(entries, now));
   for (const Place& place : due) {
-    ScheduleRecord& record = files_[place.first].records[place.second];
-    record.cursor =
-        std::max(record.cursor, schedule::settled_until(files_[place.first].timetables[place.second], now));
+    ScheduleRecord& record = place.first->records[place.second];
+    const sys_seconds until = schedule::settled_until(place.first->timetables[place.second], now);
+    // A clock that was set back by much began anew.
+    record.cursor = record.cursor > until + schedule::small_step ? until : std::max(record.cursor, until);
     plan(place, now);
   }
 }
@@ -221,31 +240,27 @@ void Daemon::settle(sys_seconds now) {
 // After a start, and after a jump of the clock: everything is looked at.
 void Daemon::recover(sys_seconds now) {
   std::vector<Entry> entries;
-  for (auto& [path, file] : files_) {
-    if (!file.problem.empty()) {
-      ledger_.refuse(entries_of(file), now, file.problem);
-      continue;
-    }
-    for (const Entry& entry : entries_of(file)) {
-      take(ledger_.recover(entry, now));
-      entries.push_back(entry);
-    }
-  }
-  take(ledger_.settle(entries, now));
+  std::vector<Place> due;
   for (auto& [path, file] : files_) {
     for (std::size_t i = 0; i < file.records.size(); ++i) {
-      file.records[i].cursor = std::min(std::max(file.records[i].cursor, now), now + schedule::small_step);
-      plan({path, i}, now);
+      const sys_seconds cursor = file.records[i].cursor,
+                        until = schedule::settled_until(file.timetables[i], now);
+      const auto next = calendar::next_fire(file.timetables[i].rule, cursor);
+      if ((next && *next <= until) || cursor > until) due.push_back({&file, i});
     }
+    if (!file.problem.empty()) continue;
+    for (const Entry& entry : entries_of(file)) entries.push_back(entry);
   }
+  take(ledger_.recover(entries, now));
+  settle(due, now);
 }
 
 void Daemon::take(const std::vector<Claimed>& claims) {
   for (const Claimed& claimed : claims) {
-    const auto path = paths_.find(claimed.schedule);
-    if (path == paths_.end()) continue;
-    children_.add(
-        {claimed.claim.fence, claimed.claim.run_id, path->second, claimed.pipeline + " " + claimed.local});
+    const auto file = file_of_.find(claimed.schedule);
+    if (file == file_of_.end()) continue;
+    children_.add({claimed.claim.fence, claimed.claim.run_id, file->second->path,
+                   claimed.pipeline + " " + claimed.local});
   }
 }
 
@@ -314,7 +329,7 @@ void Daemon::wait() {
       while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
         const int signal = static_cast<int>(info.ssi_signo);
         if (signal == SIGHUP) {
-          for (const auto& [path, file] : std::map(files_)) load(path, false);
+          for (const std::string& path : paths()) load(path, false);
           load_served();
         } else if (signal != SIGCHLD) {
           stopping_ = true;
@@ -336,6 +351,9 @@ int Daemon::run() {
   say("serving " + std::to_string(entries) + (entries == 1 ? " schedule" : " schedules") + " of " +
       std::to_string(files_.size()) + (files_.size() == 1 ? " file" : " files") +
       (agenda_.empty() ? "" : ", next at " + util::format_local(agenda_.begin()->first)));
+  // What was needed to begin is not needed again.
+  database_.connection().execute("PRAGMA shrink_memory");
+  ::malloc_trim(0);
   start_runs();
   while (!stopping_ && !(settings_.once && children_.idle())) {
     wait();

@@ -11,8 +11,10 @@
 #include "schedule/ledger.hpp"
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -35,18 +37,22 @@ class Daemon {
  private:
   /// A pipeline file that is served.
   struct File {
+    std::string path;  ///< absolute
     std::vector<ScheduleRecord> records;
-    std::vector<schedule::Timetable> timetables;  ///< one a record
+    std::vector<schedule::Timetable> timetables;            ///< one a record
+    std::vector<std::optional<schedule::sys_seconds>> due;  ///< when each is next on the agenda
     std::string problem;
   };
-  using Place = std::pair<std::string, std::size_t>;  // a file and the number of its entry
+  using Place = std::pair<File*, std::size_t>;  // a file and the number of its entry
 
   void load(const std::string& path, bool serve);
   void load_served();
+  void remember(File& file, std::vector<ScheduleRecord> records);
   void drop(const std::string& path);
-  void unplan(const std::string& path);
+  void unplan(File& file);
   void plan(const Place& place, schedule::sys_seconds now);
   void settle(schedule::sys_seconds now);
+  void settle(const std::vector<Place>& due, schedule::sys_seconds now);
   void recover(schedule::sys_seconds now);
   void take(const std::vector<schedule::Claimed>& claims);
   void start_runs();
@@ -55,6 +61,7 @@ class Daemon {
   void set_timer();
   void wait();
   std::vector<schedule::Entry> entries_of(const File& file) const;
+  std::vector<std::string> paths() const;
   void say(const std::string& text) const;
 
   const Workspace& workspace_;
@@ -66,10 +73,9 @@ class Daemon {
   Watch watch_;
   Children children_;
   util::Fd signals_, timer_, poll_;
-  std::map<std::string, File> files_;                         // by absolute path
+  std::map<std::string, File> files_;                         // by path
   std::set<std::pair<schedule::sys_seconds, Place>> agenda_;  // what is due when
-  std::map<Place, schedule::sys_seconds> due_;                // the same by place
-  std::map<std::int64_t, std::string> paths_;                 // of the schedules' files
+  std::unordered_map<std::int64_t, File*> file_of_;           // of the schedules
   bool stopping_ = false;
 };
 

@@ -98,6 +98,15 @@ std::vector<ScheduleRecord> schedules(Connection& db) {
   return list;
 }
 
+std::optional<ScheduleRecord> find_schedule(Connection& db, std::int64_t id) {
+  static const std::string sql = std::string("SELECT ") + schedule_columns + " FROM schedules WHERE id = ?";
+  Statement& row = db.cached(sql).bind(id);
+  std::optional<ScheduleRecord> found;
+  if (row.step()) found = read_schedule(row);
+  row.reset();
+  return found;
+}
+
 std::vector<ScheduleRecord> schedules_of(Connection& db, const std::string& file) {
   std::vector<ScheduleRecord> list;
   Statement row =

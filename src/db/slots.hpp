@@ -13,6 +13,7 @@ namespace mlops::db {
 
 /// By file and name.
 std::vector<ScheduleRecord> schedules(Connection& db);
+std::optional<ScheduleRecord> find_schedule(Connection& db, std::int64_t id);
 std::vector<ScheduleRecord> schedules_of(Connection& db, const std::string& file);
 
 /// Writes all but `id` of a schedule, by file and name; returns its id. Within a Transaction.

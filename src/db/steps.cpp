@@ -24,8 +24,9 @@ void update_step(Connection& db, const std::string& run_id, const StepRecord& s)
       .run();
 }
 
-// What ran last is found by its name; what was cached since then, by a look at the runs since then. Of a name
-// that never ran (results may have come under another one) only a hundred runs are looked at.
+// What has results of its own is found by its name; what took them over since then, by a look at the runs
+// since then. Of a name that never had any (its results came under another one) a thousand runs are looked
+// at.
 std::string newest_result(const std::string& columns, const std::string& join) {
   return "SELECT " + columns + R"sql(
     FROM runs r CROSS JOIN steps s ON s.run_id = r.id AND s.name = ?2 AND s.state IN ('succeeded', 'cached')
@@ -33,9 +34,10 @@ std::string newest_result(const std::string& columns, const std::string& join) {
          R"sql(
     WHERE r.pipeline = ?1 AND r.id >= coalesce(
       (SELECT t.run_id FROM steps t JOIN runs q ON q.id = t.run_id
-       WHERE t.name = ?2 AND t.attempts > 0 AND t.state = 'succeeded' AND q.pipeline = ?1
+       WHERE t.name = ?2 AND (t.attempts > 0 OR t.source_run IS NULL) AND t.state IN ('succeeded', 'cached')
+         AND q.pipeline = ?1
        ORDER BY t.run_id DESC LIMIT 1),
-      (SELECT id FROM runs WHERE pipeline = ?1 ORDER BY id DESC LIMIT 1 OFFSET 99), '')
+      (SELECT id FROM runs WHERE pipeline = ?1 ORDER BY id DESC LIMIT 1 OFFSET 999), '')
     ORDER BY r.id DESC LIMIT 1
   )sql";
 }

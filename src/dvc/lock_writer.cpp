@@ -86,9 +86,9 @@ void LockWriter::save() {
       continue;
     }
     // Before the first new one that DVC would have run later.
-    const auto later = std::ranges::find_if(entries_, [&](const Entry& other) {
+    const auto later = std::ranges::find_if(entries_, [&, order = change.second](const Entry& other) {
       const auto found = appended_.find(other.stage);
-      return found != appended_.end() && found->second > rank;
+      return found != appended_.end() && found->second > order;
     });
     entries_.insert(later, {stage, std::move(text)});
     appended_.emplace(stage, rank);

@@ -135,7 +135,8 @@ CancelResult cancel_run(const Workspace& workspace, db::Database& database, cons
   const auto run = db::find_run(database.connection(), id);
   const std::string state = run ? to_string(run->state) : "gone";
   if (!canceller.asked_anybody()) {
-    result.words = "is not running: it has " + state;
+    const bool passive = run && (run->state == RunState::cancelled || run->state == RunState::interrupted);
+    result.words = std::string("is not running: it ") + (passive ? "was " : "has ") + state;
     return result;
   }
   result.still_runs = run && run->state == RunState::running;

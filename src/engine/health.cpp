@@ -139,7 +139,10 @@ void check_runs(std::vector<Finding>& findings, const Workspace& workspace, db::
   if (without_row > 0) {
     findings.push_back(
         {"directories", recorded >= without_row ? State::note : State::problem,
-         std::to_string(without_row) + " run directories are not in the database, such as " + example,
+         std::to_string(without_row) +
+             (without_row == 1 ? " run directory is not in the database: "
+                               : " run directories are not in the database, such as ") +
+             example,
          recorded >= without_row
              ? "left by a run that ended before it was recorded, or by an interrupted `mlops rm`: "
                "delete them when nobody needs their logs"

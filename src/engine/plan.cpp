@@ -53,6 +53,10 @@ void mark(std::vector<char>& marks, std::vector<int> start, const std::vector<st
 
 }  // namespace
 
+void require_steps(const Pipeline& pipeline, const std::vector<std::string>& names, const char* option) {
+  if (!names.empty()) Names(pipeline).find(names, option);
+}
+
 Plan make_plan(const Pipeline& pipeline, const Graph& graph, const Selection& selection) {
   const Names names(pipeline);
   const std::size_t count = pipeline.steps.size();

@@ -44,6 +44,11 @@ void Recorder::put_hit(int step, std::string key, db::CachedResults results) {
   if (due_ms_ < 0) due_ms_ = util::monotonic_ms() + batch_ms;
 }
 
+void Recorder::put_git(const std::string& commit, std::optional<bool> dirty) {
+  git_ = {commit, dirty};
+  if (due_ms_ < 0) due_ms_ = util::monotonic_ms() + batch_ms;
+}
+
 int Recorder::due_in_ms() const {
   if (due_ms_ < 0) return -1;
   return static_cast<int>(std::clamp<std::int64_t>(due_ms_ - util::monotonic_ms(), 0, batch_ms + retry_ms));
@@ -67,6 +72,7 @@ void Recorder::flush() {
   collections_.clear();
   facts_.clear();
   hits_.clear();
+  git_.reset();
   due_ms_ = -1;
   problem_.clear();
 }
@@ -97,6 +103,7 @@ void Recorder::write() {
   db::Transaction transaction(database_);
   db::Connection& connection = database_.connection();
   adopt_orphans();
+  if (git_) db::set_git_state(connection, run_id_, git_->first, git_->second);
   for (const auto& [key, attempt] : attempts_) db::put_attempt(connection, run_id_, attempt);
   for (const Facts& facts : facts_) {
     db::put_facts(connection, run_id_, facts.step, facts.json);

@@ -10,6 +10,7 @@
 #include "process/attempt.hpp"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ class Recorder {
   void put_facts(int step, std::string facts, std::vector<ArtifactRecord> inputs);
 
   /// The results that a cached step refers to: if whoever made them is deleted meanwhile, they become its
+  /// The commit of the pipeline's folder, as soon as it is known.
+  void put_git(const std::string& commit, std::optional<bool> dirty);
   /// own.
   void put_hit(int step, std::string key, db::CachedResults results);
 
@@ -59,6 +62,7 @@ class Recorder {
     db::CachedResults results;
   };
   std::vector<Hit> hits_;
+  std::optional<std::pair<std::string, std::optional<bool>>> git_;
   std::int64_t due_ms_ = -1;
   std::string problem_;
 };

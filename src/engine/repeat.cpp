@@ -3,6 +3,7 @@
 #include <mlops/version.hpp>
 
 #include "engine/recovery.hpp"
+#include "pipeline/source.hpp"
 #include "store/file_reader.hpp"
 #include "util/digest.hpp"
 #include "util/files.hpp"
@@ -27,9 +28,14 @@ constexpr std::string_view head = "mlops repeat 1\n";
 constexpr std::size_t digest_bytes = 32;
 constexpr std::size_t stamp_bytes = 4 * sizeof(std::uint64_t);
 
+// The same descriptor, /dev/stdin, is another pipeline in another directory.
+std::string place_of(const std::string& file) {
+  return util::absolute_path(file) + "\n" + util::absolute_path(pipeline::directory_of_source(file));
+}
+
 std::string path_for(const Workspace& workspace, const std::string& file) {
   return workspace.state_directory() + "/" + layout::repeats + "/" +
-         util::sha256(util::absolute_path(file)).substr(0, 16);
+         util::sha256(place_of(file)).substr(0, 16);
 }
 
 std::string text_of(const Repeat& repeat) {
@@ -82,7 +88,7 @@ bool are_as_they_were(std::span<const char* const> files) { return std::ranges::
 std::string repeat_key(const std::string& source, const std::string& file,
                        const std::vector<std::string>& overrides) {
   const Json outside = {{"version", version()},
-                        {"file", util::absolute_path(file)},
+                        {"file", place_of(file)},
                         {"overrides", overrides},
                         {"environment", referenced_environment(source)}};
   util::Sha256 sum;
@@ -99,7 +105,11 @@ bool may_repeat(const RunSettings& settings) {
 }
 
 bool can_repeat(const Pipeline& pipeline, const Plan& plan, const RunSettings& settings) {
-  return may_repeat(settings) && !pipeline.dvc && pipeline.secrets.empty() &&
+  // In quotes, "\x65nv." is "env." as well: which variables such a file refers to cannot be told by its text.
+  const bool escapes = pipeline.source.find("\\x") != pipeline.source.npos ||
+                       pipeline.source.find("\\u") != pipeline.source.npos ||
+                       pipeline.source.find("\\U") != pipeline.source.npos;
+  return may_repeat(settings) && !pipeline.dvc && pipeline.secrets.empty() && !escapes &&
          pipeline.steps.size() >= steps_worth_repeating &&
          std::ranges::all_of(plan.steps, &PlannedStep::selected) &&
          std::ranges::all_of(pipeline.steps, [](const Step& step) { return why_never_reused(step).empty(); });
@@ -112,24 +122,30 @@ void remember_repeat(const Workspace& workspace, const std::string& file, Repeat
     const SeenFile& b = repeat.files[i];
     if (a.path == b.path && !(a.stamp == b.stamp)) return;  // changed while the run looked
   }
-  const auto twice = std::ranges::unique(repeat.files, {}, &SeenFile::path);
-  repeat.files.erase(twice.begin(), twice.end());
+  repeat.files.erase(std::unique(repeat.files.begin(), repeat.files.end(),
+                                 [](const SeenFile& a, const SeenFile& b) { return a.path == b.path; }),
+                     repeat.files.end());
+  std::string temporary;
   try {
     util::make_directories(workspace.state_directory() + "/" + layout::repeats);
     const std::string path = path_for(workspace, file);
-    const std::string temporary = path + ".tmp" + std::to_string(::getpid());
+    temporary = path + ".tmp";
     util::write_file(temporary, text_of(repeat));  // not synced: one that is torn has no end
     if (::rename(temporary.c_str(), path.c_str()) != 0) ::unlink(temporary.c_str());
   } catch (const Error& error) {
+    ::unlink(temporary.c_str());
     util::log_debug(std::string("what a next run could be spared is not remembered: ") + error.what());
   }
 }
 
 std::optional<Repeat> find_repeat(const Workspace& workspace, const std::string& file,
                                   const std::string& key) {
-  const std::string path = path_for(workspace, file);
-  if (!util::exists(path)) return std::nullopt;
-  const std::string text = util::read_file(path);
+  std::string text;
+  try {
+    text = util::read_file(path_for(workspace, file));
+  } catch (const Error&) {
+    return std::nullopt;
+  }
   if (!is_whole(text)) return std::nullopt;
   std::string_view rest = std::string_view(text).substr(head.size());
   rest.remove_suffix(digest_bytes);

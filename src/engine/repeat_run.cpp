@@ -21,7 +21,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <thread>
 
 namespace mlops {
@@ -34,21 +33,38 @@ bool is_regular(const std::string& path) {
   return ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
 }
 
-// The directory of a run, made from that of the run before.
-void copy_directory(const std::string& from, const std::string& to, const std::string& source,
-                    const RunSettings& settings, int jobs) {
-  Json asked = Json::parse(util::read_file(layout::in(from, layout::settings)));
+// What the run before was asked for, to be asked again; null if that cannot be read.
+Json settings_of(const std::string& directory, const RunSettings& settings, int jobs) {
+  Json asked;
+  try {
+    asked = Json::parse(util::read_file(layout::in(directory, layout::settings)), nullptr, false);
+  } catch (const Error&) {
+    return nullptr;
+  }
+  if (!asked.is_object()) return nullptr;
   asked["jobs"] = jobs;
   asked["keep_going"] = settings.keep_going;
   asked["fence"] = settings.slot ? settings.slot->fence : 0;
   if (settings.keep_inputs) asked["keep_inputs"] = to_string(*settings.keep_inputs);
-  const std::string params = util::read_file(layout::in(from, layout::params));
-  util::make_directories(layout::in(to, layout::logs));
-  util::make_directories(layout::in(to, layout::files));
-  util::write_file(layout::in(to, layout::definition), source);
-  util::write_file(layout::in(to, layout::settings),
+  return asked;
+}
+
+void make_directory(const std::string& directory, const std::string& source, const Json& asked,
+                    const std::string& params) {
+  util::make_directories(layout::in(directory, layout::logs));
+  util::make_directories(layout::in(directory, layout::files));
+  util::write_file(layout::in(directory, layout::definition), source);
+  util::write_file(layout::in(directory, layout::settings),
                    asked.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-  util::write_file(layout::in(to, layout::params), params);
+  util::write_file(layout::in(directory, layout::params), params);
+}
+
+std::optional<std::string> text_of(const std::string& path) {
+  try {
+    return util::read_file(path);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 // As much of the pipeline as observers ask for.
@@ -98,10 +114,11 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
   db::Connection& connection = database.connection();
   const std::optional<RunRecord> before = db::find_run(connection, repeat->run);
   if (!before || before->state != RunState::succeeded) return std::nullopt;
+  const int jobs = settings.jobs > 0 ? settings.jobs : engine::machine_capacity().jobs;
   const std::string earlier = workspace.run_directory(before->id);
-  if (!util::exists(layout::in(earlier, layout::settings)) ||
-      !util::exists(layout::in(earlier, layout::params)))
-    return std::nullopt;
+  const Json asked = settings_of(earlier, settings, jobs);
+  const std::optional<std::string> params = text_of(layout::in(earlier, layout::params));
+  if (asked.is_null() || !params) return std::nullopt;
 
   std::optional<workspace::GitState> git;
   std::jthread git_reader([&] { git = workspace::git_state(pipeline::directory_of_source(file)); });
@@ -109,7 +126,7 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
   run.id = settings.slot ? settings.slot->run_id : util::new_id();
   run.state = RunState::running;
   run.created_at = util::now();
-  run.jobs = settings.jobs > 0 ? settings.jobs : engine::machine_capacity().jobs;
+  run.jobs = jobs;
   run.host = workspace::host_name();
   run.user = workspace::user_name();
   run.command_line = util::to_utf8(settings.command_line);
@@ -129,7 +146,7 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
     if (!db::copy_cached_steps(connection, before->id, run.id, run.steps)) return std::nullopt;
     git_reader.join();
     if (git) db::set_git_state(connection, run.id, git->commit, git->dirty);
-    copy_directory(earlier, directory, source, settings, run.jobs);
+    make_directory(directory, source, asked, *params);
     result.duration_ms = util::monotonic_ms() - began_ms;
     db::finish_run(connection, run.id, result.state, "", static_cast<int>(result.exit_code), util::now(),
                    result.duration_ms);

@@ -263,8 +263,10 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
   workspace.check_owner();
   const std::string directory = workspace.run_directory(id);
   if (!util::is_directory(directory)) {
-    throw Error(ExitCode::usage, "cannot resume run " + id + ": it ran elsewhere, only its record is here",
-                "start a new run: steps whose results are here are not run again");
+    throw Error(
+        ExitCode::usage,
+        "cannot resume run " + id + ": only its record is here, its directory is gone or never was here",
+        "start a new run: steps whose results are here are not run again");
   }
   auto lock = process::LockFile::try_lock(layout::in(directory, layout::runner_lock));
   if (!lock) {

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -87,7 +88,8 @@ Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObs
   if (!signals_ || !poll_) throw_errno("cannot set up the run", errno);
   executor_.emplace(std::move(keeper), process::KeeperPlace{parts_.run_directory, parts_.id});
   int number = 0;
-  for (const int fd : {executor_->fd(), signals_.get(), collector_.fd()}) {
+  git_known_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  for (const int fd : {executor_->fd(), signals_.get(), collector_.fd(), git_known_.get()}) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u32 = static_cast<std::uint32_t>(number++);
@@ -102,7 +104,10 @@ Runner::~Runner() {
 RunResult Runner::run() {
   started_ms_ = util::monotonic_ms();
   if (!parts_.resumed)
-    git_ = std::thread([this] { git_state_ = workspace::git_state(parts_.pipeline.directory); });
+    git_ = std::thread([this] {
+      git_state_ = workspace::git_state(parts_.pipeline.directory);
+      ::eventfd_write(git_known_.get(), 1);
+    });
   const auto left = std::count_if(parts_.entries.begin(), parts_.entries.end(),
                                   [](const Entry& entry) { return entry.kind == Entry::Kind::run; });
   const RunView view{parts_.pipeline,      parts_.plan,    parts_.id,
@@ -147,7 +152,8 @@ void Runner::wait() {
     switch (events[i].data.u32) {
       case 0: take_keeper_events(); break;
       case 1: take_signals(); break;
-      default: take_collections(); break;
+      case 2: take_collections(); break;
+      default: take_git_state(); break;
     }
   }
   if (more_output_) read_outputs();

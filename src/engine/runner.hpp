@@ -85,6 +85,7 @@ class Runner {
   void keeper_died();
   void take_signals();
   void take_collections();
+  void take_git_state();
   void finish_collection(Collection collection);
   void finish_check(CheckResult result);
   void set_old_outputs_aside(int step);
@@ -118,6 +119,7 @@ class Runner {
   pipeline::Conditions conditions_;
   std::unordered_map<std::string, int> index_of_;
   std::thread git_;
+  util::Fd git_known_;  // readable when git_state_ is there
   std::optional<workspace::GitState> git_state_;
   std::int64_t started_ms_ = 0;
   std::int64_t next_tick_ms_ = INT64_MAX;

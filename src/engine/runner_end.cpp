@@ -40,7 +40,7 @@ RunResult Runner::conclude() {
                     "nothing of it is recorded",
                 "does a step clean the work tree? Keep the workspace elsewhere with --workspace");
   }
-  if (git_.joinable()) git_.join();
+  take_git_state();
   result.duration_ms = util::monotonic_ms() - started_ms_;
   // The disk may be full just now and free in a moment: what happened is worth some patience.
   for (int patience = 10;; --patience) {
@@ -48,7 +48,6 @@ RunResult Runner::conclude() {
       recorder_.flush();
       db::Transaction transaction(parts_.database, db::Durability::full);
       db::Connection& connection = parts_.database.connection();
-      if (git_state_) db::set_git_state(connection, parts_.id, git_state_->commit, git_state_->dirty);
       db::finish_run(connection, parts_.id, result.state, result.reason, static_cast<int>(result.exit_code),
                      util::now(), result.duration_ms);
       transaction.commit();

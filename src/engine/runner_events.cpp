@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -145,6 +146,15 @@ void Runner::take_collections() {
     }
     perform_actions();
   }
+}
+
+// On record as early as it is known: a run that is killed was of that commit, too.
+void Runner::take_git_state() {
+  if (!git_.joinable()) return;
+  eventfd_t count = 0;
+  ::eventfd_read(git_known_.get(), &count);
+  git_.join();
+  if (git_state_) recorder_.put_git(git_state_->commit, git_state_->dirty);
 }
 
 // --- Output -----------------------------------------------------------------------------------------

@@ -72,7 +72,12 @@ std::vector<std::pair<std::string, Json>> read_axes(const YamlNode& node, const 
   const std::size_t before = fields.problems().list().size();
   const Json values = fields.value(node);
   if (fields.problems().list().size() != before) return axes;
-  if (!values.is_object() || values.empty()) {
+  if (values.is_object() && values.empty()) {
+    fields.problems().add(node.at, "matrix: there is nothing in it",
+                          "such as {lr: [0.1, 0.01], seed: [1, 2]}");
+    return axes;
+  }
+  if (!values.is_object()) {
     fields.expected(node, "matrix", "a map of names to lists", "such as {lr: [0.1, 0.01], seed: [1, 2]}");
     return axes;
   }

@@ -77,7 +77,7 @@ Graph graph_of(int steps, const std::vector<Edge>& edges) {
   for (int i = 0; i < steps; ++i) {
     auto& needs = graph.needs[at(i)];
     std::ranges::sort(needs);
-    needs.erase(std::ranges::unique(needs).begin(), needs.end());
+    needs.erase(std::unique(needs.begin(), needs.end()), needs.end());
     needs.shrink_to_fit();
     for (const int from : needs) graph.feeds[at(from)].push_back(i);
   }
@@ -176,7 +176,7 @@ std::vector<std::vector<int>> find_cycles(int steps, const std::vector<Edge>& ed
         }
         if (!fresh) continue;
         // `path` runs against the flow, and was read from its end: with the flow, `need` comes last.
-        std::ranges::rotate(cycle, std::ranges::min_element(cycle));
+        std::rotate(cycle.begin(), std::ranges::min_element(cycle), cycle.end());
         for (const int step : cycle) reported[at(step)] = true;
         cycles.push_back(std::move(cycle));
       }

@@ -135,10 +135,10 @@ constexpr Key kOutputKeys[] = {
 constexpr Key kRetryKeys[] = {
     {"times", R"({"$ref":"#/$defs/count"})", "Attempts after the first."},
     {"delay", kDuration, "Wait before the first retry; default none."},
-    {"backoff", R"({"$ref":"#/$defs/number"})",
+    {"backoff", R"({"anyOf":[{"type":"number","minimum":1,"maximum":100},{"$ref":"#/$defs/reference"}]})",
      "Each further wait is this many times the one before; default 1."},
     {"max_delay", kDuration, "No wait is longer than this; default no limit."},
-    {"jitter", R"({"$ref":"#/$defs/number"})",
+    {"jitter", R"({"anyOf":[{"type":"number","minimum":0,"maximum":1},{"$ref":"#/$defs/reference"}]})",
      "Up to this share (0 to 1) of a wait is added to it; default 0."},
     {"on", R"({"$ref":"#/$defs/retry_on"})",
      "Failures to answer: exit codes, or the words any, timeout, no_output, signal, lost; default any.",

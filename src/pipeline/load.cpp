@@ -122,7 +122,7 @@ class Loader {
     Json value = util::to_json(node);
     if (value.is_number_float() && !std::isfinite(value.get<double>())) {
       problems_.add(node.at, "params: " + node.text + " cannot be handed to steps as JSON",
-                    "quote it, such as \"inf\"");
+                    "quote it: \"" + node.text + "\"");
       return 1.0;  // a number in its place, so that nothing is said of it where it is used
     }
     if (!value.is_string() || node.text.find("${") == node.text.npos) return value;

@@ -41,9 +41,9 @@ void Problems::throw_if_any() {
   if (list_.empty()) return;
   const auto key = [](const Diagnostic& d) { return std::tie(d.at.line, d.at.column, d.message); };
   std::ranges::stable_sort(list_, [&](const Diagnostic& a, const Diagnostic& b) { return key(a) < key(b); });
-  const auto twice =
-      std::ranges::unique(list_, [&](const Diagnostic& a, const Diagnostic& b) { return key(a) == key(b); });
-  list_.erase(twice.begin(), twice.end());
+  list_.erase(std::unique(list_.begin(), list_.end(),
+                          [&](const Diagnostic& a, const Diagnostic& b) { return key(a) == key(b); }),
+              list_.end());
   if (list_.size() > kMostShown) {
     const std::size_t more = list_.size() - kMostShown;
     list_.resize(kMostShown);

@@ -125,7 +125,7 @@ std::vector<TreeRow> tree_rows(const Graph& graph) {
     for (std::size_t i = next.size(); i-- > 0;) {
       const bool last = i + 1 == next.size();
       if (visit.depth == deepest) {
-        open.push_back({next[i], deepest, visit.lines, visit.lines_below});
+        open.push_back({next[i], deepest, visit.lines_below + "… ", visit.lines_below});
       } else {
         open.push_back({next[i], visit.depth + 1, visit.lines_below + (last ? "└─ " : "├─ "),
                         visit.lines_below + (last ? "   " : "│  ")});

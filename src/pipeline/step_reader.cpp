@@ -159,7 +159,8 @@ class Reading {
       }
       std::vector<std::string> known;
       for (const Secret& s : pipeline_.secrets) known.push_back(s.name);
-      std::string hint = known.empty() ? "" : problems_.suggest(secret.text, known) + " ";
+      std::string hint = known.empty() ? "" : problems_.suggest(secret.text, known);
+      if (!hint.empty()) hint += hint.ends_with('?') ? " Else " : "; else ";
       problems_.add(secret.at, "secrets: '" + secret.text + "' is not declared",
                     hint + "declare it at the top: secrets: [" + secret.text + "]");
     }

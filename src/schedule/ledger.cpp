@@ -53,6 +53,11 @@ SlotRecord row_of(const ScheduleRecord& schedule, const Decision& decision) {
   return row;
 }
 
+bool same_record(const ScheduleRecord& a, const ScheduleRecord& b) {
+  return a.pipeline == b.pipeline && a.definition == b.definition && a.cursor == b.cursor &&
+         a.served == b.served && a.removed_at == b.removed_at && a.problem == b.problem;
+}
+
 std::string paused_words(const ScheduleRecord& schedule) {
   return "paused" + (schedule.pause_note.empty() ? "" : ": " + schedule.pause_note);
 }
@@ -85,11 +90,15 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
   for (const Timetable& timetable : timetables) {
     const auto found = std::ranges::find(known, timetable.entry.name, &ScheduleRecord::name);
     ScheduleRecord record;
+    std::string definition = definition_of(timetable.entry).dump();
     if (found != known.end()) {
       record = *found;
-      const Schedule before = schedule_of(Json::parse(record.definition, nullptr, false));
       const bool gone = record.removed_at.has_value();
-      if (gone || !same_times(before, timetable.entry)) {
+      const auto other_times = [&] {
+        return record.definition != definition &&
+               !same_times(schedule_of(Json::parse(record.definition, nullptr, false)), timetable.entry);
+      };
+      if (gone || other_times()) {
         if (!gone) close(record, "the entry was changed");
         record.cursor = now;
       }
@@ -102,11 +111,12 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
       record.served = std::ranges::any_of(known, &ScheduleRecord::served);
     }
     record.pipeline = pipeline.name;
-    record.definition = definition_of(timetable.entry).dump();
+    record.definition = std::move(definition);
     record.removed_at.reset();
     record.problem.clear();
     if (serve) record.served = *serve;
-    record.id = db::put_schedule(connection, record);
+    if (found == known.end() || !same_record(*found, record))
+      record.id = db::put_schedule(connection, record);
     result.push_back(std::move(record));
   }
   for (ScheduleRecord& record : known) {
@@ -153,14 +163,6 @@ std::optional<SlotRecord> Ledger::claim_row(const ScheduleRecord& schedule, sys_
   return db::put_slot(connection, row) ? std::optional(row) : std::nullopt;
 }
 
-// Another process may have changed it.
-std::optional<ScheduleRecord> Ledger::reread(const ScheduleRecord& schedule) {
-  for (ScheduleRecord& record : db::schedules_of(database_.connection(), schedule.file)) {
-    if (record.id == schedule.id) return std::move(record);
-  }
-  return std::nullopt;
-}
-
 std::vector<Claimed> Ledger::settle(const std::vector<Entry>& entries, sys_seconds now) {
   std::vector<Claimed> claims;
   db::Transaction transaction(database_, db::Durability::full);
@@ -172,7 +174,7 @@ std::vector<Claimed> Ledger::settle(const std::vector<Entry>& entries, sys_secon
 void Ledger::settle_one(const Entry& entry, sys_seconds now, std::vector<Claimed>& claims) {
   db::Connection& connection = database_.connection();
   const Timetable& timetable = *entry.timetable;
-  auto current = reread(entry.record);
+  auto current = db::find_schedule(connection, entry.record.id);  // another process may have changed it
   if (!current || current->removed_at) return;
   const sys_seconds until = settled_until(timetable, now);
   if (current->cursor > until + small_step) {
@@ -209,25 +211,27 @@ void Ledger::settle_one(const Entry& entry, sys_seconds now, std::vector<Claimed
   }
 }
 
-std::vector<Claimed> Ledger::recover(const Entry& entry, sys_seconds now) {
+std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seconds now) {
   std::vector<Claimed> claims;
   db::Transaction transaction(database_, db::Durability::full);
   db::Connection& connection = database_.connection();
-  const Timetable& timetable = *entry.timetable;
-  for (SlotRecord& slot : db::list_slots(
-           connection, {.schedule = entry.record.id, .since = {}, .outcome = SlotOutcome::claimed})) {
-    if (is_alive(slot.claimer)) continue;
+  for (SlotRecord& slot :
+       db::list_slots(connection, {.schedule = {}, .since = {}, .outcome = SlotOutcome::claimed})) {
+    const auto entry =
+        std::ranges::find_if(entries, [&](const Entry& e) { return e.record.id == slot.schedule; });
+    if (entry == entries.end() || is_alive(slot.claimer)) continue;
+    const Timetable& timetable = *entry->timetable;
     const bool too_late = settled_until(timetable, now) - slot.at > on_time;
     if (too_late && timetable.entry.catchup == Catchup::none) {
       slot.outcome = SlotOutcome::missed;
       slot.reason = "the process that had claimed it died before the run began, and `catchup` is none";
       slot.run_id.clear();
       db::update_slot(connection, slot);
-    } else if (const auto row = claim_row(entry.record, slot.at, slot.local, slot)) {
+    } else if (const auto row = claim_row(entry->record, slot.at, slot.local, slot)) {
       const Overlap overlap =
           timetable.entry.overlap == Overlap::skip ? Overlap::queue : timetable.entry.overlap;
       claims.push_back(
-          {{*row->fence, row->run_id}, entry.record.id, entry.record.pipeline, row->local, overlap});
+          {{*row->fence, row->run_id}, slot.schedule, entry->record.pipeline, row->local, overlap});
     }
   }
   transaction.commit();
@@ -237,7 +241,7 @@ std::vector<Claimed> Ledger::recover(const Entry& entry, sys_seconds now) {
 void Ledger::refuse(const std::vector<Entry>& entries, sys_seconds now, const std::string& why) {
   db::Transaction transaction(database_, db::Durability::full);
   for (const Entry& entry : entries) {
-    auto current = reread(entry.record);
+    auto current = db::find_schedule(database_.connection(), entry.record.id);
     if (!current || current->removed_at) continue;
     const sys_seconds until = settled_until(*entry.timetable, now);
     write(*current, void_slots(*entry.timetable, current->cursor, now, SlotOutcome::rejected, why));

@@ -62,7 +62,7 @@ class Ledger {
 
   /// Slots that were claimed by a process which died before the run began: claims them again, or says that
   /// they were missed where the entry makes up for none.
-  std::vector<Claimed> recover(const Entry& entry, sys_seconds now);
+  std::vector<Claimed> recover(const std::vector<Entry>& entries, sys_seconds now);
 
   /// What is due counts as rejected: the file cannot be read, and what it said before is not run in its
   /// place.
@@ -85,7 +85,6 @@ class Ledger {
 
  private:
   void write(const ScheduleRecord& schedule, const std::vector<Decision>& decisions);
-  std::optional<ScheduleRecord> reread(const ScheduleRecord& schedule);
   void settle_one(const Entry& entry, sys_seconds now, std::vector<Claimed>& claims);
   void bury(std::int64_t schedule, sys_seconds but);
   std::optional<SlotRecord> claim_row(const ScheduleRecord& schedule, sys_seconds at,

@@ -3,7 +3,7 @@
 
 Usage: bench.py MLOPS [--quick] [--json FILE] [NAME...]
 Names: start validate steps flat memory log runs noop tree lineage trace remotes
-       large million gc (the last two take minutes)
+       large million gc schedule (the last ones take minutes)
 Each time is the median of several repetitions, mlops and its peer taking turns.
 """
 import hashlib
@@ -105,6 +105,83 @@ class Bench:
             self.row(f"{steps} steps side by side, per step", f"{ms:.3f} ms", "", f"{ms / per_step[1000]:.2f}", "", True)
         growth = per_step[10_000] / min(per_step[10], per_step[100], per_step[1000])
         self.row("growth of the cost per step, to 10,000 steps", "", "", f"{growth:.2f}", "<= 1.2", growth <= 1.2)
+
+    def served(self, *files):
+        """A daemon that has begun, and how long that took, in seconds."""
+        log = open(self.dir / "daemon.log", "w")
+        start = time.perf_counter()
+        daemon = subprocess.Popen([self.mlops, "daemon", *files], cwd=self.dir, stdout=log, stderr=log)
+        while "serving" not in (self.dir / "daemon.log").read_text():
+            if daemon.poll() is not None:
+                raise SystemExit((self.dir / "daemon.log").read_text())
+            time.sleep(0.002)
+        return daemon, time.perf_counter() - start
+
+    def slots(self, query):
+        out = subprocess.run([self.mlops, "sql", "--csv", query], cwd=self.dir, capture_output=True, text=True, check=True).stdout
+        return [float(line) for line in out.split()[1:] if line]
+
+    def schedule(self):
+        """A daemon with 10,000 schedules; a thousand slots in one second; how late runs of `true` start."""
+        def fresh(text):
+            shutil.rmtree(self.dir / ".mlops", ignore_errors=True)
+            (self.dir / ".mlops").mkdir(mode=0o700)
+            for name, lines in text.items():
+                (self.dir / name).write_text("\n".join([f"name: {name[:-5]}", "schedule:", *lines, "steps: {a: {run: 'true'}}"]) + "\n")
+
+        files = {f"p{f}.yaml": [f"  - {{cron: '{i % 60} {i // 60} 1 1 *', timezone: UTC, name: s{i}}}" for i in range(1000)] for f in range(10)}
+        fresh(files)
+        self.served(*files)[0].terminate()
+        time.sleep(0.5)
+        daemon, took = self.served()
+        self.row("daemon, start with 10,000 schedules", f"{took * 1e3:.0f} ms", "", "", "<= 300 ms", took <= 0.3)
+        status = lambda: dict(line.split(":", 1) for line in Path(f"/proc/{daemon.pid}/status").read_text().splitlines())
+        time.sleep(1)
+        rss, before = int(status()["VmRSS"].split()[0]) / 1024, int(status()["voluntary_ctxt_switches"])
+        time.sleep(3 if self.quick else 10)
+        wakes = int(status()["voluntary_ctxt_switches"]) - before
+        daemon.terminate(), daemon.wait()
+        self.row("the same: memory, wake-ups while nothing is due", f"{rss:.0f} MiB", "", str(wakes), "<= 30 MB, 0", rss <= 30 and wakes == 0)
+
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 4))
+        fresh({"same.yaml": [f"  - {{at: '{at}', timezone: UTC, name: s{i}, overlap: allow}}" for i in range(1000)]})
+        daemon, _ = self.served("same.yaml")
+        while not self.slots("select count(*) from slots")[0]:
+            time.sleep(0.05)
+        claimed = max(self.slots("select (julianday(decided_at) - 2440587.5) * 86400 - slot_at from slots where outcome = 'claimed'")) * 1e3
+        daemon.terminate(), daemon.wait()
+        self.row("1,000 slots of the same second, all claimed after", f"{claimed:.0f} ms", "", "", "<= 200 ms", claimed <= 200)
+        time.sleep(2)
+
+        fresh({"often.yaml": ["  - {every: 1s}"]})
+        daemon, _ = self.served("often.yaml")
+        time.sleep(10 if self.quick else 120)
+        daemon.terminate(), daemon.wait()
+        late = sorted(self.slots("select late_ms from slots where outcome = 'ran'"))
+        theirs = self.dagu_lateness()
+        p99 = late[min(len(late) - 1, int(len(late) * 0.99))]
+        self.row("start of a run after its slot: median, p99 / dagu", f"{statistics.median(late):.0f}, {p99:.0f} ms",
+                 f"{theirs * 1e3:.0f} ms" if theirs else "", f"{statistics.median(late) / theirs / 1e3:.2f}" if theirs else "", "<= 50 ms", p99 <= 50)
+
+    def dagu_lateness(self):
+        """How late dagu starts a run, as it says itself: the first of two minutes. $DAGU is its program."""
+        dagu = shutil.which(os.environ.get("DAGU", "dagu"))
+        if not dagu:
+            print("dagu is not installed (set DAGU to its path): its column is empty")
+            return None
+        home = self.dir / "dagu"
+        (home / "dags").mkdir(parents=True)
+        witness = home / "witness"
+        (home / "dags" / "often.yaml").write_text(f'schedule: "* * * * *"\nsteps:\n  - name: a\n    command: sh -c "date +%s.%N >> {witness}"\n')
+        env = dict(os.environ, DAGU_HOME=str(home))
+        scheduler = subprocess.Popen([dagu, "scheduler", "--dags", str(home / "dags")], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.time() + 200
+        # The slot of the minute in which it starts is run at once: only what comes after it is in time.
+        while time.time() < end and (not witness.exists() or len(witness.read_text().split()) < 3):
+            time.sleep(0.5)
+        scheduler.kill(), scheduler.wait()
+        late = [float(line) % 60 for line in witness.read_text().split()[1:]] if witness.exists() else []
+        return statistics.median(late) if late else None
 
     def peak_rss(self, command):
         """Peak resident memory in MiB of a command itself, not of its children, and its time."""

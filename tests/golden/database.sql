@@ -244,7 +244,7 @@ CREATE TABLE steps (
   PRIMARY KEY (run_id, step)
 ) WITHOUT ROWID;
 
-CREATE INDEX steps_by_name ON steps(name, run_id) WHERE attempts > 0;
+CREATE INDEX steps_by_name ON steps(name, run_id) WHERE attempts > 0 OR source_run IS NULL;
 
 CREATE INDEX steps_by_run_and_name ON steps(run_id, name);
 

@@ -156,7 +156,7 @@ rm .mlops/mlops.db*
 mlops runs; expect_exit 74; expect_err "is gone"; expect_err "backup"
 mlops doctor; expect_exit 74; expect_out "it is gone"; expect_no_out "deleted"
 mlops run good.yaml; expect_ok; expect_err "is gone"
-mlops doctor; expect_out "1 run directories are not in the database"
+mlops doctor; expect_out "1 run directory is not in the database"
 
 # --- What is printed as the next command works where it is printed
 cd "$here/json" || exit 1

@@ -45,7 +45,7 @@ mlops push "${id: -6}" --remote first --json; expect_ok; expect_equal "$(json 'j
 cd "$here/two" || exit 1
 mlops fetch "${id: -6}"; expect_ok; expect_out "1 run"
 mlops show "$id"; expect_ok; expect_out failed
-mlops run --resume "$id"; expect_exit 2; expect_err "ran elsewhere"
+mlops run --resume "$id"; expect_exit 2; expect_err "only its record is here"
 mlops pull "$id"; expect_ok; expect_file good.txt good
 mlops rm "$id"; expect_ok
 cd "$here/one" || exit 1

@@ -53,6 +53,11 @@ ordinary --no-cache; expect_equal "$(ran)" 60; settle
 ordinary --only s5; settle
 sed -i 's/cp source out.m20/cat source > out\/m20/' p.yaml; ordinary; expect_equal "$(ran)" 1; settle
 "$MLOPS" run /dev/stdin -q < p.yaml > run.out || fail "from stdin"
+# A descriptor has the same name in every directory.
+mkdir -p x/out y/out; echo x > x/source; echo y > y/source
+( cd x && for _ in 1 2 3; do "$MLOPS" run /dev/stdin -q < ../p.yaml > ../run.out || exit 1; done ) || fail "from stdin in x"
+( cd y && "$MLOPS" run /dev/stdin -q < ../p.yaml > ../run.out ) || fail "from stdin in y"
+expect_file y/out/m59 y; ran > /dev/null
 cat p.yaml | "$MLOPS" run /dev/stdin -q > run.out || fail "from a pipe"
 mlops rm --keep 1 --yes > /dev/null 2>&1 || mlops rm --keep 1; settle
 mlops store gc; expect_ok; repeated
@@ -64,6 +69,9 @@ damage flip; ordinary; expect_equal "$(ran)" 0; repeated
 damage truncate -s -40; ordinary; repeated
 damage truncate -s 0; ordinary; repeated
 rm -r .mlops/repeats; ordinary; repeated
+rm .mlops/repeats/*; mkdir "$(ls -d .mlops/repeats)/x"; ordinary; repeated
+noted=$(sql "select max(id) from runs"); for run in .mlops/runs/*; do : > "$run/run.json"; done
+ordinary; repeated
 
 # Killed in the middle, it has not been; and nothing is half recorded.
 RANDOM=7

@@ -115,6 +115,17 @@ echo 3 > sub/x; mlops run q.yaml -q; echo 2 > sub/x; mlops run q.yaml -q; echo 4
 was=$(printf '2\n' | sha256sum | cut -c1-12)
 mlops run q.yaml -q; because a "input sub/x: $was → "
 
+# What a deleted run had made is found as long as it is needed, however many runs did not need it.
+cat > two.yaml <<'Y'
+name: two
+steps:
+  a: {run: 'cp source a.out; echo n=7 >> $MLOPS_OUTPUT', inputs: source, outputs: a.out}
+  b: {run: 'echo ${steps.a.outputs.n} > b.out', outputs: b.out, cache: false}
+Y
+echo hi > source; mlops run two.yaml -q; made=$("$MLOPS" runs --ids --limit 1); mlops run two.yaml -q; mlops rm "$made"; expect_ok
+for _ in $(seq 120); do "$MLOPS" run two.yaml --only b -q > run.out || fail "the value of a step whose maker was deleted: $(cat run.out)"; done
+echo other > source; mlops plan two.yaml; expect_out "run a: input source"
+
 # Bad questions.
 mlops why nothing; expect_exit 2; expect_err "no step or output 'nothing'"
 mlops why train nosuchrun; expect_exit 2

@@ -277,8 +277,7 @@ class Loader {
         inputs.push_back(absolute_path(out_.directory, path_of(static_cast<int>(i), input)));
     }
     std::ranges::sort(inputs);
-    const auto duplicates = std::ranges::unique(inputs);
-    inputs.erase(duplicates.begin(), duplicates.end());
+    inputs.erase(std::unique(inputs.begin(), inputs.end()), inputs.end());
     for (DvcTracked& data : tracked_) {
       if (std::ranges::any_of(inputs, [&](const auto& input) { return overlap(input, data.path); }))
         out_.dvc->tracked.push_back(std::move(data));

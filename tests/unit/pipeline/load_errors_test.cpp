@@ -52,7 +52,7 @@ steps:
     run: pick ${steps.fit@a.outputs.score} ${steps.grid@0.1.outputs.x}
     needs: [fit, fit@rf, grid@0.1, gird]
 )") == std::vector<std::string>{
-           "1:27 params: .inf cannot be handed to steps as JSON | quote it, such as \"inf\"",
+           "1:27 params: .inf cannot be handed to steps as JSON | quote it: \".inf\"",
            "4:14 'params.model' is not set | did you mean 'params.models'?",
            "5:38 'params.lr' is not set | known: params.bad, params.models",
            "7:5 unknown key 'ouputs' in step 'fit' | did you mean 'outputs'?",
@@ -129,7 +129,7 @@ TEST_CASE("bad values of step keys are refused at their place") {
       {"foreach: []", "foreach: there is nothing in it"},
       {"foreach: ~", "foreach: expected a list or a map, got nothing"},
       {"matrix: [1]", "matrix: expected a map of names to lists"},
-      {"matrix: {}", "matrix: expected a map of names to lists"},
+      {"matrix: {}", "matrix: there is nothing in it"},
       {"matrix: {a: 1}", "matrix: a: expected a list with at least one value"},
       {"matrix: {a-b: [1]}", "4:14 matrix: 'a-b' is not a name"},
       {"matrix: {a: []}", "matrix: a: expected a list with at least one value"},

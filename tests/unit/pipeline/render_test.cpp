@@ -37,7 +37,7 @@ TEST_CASE("a long chain does not run out of the screen") {
   const Pipeline p = load(text);
   const std::string tree = pipeline::render_tree(p, make_graph(p));
   REQUIRE(tree.size() < 400'000);
-  REQUIRE(tree.find("└─ s2999 ") != tree.npos);
+  REQUIRE(tree.find("… s2999 ") != tree.npos);
   REQUIRE(std::ranges::count(tree, '\n') == 3001);
 }
 

@@ -191,9 +191,9 @@ TEST_CASE("claims of a daemon that died are claimed again by the next") {
   Place place;
   const Entry entry = place.entry(at("2026-01-01 09:30"));
   const auto claims = place.ledger.settle({entry}, at("2026-01-01 10:00"));
-  REQUIRE(place.ledger.recover(entry, at("2026-01-01 10:00:10")).empty());  // it lives
+  REQUIRE(place.ledger.recover({entry}, at("2026-01-01 10:00:10")).empty());  // it lives
   place.kill_claimers();
-  const auto again = place.ledger.recover(entry, at("2026-01-01 10:00:10"));
+  const auto again = place.ledger.recover({entry}, at("2026-01-01 10:00:10"));
   REQUIRE(again.size() == 1);
   REQUIRE(again[0].claim.fence > claims[0].claim.fence);
   REQUIRE_FALSE(place.ledger.take_over(claims[0].claim.fence));
