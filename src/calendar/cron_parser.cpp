@@ -75,7 +75,11 @@ class FieldParser {
     if (at_ == text_.size()) fail("something is missing at the end");
     if (peek() == '/') fail("a step needs a range before it", "write '*/N', or A-B/N");
     if (std::isspace(static_cast<unsigned char>(peek()))) fail("there is a blank in it");
-    fail("'" + util::escape_controls(std::string(1, peek())) + "' is not expected here");
+    // A whole character, also where it takes several bytes.
+    std::size_t end = at_ + 1;
+    while (end < text_.size() && (static_cast<unsigned char>(text_[end]) & 0xC0) == 0x80) ++end;
+    const std::string character(text_.substr(at_, end - at_));
+    fail("'" + util::escape_controls(util::to_utf8(character)) + "' is not expected here");
   }
   char peek(std::size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
   bool take(char c) {
