@@ -25,6 +25,7 @@ struct ScheduleRecord {
   std::string pipeline;
   std::string definition;             ///< JSON of the entry
   std::chrono::sys_seconds cursor{};  ///< of all slots up to it something has become
+  std::chrono::sys_seconds since{};   ///< from then on the definition counts
   bool served = false;                ///< the daemon runs it
   Instant created_at{};
   std::optional<Instant> removed_at, paused_at;
@@ -47,6 +48,7 @@ struct SlotRecord {
   std::string claimer;
   Instant decided_at{};
   std::optional<std::int64_t> late_ms;
+  std::string overlap;  ///< of a claimed one: what it does while another run is going on
 };
 
 }  // namespace mlops

@@ -15,6 +15,7 @@
 #include "util/time.hpp"
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 namespace mlops::cli {
@@ -80,6 +81,10 @@ void refuse_with_resume(const CLI::App& app) {
 
 // The slot of the file's schedule that the run is for. False: it is not ours, which was said.
 bool claim_slot(Options& options, const Context& context, Progress& progress) {
+  const bool descriptor = options.file.starts_with("/dev/") || options.file.starts_with("/proc/");
+  if (descriptor || (util::exists(options.file) && !std::filesystem::is_regular_file(options.file)))
+    throw Error(ExitCode::usage, "'" + options.file + "' is no file: slots belong to one",
+                "write it to a file");
   const Pipeline pipeline = load_pipeline(options.file, {.overrides = options.overrides});
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(pipeline.directory, context.workspace, created);
@@ -88,7 +93,7 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
   schedule::Ledger ledger(workspace, database);
   std::optional<schedule::Claimed> claimed;
   if (options.claimed > 0) {
-    claimed = ledger.take_over(options.claimed);
+    claimed = ledger.take_over(options.claimed, std::chrono::floor<std::chrono::seconds>(util::now()));
     if (!claimed)
       throw Error(ExitCode::overlap,
                   "the claim " + std::to_string(options.claimed) + " is not valid any more",
@@ -138,7 +143,31 @@ std::string file_hint(const Options& options) {
                                                                : "mlops run FILE, or mlops run --resume RUN";
 }
 
+// A claim that leads to no run is given back, with the reason.
+void give_back(const Options& options, const Context& context, const std::string& why) {
+  if (!options.settings.slot) return;
+  try {
+    const auto workspace = Workspace::find(pipeline::directory_of_source(options.file), context.workspace);
+    if (!workspace) return;
+    db::Database database = db::Database::open(workspace->database_path());
+    schedule::Ledger(*workspace, database).reject(options.settings.slot->fence, why);
+  } catch (const Error&) {
+    // Whoever asks next takes it over.
+  }
+}
+
+int run_claimed(Options& options, const Context& context, const CLI::App& app);
+
 int run(Options& options, const Context& context, const CLI::App& app) {
+  try {
+    return run_claimed(options, context, app);
+  } catch (const std::exception& error) {
+    give_back(options, context, error.what());
+    throw;
+  }
+}
+
+int run_claimed(Options& options, const Context& context, const CLI::App& app) {
   util::set_up_log(context.verbose);
   if (options.file.empty() == options.resume.empty()) {
     throw Error(ExitCode::usage,

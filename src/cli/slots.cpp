@@ -81,7 +81,8 @@ std::vector<Known> find_schedules(OpenWorkspace& open, const std::string& what) 
 std::string state_of(const ScheduleRecord& record) {
   if (record.removed_at) return "removed";
   if (!record.problem.empty()) return "broken";
-  return record.paused_at ? "paused" : "on";
+  if (record.paused_at) return "paused";
+  return record.served ? "on" : "by hand";
 }
 
 std::string late_words(const SlotRecord& slot) {
@@ -164,17 +165,13 @@ std::optional<sys_seconds> since(const Options& options) {
 // with.
 std::int64_t holes(const Known& known, const std::vector<SlotRecord>& slots,
                    std::optional<sys_seconds> since) {
-  if (!known.timetable || known.record.removed_at || slots.empty()) return 0;
+  if (!known.timetable || known.record.removed_at) return 0;
   std::int64_t missing = 0;
   std::size_t next = 0;
-  // Rows of before an edit are of other times.
-  sys_seconds from = slots.front().at;
-  for (const SlotRecord& slot : slots) {
-    if (slot.outcome == SlotOutcome::superseded) from = std::max(from, slot.until + std::chrono::seconds(1));
-  }
+  sys_seconds from = known.record.since;
   if (since) from = std::max(from, *since);
-  for (auto at = calendar::next_fire(known.timetable->rule, from - std::chrono::seconds(1));
-       at && *at <= known.record.cursor; at = calendar::next_fire(known.timetable->rule, *at)) {
+  for (auto at = calendar::next_fire(known.timetable->rule, from); at && *at <= known.record.cursor;
+       at = calendar::next_fire(known.timetable->rule, *at)) {
     while (next < slots.size() && slots[next].until < *at) ++next;
     if (next == slots.size() || slots[next].at > *at) ++missing;
   }
@@ -322,11 +319,8 @@ void serve(const std::vector<std::string>& files, const Context& context) {
 
 void unserve(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_write(context);
-  for (Known& known : find_schedules(open, options.file)) {
-    db::Transaction transaction(open.database, db::Durability::full);
-    known.record.served = false;
-    db::put_schedule(open.database.connection(), known.record);
-    transaction.commit();
+  for (const Known& known : find_schedules(open, options.file)) {
+    schedule::Ledger(open.workspace, open.database).serve(known.record, false);
     std::printf("%s %s is not served any more; what became of its slots stays on record\n",
                 known.record.pipeline.c_str(), known.record.name.c_str());
   }

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 
@@ -51,14 +52,24 @@ std::string last_lines(const std::string& path) {
 
 Children::Children(std::string workspace_root, std::string directory, std::size_t most)
     : root_(std::move(workspace_root)), directory_(std::move(directory)), most_(most) {
+  // What is left there is of runs that outlived the daemon before: they are on record, or will be rejected.
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_, ignored);
   util::make_directories(directory_);
 }
 
 std::vector<Job> Children::start(std::vector<std::pair<Job, std::string>>& failed) {
   std::vector<Job> started;
-  while (!waiting_.empty() && running_.size() < most_) {
-    Job job = std::move(waiting_.front());
-    waiting_.pop_front();
+  const auto may_start = [&](const Job& job) {
+    return !job.in_turn || std::ranges::none_of(running_, [&](const auto& child) {
+      return child.second.pipeline == job.pipeline;
+    });
+  };
+  while (running_.size() < most_) {
+    const auto next = std::ranges::find_if(waiting_, may_start);
+    if (next == waiting_.end()) break;
+    Job job = std::move(*next);
+    waiting_.erase(next);
     const std::string fence = std::to_string(job.fence), output = output_path(job.fence);
     const std::string directory = std::filesystem::path(job.file).parent_path().string();
     const char* const argv[] = {"mlops",     "-w",          root_.c_str(), "run",  job.file.c_str(),

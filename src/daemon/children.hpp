@@ -17,6 +17,8 @@ struct Job {
   std::string run_id;
   std::string file;  ///< absolute
   std::string what;  ///< "churn main 2026-…", for messages
+  std::string pipeline;
+  bool in_turn = false;  ///< not while another run of the pipeline that was started here goes on
 };
 
 /// One that has ended.
@@ -39,6 +41,7 @@ class Children {
   std::vector<Ended> reap();
 
   bool idle() const { return waiting_.empty() && running_.empty(); }
+  bool all_started() const { return waiting_.empty(); }
   std::size_t running() const { return running_.size(); }
 
  private:

@@ -47,6 +47,8 @@ process::LockFile take_lock(const Workspace& workspace) {
               "there is one for each workspace; `mlops schedule list` shows what it serves");
 }
 
+constexpr std::chrono::seconds retry_after{2};
+
 std::size_t cores() { return std::max<std::size_t>(2, std::thread::hardware_concurrency()); }
 
 std::string status_words(int status) {
@@ -94,37 +96,56 @@ std::vector<Entry> Daemon::entries_of(const File& file) const {
 }
 
 // Reads a pipeline file, at first or again. Of one that cannot be read what it said before is still known,
-// and its slots are refused.
-void Daemon::load(const std::string& path, bool serve) {
+// and its slots are refused. False: nothing is known of it.
+bool Daemon::load(const std::string& path, bool serve) {
   const sys_seconds now = now_seconds();
   File& file = files_[path];
   file.path = path;
+  // Before it is read: what changes meanwhile is read again.
+  if (!watch_.add(path)) again_ = now + retry_after;
+  std::optional<Pipeline> pipeline;
+  std::vector<Timetable> timetables;
+  std::string why;
   try {
-    const Pipeline pipeline = load_pipeline(path, {.overrides = {}, .check_files = false});
-    std::vector<Timetable> timetables = schedule::timetables(pipeline, zones_);
-    if (timetables.empty() && file.records.empty() && serve)
-      throw Error(ExitCode::usage, "it has no schedule", "such as  schedule: \"0 3 * * *\"");
-    settle(now);  // by what it said until now
-    unplan(file);
-    file.records = ledger_.adopt(pipeline, timetables, now, serve ? std::optional(true) : std::nullopt);
-    file.timetables = std::move(timetables);
-    for (ScheduleRecord& record : file.records) record.definition = {};  // of thousands it would be much
-    if (!file.problem.empty()) say(workspace_.relative(path) + " can be read again");
-    file.problem.clear();
-  } catch (const std::exception& error) {
-    if (serve && file.records.empty()) throw;
-    std::string why = error.what();
-    why = "its file cannot be read: " + why.substr(0, why.find('\n'));
+    pipeline = load_pipeline(path, {.overrides = {}, .check_files = false});
+    for (const Schedule& entry : pipeline->schedules) {
+      for (const std::string& days : entry.except) {
+        const std::string other = util::absolute_path(pipeline->directory + "/" + days);
+        if (util::exists(other) && watch_.add(other)) owners_[other].insert(path);
+      }
+    }
+    timetables = schedule::timetables(*pipeline, zones_);
+  } catch (const Error& error) {
+    why = std::string("its file cannot be read: ") + error.what();
+    why.resize(std::min(why.find('\n'), why.size()));
+  }
+  if (why.empty() && timetables.empty() && file.records.empty() && serve)
+    throw Error(ExitCode::usage, "'" + path + "' has no schedule", "such as  schedule: \"0 3 * * *\"");
+  if (!why.empty()) {
+    if (file.records.empty()) {
+      file.problem = why;
+      return false;
+    }
     ledger_.refuse(entries_of(file), now, why);
     if (std::exchange(file.problem, why) != why)
       say(workspace_.relative(path) + ": " + why + "; nothing of it runs until that is mended");
+    return true;
   }
-  if (!watch_.add(path)) say("cannot watch " + path + ": send SIGHUP after it was changed");
+  settle(now);  // by what it said until now
+  std::vector<ScheduleRecord> records =
+      ledger_.adopt(*pipeline, timetables, now, serve ? std::optional(true) : std::nullopt);
+  unplan(file);
+  file.records = std::move(records);
+  file.timetables = std::move(timetables);
+  for (ScheduleRecord& record : file.records) record.definition = {};  // of thousands it would be much
+  if (!file.problem.empty()) say(workspace_.relative(path) + " can be read again");
+  file.problem.clear();
   file.due.resize(file.records.size());
   for (std::size_t i = 0; i < file.records.size(); ++i) {
     file_of_[file.records[i].id] = &file;
-    plan({&file, i}, now);
+    plan({&file, i});
   }
+  return true;
 }
 
 std::vector<std::string> Daemon::paths() const {
@@ -135,41 +156,53 @@ std::vector<std::string> Daemon::paths() const {
 
 // What a file said last, which cannot be read now: its slots are refused.
 void Daemon::remember(File& file, std::vector<ScheduleRecord> records) {
+  const std::string directory = file.path.substr(0, file.path.rfind('/'));
   for (ScheduleRecord& record : records) {
-    try {
-      const Schedule entry = schedule::schedule_of(Json::parse(record.definition, nullptr, false));
-      const std::string directory = file.path.substr(0, file.path.rfind('/'));
-      file.timetables.push_back({entry, pipeline::rule_of(entry, record.pipeline, directory, zones_),
-                                 pipeline::delay_of(entry, record.pipeline)});
-      file_of_[record.id] = &file;
-      file.records.push_back(std::move(record));
-    } catch (const Error& error) {
-      say(workspace_.relative(file.path) + " " + record.name + ": " + error.what());
+    Schedule entry = schedule::schedule_of(Json::parse(record.definition, nullptr, false));
+    std::optional<calendar::Rule> rule;
+    for (int attempt = 0; attempt < 2 && !rule; ++attempt) {
+      try {
+        rule = pipeline::rule_of(entry, record.pipeline, directory, zones_);
+      } catch (const Error&) {
+        entry.except.clear();  // a file of days may be gone
+      }
     }
+    if (!rule || record.removed_at) continue;
+    file.timetables.push_back({entry, std::move(*rule), pipeline::delay_of(entry, record.pipeline)});
+    file_of_[record.id] = &file;
+    file.records.push_back(std::move(record));
   }
   file.due.resize(file.records.size());
   ledger_.refuse(entries_of(file), now_seconds(), file.problem);
+  say(workspace_.relative(file.path) + ": " + file.problem + "; nothing of it runs until that is mended");
   for (std::size_t i = 0; i < file.records.size(); ++i) plan({&file, i}, now_seconds());
 }
 
 void Daemon::load_served() {
   std::map<std::string, std::vector<ScheduleRecord>> known;
-  for (const ScheduleRecord& record : db::schedules(database_.connection())) {
-    if (!record.served || record.removed_at) continue;
-    const std::string path =
-        record.file.starts_with('/') ? record.file : workspace_.root() + "/" + record.file;
-    known[path].push_back(record);
+  for (ScheduleRecord& record : db::schedules(database_.connection())) {
+    // Also one that the file does not have just now: it may come back.
+    if (record.served)
+      known[util::absolute_path(record.file.starts_with('/') ? record.file
+                                                             : workspace_.root() + "/" + record.file)]
+          .push_back(std::move(record));
   }
   for (const std::string& path : paths()) {
     if (!known.contains(path)) drop(path);
   }
   for (auto& [path, records] : known) {
     if (files_.contains(path)) continue;  // it is read again when it changes
-    load(path, false);
-    if (files_[path].records.empty()) remember(files_[path], std::move(records));
+    if (!load(path, false)) remember(files_[path], std::move(records));
   }
   // From now on these are served like the others, and may be taken away likewise.
-  for (const std::string& given : std::exchange(settings_.files, {})) load(util::absolute_path(given), true);
+  for (const std::string& given : std::exchange(settings_.files, {})) {
+    const std::string path = util::absolute_path(given);
+    if (load(path, true) || known.contains(path)) continue;
+    const std::string why = files_[path].problem;
+    files_.erase(path);
+    throw Error(ExitCode::usage, "cannot serve '" + given + "': " + why,
+                "`mlops validate " + given + "` tells more");
+  }
 }
 
 void Daemon::unplan(File& file) {
@@ -189,16 +222,14 @@ void Daemon::drop(const std::string& path) {
   say(workspace_.relative(path) + " is not served any more");
 }
 
-// When the entry is next due.
-void Daemon::plan(const Place& place, sys_seconds now) {
+// When the entry is next due: after what the ledger has decided, and after `floor`.
+void Daemon::plan(const Place& place, sys_seconds floor) {
   File& file = *place.first;
   const Timetable& timetable = file.timetables[place.second];
   std::optional<sys_seconds>& due = file.due[place.second];
   if (due) agenda_.erase({*due, place});
   due.reset();
-  const sys_seconds settled =
-      std::max(file.records[place.second].cursor, schedule::settled_until(timetable, now));
-  const auto next = calendar::next_fire(timetable.rule, settled);
+  const auto next = calendar::next_fire(timetable.rule, std::max(file.records[place.second].cursor, floor));
   if (!next) return;
   due = *next + timetable.delay;
   agenda_.insert({*due, place});
@@ -206,14 +237,11 @@ void Daemon::plan(const Place& place, sys_seconds now) {
 
 void Daemon::settle(sys_seconds now) {
   std::vector<Place> due;
-  while (!agenda_.empty() && agenda_.begin()->first <= now) {
-    due.push_back(agenda_.begin()->second);
-    due.back().first->due[due.back().second].reset();
-    agenda_.erase(agenda_.begin());
-  }
+  for (auto it = agenda_.begin(); it != agenda_.end() && it->first <= now; ++it) due.push_back(it->second);
   settle(due, now);
 }
 
+// They stay on the agenda until the ledger has them.
 void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
   if (due.empty()) return;
   std::vector<Entry> entries;
@@ -227,32 +255,41 @@ void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
     }
   }
   for (const auto& [problem, list] : broken) ledger_.refuse(list, now, problem);
-  take(ledger_.settle(entries, now));
+  std::vector<Claimed> claims = ledger_.settle(entries, now);
   for (const Place& place : due) {
     ScheduleRecord& record = place.first->records[place.second];
-    const sys_seconds until = schedule::settled_until(place.first->timetables[place.second], now);
-    // A clock that was set back by much began anew.
-    record.cursor = record.cursor > until + schedule::small_step ? until : std::max(record.cursor, until);
-    plan(place, now);
+    if (const auto current = db::find_schedule(database_.connection(), record.id))
+      record.cursor = current->cursor;
+    // One that the ledger leaves alone, as it is removed, is not due again at once.
+    plan(place, schedule::settled_until(place.first->timetables[place.second], now));
   }
+  take(claims);
+  recover(now);
 }
 
-// After a start, and after a jump of the clock: everything is looked at.
+// Claims of processes that died, of ours before a restart and of others.
 void Daemon::recover(sys_seconds now) {
   std::vector<Entry> entries;
-  std::vector<Place> due;
   for (auto& [path, file] : files_) {
-    for (std::size_t i = 0; i < file.records.size(); ++i) {
-      const sys_seconds cursor = file.records[i].cursor,
-                        until = schedule::settled_until(file.timetables[i], now);
-      const auto next = calendar::next_fire(file.timetables[i].rule, cursor);
-      if ((next && *next <= until) || cursor > until) due.push_back({&file, i});
+    if (file.problem.empty()) {
+      for (const Entry& entry : entries_of(file)) entries.push_back(entry);
     }
-    if (!file.problem.empty()) continue;
-    for (const Entry& entry : entries_of(file)) entries.push_back(entry);
   }
   take(ledger_.recover(entries, now));
-  settle(due, now);
+}
+
+// After a start, and after a jump of the clock.
+void Daemon::look_at_all(sys_seconds now) {
+  std::vector<Place> ahead;  // of a clock that was set back
+  for (auto& [path, file] : files_) {
+    for (std::size_t i = 0; i < file.records.size(); ++i) {
+      if (file.records[i].cursor > now + schedule::small_step) ahead.push_back({&file, i});
+    }
+  }
+  settle(ahead, now);
+  for (const auto& [file, i] : ahead) plan({file, i});
+  settle(now);
+  recover(now);
 }
 
 void Daemon::take(const std::vector<Claimed>& claims) {
@@ -260,7 +297,8 @@ void Daemon::take(const std::vector<Claimed>& claims) {
     const auto file = file_of_.find(claimed.schedule);
     if (file == file_of_.end()) continue;
     children_.add({claimed.claim.fence, claimed.claim.run_id, file->second->path,
-                   claimed.pipeline + " " + claimed.local});
+                   claimed.pipeline + " " + claimed.local, claimed.pipeline,
+                   claimed.overlap == Overlap::queue});
   }
 }
 
@@ -288,40 +326,52 @@ void Daemon::end_runs() {
 }
 
 void Daemon::take_changes() {
-  bool ledger = false;
   for (const std::string& path : watch_.changed()) {
+    const auto owners = owners_.find(path);
     if (files_.contains(path)) {
-      load(path, false);
+      changed_.insert(path);
+    } else if (owners != owners_.end()) {
+      changed_.insert(owners->second.begin(), owners->second.end());
     } else {
-      ledger = true;
+      look_again_ = true;
     }
   }
-  if (ledger) load_served();
 }
 
-void Daemon::set_timer() {
-  itimerspec spec{};
-  if (!agenda_.empty()) {
-    spec.it_value.tv_sec = std::max<std::int64_t>(agenda_.begin()->first.time_since_epoch().count(), 1);
-  } else {
-    // For the news that the clock was set, which needs a timer that is armed.
-    spec.it_value.tv_sec = std::numeric_limits<std::int32_t>::max();
+// Each stays to be read until it has been.
+void Daemon::load_changed() {
+  while (!changed_.empty()) {
+    const std::string path = *changed_.begin();
+    if (files_.contains(path)) load(path, false);
+    changed_.erase(path);
   }
-  ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &spec, nullptr);
+  if (look_again_) load_served();
+  look_again_ = false;
+}
+
+// False: the clock was set.
+bool Daemon::set_timer() {
+  std::optional<sys_seconds> next = again_;
+  if (!agenda_.empty() && !settings_.once)
+    next = std::min(next.value_or(agenda_.begin()->first), agenda_.begin()->first);
+  itimerspec spec{};
+  // Where nothing is due: for the news that the clock was set, which needs a timer that is armed.
+  spec.it_value.tv_sec = next ? std::max<std::int64_t>(next->time_since_epoch().count(), 1)
+                              : std::numeric_limits<std::int32_t>::max();
+  return ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &spec, nullptr) == 0 ||
+         errno != ECANCELED;
 }
 
 void Daemon::wait() {
-  set_timer();
+  bool clock_was_set = !set_timer();
   epoll_event events[4];
-  const int n = ::epoll_wait(poll_.get(), events, 4, -1);
+  const int n = ::epoll_wait(poll_.get(), events, 4, clock_was_set ? 0 : -1);
   if (n < 0 && errno != EINTR) throw_errno("epoll_wait", errno);
   for (int i = 0; i < n; ++i) {
     if (events[i].data.fd == timer_.get()) {
       std::uint64_t expirations = 0;
-      if (::read(timer_.get(), &expirations, sizeof expirations) < 0 && errno == ECANCELED) {
-        say("the clock was set: all schedules are looked at");
-        recover(now_seconds());
-      }
+      clock_was_set =
+          clock_was_set || (::read(timer_.get(), &expirations, sizeof expirations) < 0 && errno == ECANCELED);
     } else if (events[i].data.fd == watch_.fd()) {
       take_changes();
     } else {
@@ -329,23 +379,49 @@ void Daemon::wait() {
       while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
         const int signal = static_cast<int>(info.ssi_signo);
         if (signal == SIGHUP) {
-          for (const std::string& path : paths()) load(path, false);
-          load_served();
+          const auto all = paths();
+          changed_.insert(all.begin(), all.end());
+          look_again_ = true;
         } else if (signal != SIGCHLD) {
           stopping_ = true;
         }
       }
     }
   }
-  end_runs();
+  if (clock_was_set) {
+    say("the clock was set: all schedules are looked at");
+    look_at_all(now_seconds());
+  }
+}
+
+// What is due, what has ended and what has changed. A ledger that cannot be written to, as when another
+// process holds it for long or the disk is full, is tried again.
+void Daemon::work() {
+  const sys_seconds now = now_seconds();
+  if (again_ && *again_ <= now) {
+    again_.reset();
+    for (const auto& [path, file] : files_) {
+      if (!file.problem.empty()) changed_.insert(path);
+    }
+  }
+  try {
+    end_runs();
+    load_changed();
+    if (!settings_.once) settle(now);
+    start_runs();
+    told_ = false;
+  } catch (const Error& error) {
+    if (error.code() == ExitCode::usage) throw;
+    if (!std::exchange(told_, true)) say(std::string("trying again every few seconds: ") + error.what());
+    again_ = now + retry_after;
+  }
 }
 
 int Daemon::run() {
   engine::recover_all(workspace_, database_);
+  watch_.add(layout::in(workspace_.state_directory(), layout::daemon_bell));
   load_served();
-  const std::string bell = layout::in(workspace_.state_directory(), layout::daemon_bell);
-  watch_.add(bell);
-  recover(now_seconds());
+  look_at_all(now_seconds());
   std::size_t entries = 0;
   for (const auto& [path, file] : files_) entries += file.records.size();
   say("serving " + std::to_string(entries) + (entries == 1 ? " schedule" : " schedules") + " of " +
@@ -354,11 +430,12 @@ int Daemon::run() {
   // What was needed to begin is not needed again.
   database_.connection().execute("PRAGMA shrink_memory");
   ::malloc_trim(0);
-  start_runs();
+  work();
   while (!stopping_ && !(settings_.once && children_.idle())) {
+    // Others may look at what is due next, while the last of these still run.
+    if (settings_.once && children_.all_started()) lock_.reset();
     wait();
-    if (!settings_.once) settle(now_seconds());
-    start_runs();
+    work();
   }
   if (!settings_.once) {
     say("stopping" + (children_.running() > 0

@@ -45,28 +45,31 @@ class Daemon {
   };
   using Place = std::pair<File*, std::size_t>;  // a file and the number of its entry
 
-  void load(const std::string& path, bool serve);
+  bool load(const std::string& path, bool serve);
+  void load_changed();
   void load_served();
   void remember(File& file, std::vector<ScheduleRecord> records);
   void drop(const std::string& path);
   void unplan(File& file);
-  void plan(const Place& place, schedule::sys_seconds now);
+  void plan(const Place& place, schedule::sys_seconds floor = {});
   void settle(schedule::sys_seconds now);
   void settle(const std::vector<Place>& due, schedule::sys_seconds now);
   void recover(schedule::sys_seconds now);
+  void look_at_all(schedule::sys_seconds now);
   void take(const std::vector<schedule::Claimed>& claims);
   void start_runs();
   void end_runs();
   void take_changes();
-  void set_timer();
+  bool set_timer();
   void wait();
+  void work();
   std::vector<schedule::Entry> entries_of(const File& file) const;
   std::vector<std::string> paths() const;
   void say(const std::string& text) const;
 
   const Workspace& workspace_;
   DaemonSettings settings_;
-  process::LockFile lock_;
+  std::optional<process::LockFile> lock_;
   db::Database database_;
   schedule::Ledger ledger_;
   pipeline::Zones zones_;
@@ -76,7 +79,12 @@ class Daemon {
   std::map<std::string, File> files_;                         // by path
   std::set<std::pair<schedule::sys_seconds, Place>> agenda_;  // what is due when
   std::unordered_map<std::int64_t, File*> file_of_;           // of the schedules
+  std::map<std::string, std::set<std::string>> owners_;  // of other files: whose schedules depend on them
+  std::set<std::string> changed_;                        // files that are to be read again
+  std::optional<schedule::sys_seconds> again_;           // when to try again what did not work
+  bool look_again_ = false;                              // at the ledger: it has news
   bool stopping_ = false;
+  bool told_ = false;  // that the ledger cannot be written to
 };
 
 }  // namespace mlops::daemon

@@ -14,16 +14,19 @@ class Watch {
   Watch();
 
   int fd() const { return fd_.get(); }
-  /// `path` is absolute. Where it cannot be watched, as on some network file systems, returns false.
+  /// `path` is absolute; what it links to is watched as well. False if that cannot be done now, as where its
+  /// directory is gone: try again later.
   bool add(const std::string& path);
-  /// Those that were written, replaced or deleted since the last call.
+  /// Those that were written, replaced or deleted since the last call, as they were added.
   std::set<std::string> changed();
 
  private:
+  bool add_one(const std::string& path, const std::string& as);
+
   util::Fd fd_;
-  std::map<int, std::string> directories_;  // by watch
-  std::map<std::string, int> watches_;      // by directory
-  std::set<std::string> paths_;
+  std::map<int, std::string> directories_;         // by watch
+  std::map<std::string, int> watches_;             // by directory
+  std::multimap<std::string, std::string> paths_;  // what lies there, and as what it was added
 };
 
 }  // namespace mlops::daemon

@@ -28,11 +28,11 @@ using std::chrono::sys_seconds;
 
 constexpr const char* schedule_columns =
     "id, file, name, pipeline, definition, cursor, served, created_at, removed_at, paused_at, pause_note, "
-    "problem";
+    "problem, since";
 constexpr const char* slot_columns =
     "s.id, s.schedule, s.slot_at, s.local, s.outcome, s.reason, s.until_at, s.slots, s.run_id, s.fence, "
     "s.claimer, "
-    "s.decided_at, s.late_ms";
+    "s.decided_at, s.late_ms, s.overlap";
 
 std::int64_t number(sys_seconds at) { return at.time_since_epoch().count(); }
 sys_seconds time(const Statement& row, int column) { return sys_seconds(seconds(row.integer(column))); }
@@ -51,6 +51,7 @@ ScheduleRecord read_schedule(const Statement& row) {
   s.paused_at = instant(row, 9);
   s.pause_note = row.text(10);
   s.problem = row.text(11);
+  s.since = time(row, 12);
   return s;
 }
 
@@ -69,6 +70,7 @@ SlotRecord read_slot(const Statement& row) {
   s.claimer = row.text(10);
   s.decided_at = instant(row, 11).value_or(Instant{});
   s.late_ms = row.maybe_integer(12);
+  s.overlap = row.text(13);
   return s;
 }
 
@@ -118,15 +120,16 @@ std::vector<ScheduleRecord> schedules_of(Connection& db, const std::string& file
 
 std::int64_t put_schedule(Connection& db, const ScheduleRecord& s) {
   db.cached(R"sql(
-      INSERT INTO schedules (file, name, pipeline, definition, cursor, served, created_at, removed_at, paused_at, pause_note, problem)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      INSERT INTO schedules (file, name, pipeline, definition, cursor, served, created_at, removed_at, paused_at, pause_note,
+                             problem, since)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (file, name) DO UPDATE SET pipeline = excluded.pipeline, definition = excluded.definition,
         cursor = excluded.cursor, served = excluded.served, removed_at = excluded.removed_at, paused_at = excluded.paused_at,
-        pause_note = excluded.pause_note, problem = excluded.problem
+        pause_note = excluded.pause_note, problem = excluded.problem, since = excluded.since
     )sql")
       .bind(s.file, s.name, s.pipeline, s.definition, number(s.cursor), s.served,
             util::format_utc(s.created_at), time_text(s.removed_at), time_text(s.paused_at), s.pause_note,
-            s.problem)
+            s.problem, number(s.since))
       .run();
   Statement& id = db.cached("SELECT id FROM schedules WHERE file = ? AND name = ?").bind(s.file, s.name);
   id.step();
@@ -145,24 +148,25 @@ void delete_schedule(Connection& db, std::int64_t schedule) {
 
 bool put_slot(Connection& db, const SlotRecord& s) {
   db.cached(R"sql(
-      INSERT INTO slots (schedule, slot_at, local, outcome, reason, until_at, slots, run_id, fence, claimer, decided_at, late_ms)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-      ON CONFLICT (schedule, slot_at, local) DO NOTHING
+      INSERT INTO slots (schedule, slot_at, local, outcome, reason, until_at, slots, run_id, fence, claimer, decided_at, late_ms,
+                         overlap)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
     )sql")
       .bind(s.schedule, number(s.at), s.local, to_string(s.outcome), s.reason,
             number(std::max(s.until, s.at)), s.slots, or_null(s.run_id), s.fence, s.claimer,
-            util::format_utc(s.decided_at), s.late_ms)
+            util::format_utc(s.decided_at), s.late_ms, s.overlap)
       .run();
   return db.changes() > 0;
 }
 
 void update_slot(Connection& db, const SlotRecord& s) {
   db.cached(R"sql(
-      UPDATE slots SET outcome = ?2, reason = ?3, run_id = ?4, fence = ?5, claimer = ?6, decided_at = ?7, late_ms = ?8
+      UPDATE slots SET outcome = ?2, reason = ?3, run_id = ?4, fence = ?5, claimer = ?6, decided_at = ?7, late_ms = ?8,
+                       overlap = ?9, until_at = ?10, slots = ?11
       WHERE id = ?1
     )sql")
       .bind(s.id, to_string(s.outcome), s.reason, or_null(s.run_id), s.fence, s.claimer,
-            util::format_utc(s.decided_at), s.late_ms)
+            util::format_utc(s.decided_at), s.late_ms, s.overlap, number(std::max(s.until, s.at)), s.slots)
       .run();
 }
 
@@ -195,6 +199,23 @@ std::optional<SlotRecord> find_slot(Connection& db, std::int64_t schedule, sys_s
       std::string("SELECT ") + slot_columns +
       " FROM slots s WHERE s.schedule = ? AND s.slot_at = ? AND s.outcome <> 'gap'";
   return first_slot(db.cached(sql).bind(schedule, number(at)));
+}
+
+std::optional<SlotRecord> slots_around(Connection& db, std::int64_t schedule, sys_seconds at) {
+  static const std::string sql =
+      std::string("SELECT ") + slot_columns +
+      " FROM slots s WHERE s.schedule = ?1 AND s.slots > 1 AND s.slot_at <= ?2 AND s.until_at >= ?2";
+  return first_slot(db.cached(sql).bind(schedule, number(at)));
+}
+
+void delete_slot(Connection& db, std::int64_t id) {
+  db.cached("DELETE FROM slots WHERE id = ?").bind(id).run();
+}
+
+std::optional<SlotRecord> slot_of_run(Connection& db, const std::string& run_id) {
+  static const std::string sql =
+      std::string("SELECT ") + slot_columns + " FROM slots s WHERE s.run_id = ? AND s.outcome = 'ran'";
+  return first_slot(db.cached(sql).bind(run_id));
 }
 
 std::optional<SlotRecord> slot_with_fence(Connection& db, std::int64_t fence) {

@@ -34,6 +34,11 @@ std::int64_t next_fence(Connection& db);
 bool start_slot(Connection& db, std::int64_t fence, const std::string& run_id, Instant now);
 
 std::optional<SlotRecord> find_slot(Connection& db, std::int64_t schedule, std::chrono::sys_seconds at);
+/// A row that stands for many, this one among them.
+std::optional<SlotRecord> slots_around(Connection& db, std::int64_t schedule, std::chrono::sys_seconds at);
+void delete_slot(Connection& db, std::int64_t id);
+/// The slot that this run was for.
+std::optional<SlotRecord> slot_of_run(Connection& db, const std::string& run_id);
 std::optional<SlotRecord> slot_with_fence(Connection& db, std::int64_t fence);
 /// Of one pipeline, oldest first.
 std::vector<SlotRecord> claimed_slots(Connection& db, const std::string& pipeline);

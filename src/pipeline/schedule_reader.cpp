@@ -124,8 +124,12 @@ void check(const YamlNode& node, const Schedule& schedule, const Pipeline& pipel
   const YamlNode* cron = node.is_map() ? node.find("cron") : &node;
   if (!schedule.cron.empty()) {
     calendar::CronProblem problem;
-    if (!calendar::parse_cron(schedule.cron, pipeline.name, problem))
-      return problems.add(cron->at, "schedule: " + problem.message, problem.hint);
+    const auto parsed = calendar::parse_cron(schedule.cron, pipeline.name, problem);
+    if (!parsed) return problems.add(cron->at, "schedule: " + problem.message, problem.hint);
+    if (parsed->at_boot) {
+      return problems.add(cron->at, "schedule: @reboot is no time, so it has no slots",
+                          "let the system do it, as with a line in the crontab: @reboot mlops run FILE");
+    }
   }
   // A frozen definition is read wherever it has come to.
   if (!check_files) return;

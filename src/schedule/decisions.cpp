@@ -42,6 +42,9 @@ void add_gaps(const Timetable& timetable, sys_seconds cursor, sys_seconds until,
   const bool made_up = timetable.rule.run_in_gap && !cron->is_wildcard();
   for (const calendar::Gap& gap : calendar::gaps_between(timetable.rule, cursor, until)) {
     if (decisions.size() > most_rows) return;
+    const calendar::Rule& rule = timetable.rule;
+    if ((rule.start && gap.instant < *rule.start) || (rule.end && gap.instant >= *rule.end)) continue;
+    if (rule.except.contains(std::chrono::floor<std::chrono::days>(gap.local))) continue;
     decisions.push_back(
         {gap.instant, calendar::to_text(gap.local), SlotOutcome::gap,
          made_up ? "clocks skip it: it runs at " + timetable.text(gap.instant) : "clocks skip it",
@@ -88,7 +91,10 @@ std::vector<Decision> decide(const Timetable& timetable, sys_seconds cursor, sys
   for (std::size_t i = 0; i < due.newest.size(); ++i) {
     const sys_seconds at = due.newest[i];
     const bool chosen = i + to_run >= due.newest.size();
-    if (!chosen && policy.catchup == Catchup::last) {
+    if (!chosen && policy.catchup == Catchup::last && policy.start_within.count() > 0 &&
+        late(due.newest.back()) > policy.start_within) {
+      decisions.push_back(of(timetable, at, SlotOutcome::missed, absent + " for " + late_text(late(at))));
+    } else if (!chosen && policy.catchup == Catchup::last) {
       decisions.push_back(of(timetable, at, SlotOutcome::coalesced,
                              "one run for all that were missed: " + timetable.text(due.newest.back())));
     } else if (!chosen && policy.catchup == Catchup::all) {

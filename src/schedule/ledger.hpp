@@ -24,7 +24,7 @@ struct Claimed {
   std::int64_t schedule = 0;
   std::string pipeline;
   std::string local;
-  Overlap overlap = Overlap::skip;  ///< what to do before it runs, see make_way()
+  Overlap overlap = Overlap::allow;  ///< what to do before it runs, see make_way(); never `skip`
 };
 
 /// A claim, or why there is none.
@@ -43,6 +43,9 @@ struct Entry {
 
 /// A clock that is set back by less makes the scheduler wait until it has caught up.
 constexpr std::chrono::minutes small_step{10};
+
+/// So many slots of a schedule may wait for the runs before them.
+constexpr std::size_t longest_queue = 100;
 
 class Ledger {
  public:
@@ -72,11 +75,15 @@ class Ledger {
   /// such slot.
   Answer claim(const Pipeline& pipeline, std::optional<std::string> at, sys_seconds now);
 
-  /// Takes a claim over that the daemon made for this process; none if it is not valid any more.
-  std::optional<Claimed> take_over(std::int64_t fence);
+  /// Takes a claim over that the daemon made for this process; none if it is not valid any more, or if it
+  /// comes too late.
+  std::optional<Claimed> take_over(std::int64_t fence, sys_seconds now);
 
   /// Says of a claim that it led to no run.
   void reject(std::int64_t fence, const std::string& reason);
+
+  /// Whether the daemon runs it from now on.
+  void serve(const ScheduleRecord& schedule, bool served);
 
   /// What is due until now counts as paused; from now on nothing is claimed, or again.
   void pause(const ScheduleRecord& schedule, const Timetable* timetable, const std::string& note,
@@ -84,20 +91,24 @@ class Ledger {
   void resume(const ScheduleRecord& schedule, const Timetable* timetable, sys_seconds now);
 
  private:
+  struct ToRun;
   void write(const ScheduleRecord& schedule, const std::vector<Decision>& decisions);
-  void settle_one(const Entry& entry, sys_seconds now, std::vector<Claimed>& claims);
+  void settle_one(const Entry& entry, sys_seconds now, std::vector<ToRun>& to_run);
+  std::optional<Claimed> claim_or_skip(const ToRun& slot);
+  Claimed claim_row(const ScheduleRecord& schedule, sys_seconds at, const std::string& local, Overlap overlap,
+                    std::optional<SlotRecord> before);
+  std::optional<SlotRecord> row_at(const ScheduleRecord& schedule, const Timetable& timetable,
+                                   sys_seconds at);
   void bury(std::int64_t schedule, sys_seconds but);
-  std::optional<SlotRecord> claim_row(const ScheduleRecord& schedule, sys_seconds at,
-                                      const std::string& local, std::optional<SlotRecord> before);
   /// A live run, or a claim of a live process, of the pipeline; in words, with the run's id.
-  std::optional<std::pair<std::string, std::string>> in_the_way(const std::string& pipeline,
-                                                                std::int64_t but = 0);
+  std::optional<std::pair<std::string, std::string>> in_the_way(const std::string& pipeline);
 
   const Workspace& workspace_;
   db::Database& database_;
 };
 
-/// Waits for other runs of the pipeline (`queue`), or ends them (`replace`); `say` hears of it.
+/// Waits for other runs of the pipeline (`queue`), or ends those of slots before (`replace`); `say` hears of
+/// it.
 void make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
               const std::function<void(const std::string&)>& say);
 

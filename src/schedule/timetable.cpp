@@ -1,5 +1,7 @@
 #include "schedule/timetable.hpp"
 
+#include "util/digest.hpp"
+
 namespace mlops::schedule {
 
 using std::chrono::milliseconds;
@@ -13,8 +15,12 @@ std::vector<Timetable> timetables(const Pipeline& pipeline, pipeline::Zones& zon
   return result;
 }
 
-Json definition_of(const Schedule& s) {
-  return {{"name", s.name},
+Json definition_of(const Timetable& timetable) {
+  const Schedule& s = timetable.entry;
+  std::string days;
+  for (const auto day : timetable.rule.except) days += calendar::to_text(calendar::local_seconds(day)) + "\n";
+  return {{"except_days", days.empty() ? "" : util::sha256(days).substr(0, 16)},
+          {"name", s.name},
           {"cron", s.cron},
           {"every_s", s.every.count()},
           {"at", s.at},
@@ -60,15 +66,12 @@ Schedule schedule_of(const Json& json) {
   return s;
 }
 
-bool same_times(const Schedule& a, const Schedule& b) {
-  Schedule with_policies = a;
-  with_policies.jitter = b.jitter;
-  with_policies.catchup = b.catchup;
-  with_policies.catchup_most = b.catchup_most;
-  with_policies.catchup_window = b.catchup_window;
-  with_policies.start_within = b.start_within;
-  with_policies.overlap = b.overlap;
-  return with_policies == b;
+bool same_times(const Json& a, const Json& b) {
+  for (const char* key : {"cron", "every_s", "at", "timezone", "start", "end", "except", "except_days",
+                          "days", "run_in_gap", "run_in_both"}) {
+    if (!a.is_object() || !b.is_object() || a.value(key, Json()) != b.value(key, Json())) return false;
+  }
+  return true;
 }
 
 }  // namespace mlops::schedule

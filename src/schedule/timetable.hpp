@@ -25,11 +25,11 @@ struct Timetable {
 /// Those of all entries of the file. Throws Error(usage) when one cannot be understood.
 std::vector<Timetable> timetables(const Pipeline& pipeline, pipeline::Zones& zones);
 
-/// The entry as the ledger keeps it, and back.
-Json definition_of(const Schedule& schedule);
+/// The entry as the ledger keeps it, with a digest of the days without runs, and back.
+Json definition_of(const Timetable& timetable);
 Schedule schedule_of(const Json& definition);
 
-/// Whether both stand for the same times, whatever their policies are.
-bool same_times(const Schedule& a, const Schedule& b);
+/// Whether two definitions stand for the same times, whatever their policies are.
+bool same_times(const Json& a, const Json& b);
 
 }  // namespace mlops::schedule

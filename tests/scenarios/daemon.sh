@@ -42,12 +42,37 @@ wait_for 20 says "select count(*) from schedules where name = 'main' and pipelin
 mlops schedule remove calm.yaml; expect_ok; wait_for 20 grep -q "calm.yaml is not served any more" daemon.log
 mlops schedule add calm.yaml; expect_ok; expect_out "serving calm main: @yearly, next at"
 
+# A directory that was put in place of another; a file of days; a schedule that was gone for a moment.
+mkdir sub; printf 'name: sub\nschedule: {every: 1s, except: [days]}\nsteps: {a: {run: "true"}}\n' > sub/p.yaml; : > sub/days
+mlops schedule add sub/p.yaml; expect_ok
+wait_for 20 says "select count(*) > 0 from v_slots where pipeline = 'sub' and outcome = 'ran'" 1
+date +%F > sub/days; date -d tomorrow +%F >> sub/days
+wait_for 20 says "select max(slot_at) < strftime('%s', 'now') - 3 from slots where schedule = (select id from schedules where pipeline = 'sub')" 1
+cp -r sub sub2; rm -r sub; mv sub2 sub; : > sub/days
+wait_for 20 says "select max(slot_at) > strftime('%s', 'now') - 2 from slots where schedule = (select id from schedules where pipeline = 'sub')" 1
+cp sub/p.yaml kept; sed -i '/schedule/d' sub/p.yaml
+wait_for 20 says "select count(*) from schedules where pipeline = 'sub' and removed_at is not null" 1
+mlops schedule add calm.yaml; cp kept sub/p.yaml
+wait_for 20 says "select count(*) from schedules where pipeline = 'sub' and removed_at is not null" 0
+mlops schedule list; expect_ok; expect_out "sub/p.yaml"
+mlops schedule remove sub/p.yaml; expect_ok; mlops schedule list; expect_out "by hand"
+
+# A claim that dies before its run begins is taken up by the daemon.
+mlops run slow.yaml --slot now --only nothing; [ "$code" != 0 ] || fail "an unknown step"
+expect_equal "$(sql "select count(*) from slots where outcome = 'claimed' and claimer not like '%$pid%' and julianday(decided_at) < julianday('now') - 5.0 / 86400")" 0
+
 # Asked to stop, it leaves the runs to themselves.
 stop TERM; expect_equal "$code" 0
 tail -n 1 daemon.log | grep -q stopping || fail "the daemon's last word: $(tail -n 1 daemon.log)"
 mlops daemon --once; expect_ok
 wait_for 30 says "select count(*) from runs where state = 'running'" 0
 
+# One look at a time, and no longer than its runs need: another may begin while they run.
+printf 'name: once\nschedule: {every: 1s}\nsteps: {a: {run: sleep 3}}\n' > once.yaml; mlops schedule add once.yaml; sleep 1.1
+"$MLOPS" daemon --once > once.log 2>&1 & once=$!
+wait_for 10 grep -q "run .* for once" once.log; sleep 0.3
+mlops daemon --once; expect_ok; wait $once || fail "daemon --once"
+mlops schedule remove once.yaml; expect_ok
 mlops schedule audit --last all --limit 0 --json; expect_ok
 expect_equal "$(json 'j["without_outcome"], j["summary"].get("claimed", 0)')" "(0, 0)"
 python3 - <<'PY' || fail "the ledger"

@@ -7,6 +7,7 @@ CREATE TABLE schedules (
   pipeline    TEXT NOT NULL,
   definition  TEXT NOT NULL,             -- JSON of the entry as it was read
   cursor      INTEGER NOT NULL,          -- seconds since 1970: of all slots up to it something has become
+  since       INTEGER NOT NULL,          -- from then on the definition counts: slots before are none of its
   served      INTEGER NOT NULL DEFAULT 0,-- 1: the daemon runs it
   created_at  TEXT NOT NULL,
   removed_at  TEXT,                      -- when it was seen that the file does not have it any more
@@ -30,8 +31,11 @@ CREATE TABLE slots (
   claimer     TEXT NOT NULL DEFAULT '',  -- the process: boot id, number, start
   decided_at  TEXT NOT NULL,
   late_ms     INTEGER,                   -- from the slot to the start of the run
-  UNIQUE (schedule, slot_at, local)
+  overlap     TEXT NOT NULL DEFAULT ''   -- what a claimed slot does while another run is going on
 );
+-- An instant is one slot, whatever clocks show; times that clocks skip are many, all at the instant of the jump.
+CREATE UNIQUE INDEX slots_by_time ON slots(schedule, slot_at) WHERE outcome <> 'gap';
+CREATE UNIQUE INDEX slots_gaps ON slots(schedule, slot_at, local) WHERE outcome = 'gap';
 CREATE INDEX slots_by_run ON slots(run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX slots_by_outcome ON slots(outcome) WHERE outcome = 'claimed';
 

@@ -69,7 +69,7 @@ TEST_CASE("what was missed is made up for as the catch-up says") {
   Schedule strict = hourly(Catchup::last);
   strict.start_within = minutes(30);
   REQUIRE(words(decide(table(strict), cursor, late)) ==
-          "01-01T01:00 coalesced; 01-01T02:00 coalesced; 01-01T03:00 missed; ");
+          "01-01T01:00 missed; 01-01T02:00 missed; 01-01T03:00 missed; ");
 }
 
 TEST_CASE("nothing is decided twice, and nothing when the clock was set back") {

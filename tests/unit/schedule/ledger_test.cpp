@@ -196,8 +196,107 @@ TEST_CASE("claims of a daemon that died are claimed again by the next") {
   const auto again = place.ledger.recover({entry}, at("2026-01-01 10:00:10"));
   REQUIRE(again.size() == 1);
   REQUIRE(again[0].claim.fence > claims[0].claim.fence);
-  REQUIRE_FALSE(place.ledger.take_over(claims[0].claim.fence));
-  REQUIRE(place.ledger.take_over(again[0].claim.fence));
+  REQUIRE_FALSE(place.ledger.take_over(claims[0].claim.fence, at("2026-01-01 10:00:11")));
+  REQUIRE(place.ledger.take_over(again[0].claim.fence, at("2026-01-01 10:00:11")));
   place.ledger.reject(again[0].claim.fence, "exit code 2");
   REQUIRE(place.slots() == "01-01T10:00 rejected; ");
+}
+
+TEST_CASE("of several entries each has its turn") {
+  Place place;
+  place.set(
+      "[{cron: '0 * * * *', timezone: UTC}, {cron: '0 * * * *', timezone: UTC, name: second, overlap: "
+      "allow}, {cron: '30 9 * * *', timezone: UTC, name: third, overlap: allow}]");
+  const Answer first = place.claim("2026-01-01 10:00:05");
+  place.run(*first.claimed);
+  const Answer second = place.claim("2026-01-01 10:00:06");
+  REQUIRE(second.claimed);
+  REQUIRE(second.claimed->schedule != first.claimed->schedule);
+  REQUIRE(second.local == first.local);
+  place.run(*second.claimed);
+  const Answer third = place.claim("2026-01-01 10:00:07");
+  REQUIRE(third.local == "2026-01-01T09:30:00+00:00");
+  place.run(*third.claimed);
+  REQUIRE(place.claim("2026-01-01 10:00:08").refusal.find("has it") != std::string::npos);
+}
+
+TEST_CASE("jitter neither opens slots of the past nor forgets what was decided") {
+  Place place;
+  place.set("{cron: '*/5 * * * *', timezone: UTC, jitter: 1h, catchup: all}");
+  const Entry entry = place.entry(at("2026-01-01 10:31"));
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 10:31:10")).empty());
+  REQUIRE(place.slots().empty());
+  const sys_seconds first = at("2026-01-01 10:35") + entry.timetable->delay;
+  REQUIRE(place.ledger.settle({entry}, first - seconds(1)).empty());
+  REQUIRE(place.ledger.settle({entry}, first).size() == 1);
+  REQUIRE(place.slots() == "01-01T10:35 claimed; ");
+  // A policy of before keeps what was decided.
+  place.set("{cron: '*/5 * * * *', timezone: UTC}");
+  place.kill_claimers();
+  REQUIRE(place.ledger.settle({place.entry(first)}, first).empty() == (entry.timetable->delay < minutes(5)));
+}
+
+TEST_CASE("what is made up for has its turn, oldest first over all entries") {
+  Place place;
+  place.set(
+      "[{cron: '0 * * * *', timezone: UTC, catchup: all, overlap: replace}, {cron: '30 * * * *', timezone: "
+      "UTC, name: half, catchup: all}]");
+  const auto timetables = schedule::timetables(place.pipeline, place.zones);
+  const auto records = place.ledger.adopt(place.pipeline, timetables, at("2026-01-01 09:45"));
+  const auto claims = place.ledger.settle({{records[0], &timetables[0]}, {records[1], &timetables[1]}},
+                                          at("2026-01-01 12:00"));
+  REQUIRE(claims.size() == 5);
+  std::string order;
+  for (const Claimed& claimed : claims) {
+    REQUIRE(claimed.overlap == Overlap::queue);
+    order += claimed.local.substr(11, 5) + " ";
+  }
+  REQUIRE(order == "10:00 10:30 11:00 11:30 12:00 ");
+  REQUIRE(place.ledger.take_over(claims[0].claim.fence, at("2026-01-01 12:00:01"))->overlap ==
+          Overlap::queue);
+}
+
+TEST_CASE("a slot of a row that stands for many can be asked for alone") {
+  Place place;
+  place.set("{every: 1s, timezone: UTC, catchup: none}");
+  const Entry entry = place.entry(at("2026-01-01 10:00:00"));
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 11:00:00")).size() == 1);
+  const auto count = [&] {
+    std::int64_t slots = 0;
+    for (const SlotRecord& slot : db::list_slots(place.database.connection(), {})) slots += slot.slots;
+    return slots;
+  };
+  REQUIRE(count() == 3600);
+  for (const char* time : {"2026-01-01T10:10:00Z", "2026-01-01T10:00:01Z", "2026-01-01T10:10:01Z"}) {
+    place.kill_claimers();
+    place.database.connection().execute("UPDATE slots SET outcome = 'ran' WHERE outcome = 'claimed'");
+    REQUIRE(place.ledger.claim(place.pipeline, time, at("2026-01-01 11:00:01")).claimed);
+    REQUIRE(count() == 3600);
+  }
+}
+
+TEST_CASE("a dead claim is not recovered during a pause, nor when it is too late") {
+  Place place;
+  place.set("{cron: '0 * * * *', timezone: UTC, start_within: 5m}");
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 10:00")).size() == 1);
+  place.kill_claimers();
+  REQUIRE(place.ledger.recover({entry}, at("2026-01-01 10:06")).empty());
+  REQUIRE(place.slots() == "01-01T10:00 missed; ");
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 11:00")).size() == 1);
+  place.kill_claimers();
+  place.ledger.pause(entry.record, entry.timetable, "", at("2026-01-01 11:01"));
+  REQUIRE(place.ledger.recover({entry}, at("2026-01-01 11:02")).empty());
+  REQUIRE(place.slots() == "01-01T10:00 missed; 01-01T11:00 paused; ");
+}
+
+TEST_CASE("an instant is one slot, whatever zone it is told in") {
+  Place place;
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  place.run(place.ledger.settle({entry}, at("2026-01-01 10:00")).at(0));
+  place.set("{cron: '0 * * * *', timezone: Europe/Berlin}");
+  const Entry berlin = place.entry(at("2026-01-01 10:01"));
+  place.database.connection().execute("UPDATE schedules SET cursor = cursor - 600");
+  REQUIRE(place.ledger.settle({berlin}, at("2026-01-01 10:02")).empty());
+  REQUIRE(place.slots() == "01-01T10:00 ran; ");
 }

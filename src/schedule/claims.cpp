@@ -1,0 +1,435 @@
+// How slots are claimed, and what becomes of those that are not.
+#include <mlops/error.hpp>
+
+#include "calendar/instants.hpp"
+#include "db/runs.hpp"
+#include "db/slots.hpp"
+#include "engine/cancellation.hpp"
+#include "engine/recovery.hpp"
+#include "process/identity.hpp"
+#include "schedule/ledger.hpp"
+#include "schedule/rows.hpp"
+#include "util/id.hpp"
+#include "util/time.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace mlops::schedule {
+
+using std::chrono::seconds;
+
+namespace {
+
+bool is_alive(const std::string& claimer) {
+  const auto identity = process::parse_identity(claimer);
+  return identity && process::open_process(*identity);
+}
+
+std::vector<std::string> live_runs(const Workspace& workspace, db::Connection& connection,
+                                   const std::string& pipeline) {
+  db::RunFilter filter;
+  filter.pipeline = pipeline;
+  filter.state = RunState::running;
+  filter.limit = 0;
+  std::vector<std::string> ids;
+  for (const RunRecord& run : db::list_runs(connection, filter)) {
+    if (engine::liveness(workspace, run.id) != engine::Liveness::dead) ids.push_back(run.id);
+  }
+  return ids;
+}
+
+Overlap overlap_of(const std::string& text) {
+  for (const Overlap each : {Overlap::queue, Overlap::replace})
+    if (text == to_string(each)) return each;
+  return Overlap::allow;
+}
+
+constexpr const char* died = "the process that had claimed it died before the run began";
+
+}  // namespace
+
+/// A slot that a decision wants to run.
+struct Ledger::ToRun {
+  ScheduleRecord schedule;
+  Decision decision;
+  Overlap overlap = Overlap::skip;
+};
+
+std::optional<std::pair<std::string, std::string>> Ledger::in_the_way(const std::string& pipeline) {
+  for (const std::string& id : live_runs(workspace_, database_.connection(), pipeline))
+    return std::pair("run " + id + " of it is still going on", id);
+  for (const SlotRecord& slot : db::claimed_slots(database_.connection(), pipeline)) {
+    if (is_alive(slot.claimer))
+      return std::pair("run " + slot.run_id + " of it, for the slot " + slot.local + ", is about to begin",
+                       slot.run_id);
+  }
+  return std::nullopt;
+}
+
+// Within a transaction. `before` is the row that the slot has.
+Claimed Ledger::claim_row(const ScheduleRecord& schedule, sys_seconds at, const std::string& local,
+                          Overlap overlap, std::optional<SlotRecord> before) {
+  db::Connection& connection = database_.connection();
+  SlotRecord row = before.value_or(SlotRecord{});
+  row.outcome = SlotOutcome::claimed;
+  row.run_id = util::new_id();
+  row.fence = db::next_fence(connection);
+  row.claimer = process::to_string(process::self());
+  row.decided_at = util::now();
+  row.overlap = to_string(overlap);
+  if (before) {
+    db::update_slot(connection, row);
+  } else {
+    row.schedule = schedule.id;
+    row.at = row.until = at;
+    row.local = local;
+    db::put_slot(connection, row);
+  }
+  return {{*row.fence, row.run_id}, schedule.id, schedule.pipeline, local, overlap_of(row.overlap)};
+}
+
+std::vector<Claimed> Ledger::settle(const std::vector<Entry>& entries, sys_seconds now) {
+  std::vector<Claimed> claims;
+  std::vector<ToRun> to_run;
+  db::Transaction transaction(database_, db::Durability::full);
+  for (const Entry& entry : entries) settle_one(entry, now, to_run);
+  // Whatever schedule they are of, the oldest comes first.
+  std::ranges::stable_sort(to_run, {}, [](const ToRun& slot) { return slot.decision.at; });
+  for (const ToRun& slot : to_run) {
+    if (auto claimed = claim_or_skip(slot)) claims.push_back(std::move(*claimed));
+  }
+  transaction.commit();
+  return claims;
+}
+
+void Ledger::settle_one(const Entry& entry, sys_seconds now, std::vector<ToRun>& to_run) {
+  db::Connection& connection = database_.connection();
+  const Timetable& timetable = *entry.timetable;
+  const auto current = db::find_schedule(connection, entry.record.id);  // another process may have changed it
+  if (!current || current->removed_at) return;
+  if (current->cursor > now + small_step) {
+    db::forget_slots_after(connection, current->id, now);
+    db::set_cursor(connection, current->id, now);
+    return;
+  }
+  const sys_seconds until = settled_until(timetable, now);
+  if (until <= current->cursor) return;
+  db::set_cursor(connection, current->id, until);
+  if (current->paused_at)
+    return write(*current,
+                 void_slots(timetable, current->cursor, now, SlotOutcome::paused, paused_words(*current)));
+  const std::vector<Decision> decisions = decide(timetable, current->cursor, now);
+  const auto wanted = std::ranges::count(decisions, SlotOutcome::claimed, &Decision::outcome);
+  // Of many that are made up for each has its turn, whatever is done about one that is due.
+  const bool in_turn = timetable.entry.catchup == Catchup::all && wanted > 1;
+  for (const Decision& decision : decisions) {
+    if (decision.outcome == SlotOutcome::claimed) {
+      to_run.push_back({*current, decision, in_turn ? Overlap::queue : timetable.entry.overlap});
+    } else {
+      db::put_slot(connection, row_of(*current, decision));
+    }
+  }
+}
+
+std::optional<Claimed> Ledger::claim_or_skip(const ToRun& slot) {
+  db::Connection& connection = database_.connection();
+  if (db::find_slot(connection, slot.schedule.id, slot.decision.at))
+    return std::nullopt;  // asked for by hand
+  std::optional<std::pair<std::string, std::string>> other;
+  if (slot.overlap == Overlap::skip) {
+    other = in_the_way(slot.schedule.pipeline);
+  } else if (slot.overlap == Overlap::queue &&
+             db::claimed_slots(connection, slot.schedule.pipeline).size() >= longest_queue) {
+    other = std::pair("the queue is full: " + std::to_string(longest_queue) + " slots wait", std::string());
+  }
+  if (!other)
+    return claim_row(slot.schedule, slot.decision.at, slot.decision.local, slot.overlap, std::nullopt);
+  SlotRecord row = row_of(slot.schedule, slot.decision);
+  row.outcome = SlotOutcome::skipped;
+  row.reason = other->first;
+  row.run_id = other->second;
+  db::put_slot(connection, row);
+  return std::nullopt;
+}
+
+std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seconds now) {
+  std::vector<Claimed> claims;
+  db::Connection& connection = database_.connection();
+  const db::SlotFilter open{.schedule = {}, .since = {}, .outcome = SlotOutcome::claimed};
+  const auto dead = [](const SlotRecord& slot) { return !is_alive(slot.claimer); };
+  if (std::ranges::none_of(db::list_slots(connection, open), dead)) return claims;
+  db::Transaction transaction(database_, db::Durability::full);
+  for (SlotRecord& slot : db::list_slots(connection, open)) {
+    const auto entry =
+        std::ranges::find_if(entries, [&](const Entry& e) { return e.record.id == slot.schedule; });
+    const auto current = db::find_schedule(connection, slot.schedule);
+    if (entry == entries.end() || !current || !dead(slot)) continue;
+    const Schedule& policy = entry->timetable->entry;
+    const seconds late = settled_until(*entry->timetable, now) - slot.at;
+    slot.outcome = SlotOutcome::missed;
+    slot.reason = died;
+    if (current->paused_at) {
+      slot.outcome = SlotOutcome::paused;
+      slot.reason = paused_words(*current);
+    } else if (current->removed_at) {
+      slot.reason += ", and the entry was removed";
+    } else if (late > on_time && policy.catchup == Catchup::none) {
+      slot.reason += ", and `catchup` is none";
+    } else if (policy.start_within.count() > 0 && late > policy.start_within) {
+      slot.reason += ", and `start_within` has passed";
+    } else {
+      const Overlap overlap =
+          slot.overlap == to_string(Overlap::skip) ? Overlap::queue : overlap_of(slot.overlap);
+      claims.push_back(claim_row(*current, slot.at, slot.local, overlap, slot));
+      continue;
+    }
+    slot.run_id.clear();
+    db::update_slot(connection, slot);
+  }
+  transaction.commit();
+  return claims;
+}
+
+void Ledger::refuse(const std::vector<Entry>& entries, sys_seconds now, const std::string& why) {
+  db::Transaction transaction(database_, db::Durability::full);
+  for (const Entry& entry : entries) {
+    auto current = db::find_schedule(database_.connection(), entry.record.id);
+    if (!current || current->removed_at) continue;
+    const sys_seconds until = settled_until(*entry.timetable, now);
+    write(*current, void_slots(*entry.timetable, current->cursor, now, SlotOutcome::rejected, why));
+    current->cursor = std::max(current->cursor, until);
+    current->problem = why;
+    db::put_schedule(database_.connection(), *current);
+  }
+  transaction.commit();
+}
+
+// Claims of dead processes that nobody will take over: they are for other slots than the one that is asked
+// for.
+void Ledger::bury(std::int64_t schedule, sys_seconds but) {
+  for (SlotRecord& slot : db::list_slots(
+           database_.connection(), {.schedule = schedule, .since = {}, .outcome = SlotOutcome::claimed})) {
+    if (slot.at == but || is_alive(slot.claimer)) continue;
+    slot.outcome = SlotOutcome::missed;
+    slot.reason = died;
+    slot.run_id.clear();
+    db::update_slot(database_.connection(), slot);
+  }
+}
+
+// The row of one slot; one that stands for many is divided first. Within a transaction.
+std::optional<SlotRecord> Ledger::row_at(const ScheduleRecord& schedule, const Timetable& timetable,
+                                         sys_seconds at) {
+  db::Connection& connection = database_.connection();
+  auto many = db::slots_around(connection, schedule.id, at);
+  if (!many) return db::find_slot(connection, schedule.id, at);
+  std::int64_t before = 0;
+  sys_seconds last = many->at;
+  for (auto next = std::optional(many->at); next && *next < at;
+       next = calendar::next_fire(timetable.rule, *next)) {
+    ++before;
+    last = *next;
+  }
+  SlotRecord one = *many, after = *many;
+  after.slots = many->slots - before - 1;
+  db::delete_slot(connection, many->id);
+  if (before > 0) {
+    many->slots = before;
+    many->until = last;
+    db::put_slot(connection, *many);
+  }
+  if (const auto next = calendar::next_fire(timetable.rule, at); next && after.slots > 0) {
+    after.at = *next;
+    after.local = timetable.text(*next);
+    db::put_slot(connection, after);
+  }
+  one.at = one.until = at;
+  one.local = timetable.text(at);
+  one.slots = 1;
+  db::put_slot(connection, one);
+  return db::find_slot(connection, schedule.id, at);
+}
+
+Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sys_seconds now) {
+  if (pipeline.schedules.empty()) {
+    throw Error(ExitCode::usage, "'" + pipeline.file + "' has no schedule, so it has no slots",
+                "such as  schedule: \"0 3 * * *\"  for every day at 03:00");
+  }
+  pipeline::Zones zones;
+  const std::vector<Timetable> all = timetables(pipeline, zones);
+  // Of each entry the slot that is meant: the last one, or the one at that time.
+  std::vector<std::pair<sys_seconds, std::size_t>> slots;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const calendar::Rule& rule = all[i].rule;
+    std::optional<sys_seconds> time;
+    if (at) {
+      const sys_seconds wanted = calendar::read_time(*at, *rule.zone);
+      if (calendar::next_fire(rule, wanted - seconds(1)) == wanted) time = wanted;
+    } else {
+      time = calendar::last_fire(rule, now);
+    }
+    if (time) slots.emplace_back(*time, i);
+  }
+  if (slots.empty()) {
+    const auto next = calendar::next_fire(all.front().rule, now);
+    throw Error(ExitCode::usage,
+                at ? "'" + pipeline.file + "' has no slot at " + *at
+                   : "no slot of '" + pipeline.file + "' has come yet",
+                next ? "the next one is " + all.front().text(*next) + "; see `mlops schedule next`"
+                     : "see `mlops schedule next`");
+  }
+  std::ranges::stable_sort(slots, std::ranges::greater{}, &std::pair<sys_seconds, std::size_t>::first);
+  if (slots.front().first > now) {
+    throw Error(ExitCode::usage,
+                "the slot " + all[slots.front().second].text(slots.front().first) + " is yet to come",
+                "slots are run when their time has come");
+  }
+  std::vector<ScheduleRecord> records = adopt(pipeline, all, now);
+  db::Transaction transaction(database_, db::Durability::full);
+  db::Connection& connection = database_.connection();
+  Answer first;  // why the newest of them is not run
+  for (const auto& [slot, i] : slots) {
+    const Timetable& timetable = all[i];
+    const auto schedule = db::find_schedule(connection, records[i].id);
+    if (!schedule) continue;
+    Answer answer;
+    answer.local = timetable.text(slot);
+    if (!schedule->served) bury(schedule->id, slot);
+    // What was due before it and has no outcome yet.
+    if (slot > schedule->cursor) {
+      const sys_seconds earlier = slot - seconds(1);
+      if (schedule->paused_at) {
+        write(*schedule, void_slots(timetable, schedule->cursor, earlier + timetable.delay,
+                                    SlotOutcome::paused, paused_words(*schedule)));
+      } else {
+        for (Decision& decision : decide(timetable, schedule->cursor, earlier + timetable.delay)) {
+          const bool run = decision.outcome == SlotOutcome::claimed;
+          if (run && timetable.entry.catchup != Catchup::last) {
+            decision.outcome = SlotOutcome::missed;
+            decision.reason = "nobody looked at the time, and `run --slot` makes up for none";
+          } else if (run || decision.outcome == SlotOutcome::coalesced) {
+            decision.outcome = SlotOutcome::coalesced;
+            decision.reason = "one run for all that were missed: " + answer.local;
+          }
+          db::put_slot(connection, row_of(*schedule, decision));
+        }
+      }
+      db::set_cursor(connection, schedule->id, slot);
+    }
+    const std::optional<SlotRecord> before = row_at(*schedule, timetable, slot);
+    const auto refuse_as = [&](SlotOutcome outcome, const std::string& why, const std::string& run_id) {
+      answer.refusal = why;
+      answer.run_id = run_id;
+      if (before && before->outcome != SlotOutcome::claimed) return;
+      SlotRecord row = row_of(*schedule, {slot, answer.local, outcome, why, slot, 1});
+      row.run_id = run_id;
+      if (before) {
+        row.id = before->id;
+        db::update_slot(connection, row);
+      } else {
+        db::put_slot(connection, row);
+      }
+    };
+    const bool open = !before || (before->outcome == SlotOutcome::claimed && !is_alive(before->claimer));
+    if (before && before->outcome == SlotOutcome::ran) {
+      const auto run = db::find_run(connection, before->run_id);
+      answer.run_id = before->run_id;
+      answer.refusal =
+          "run " + before->run_id + " has it" + (run ? std::string(" (") + to_string(run->state) + ")" : "");
+    } else if (before && before->outcome == SlotOutcome::claimed && !open) {
+      answer.run_id = before->run_id;
+      answer.refusal = "run " + before->run_id + " has it and is about to begin";
+    } else if (!open && !at) {
+      answer.run_id = before->run_id;
+      answer.refusal = std::string("it was ") + to_string(before->outcome) + ": " + before->reason;
+    } else if (schedule->paused_at) {
+      refuse_as(SlotOutcome::paused, paused_words(*schedule), "");
+    } else if (!at && timetable.entry.start_within.count() > 0 && now - slot > timetable.entry.start_within) {
+      refuse_as(SlotOutcome::missed, "`start_within` has passed", "");
+    } else {
+      std::optional<std::pair<std::string, std::string>> other;
+      if (timetable.entry.overlap == Overlap::skip) other = in_the_way(pipeline.name);
+      if (other) {
+        refuse_as(SlotOutcome::skipped, other->first, other->second);
+      } else {
+        std::optional<SlotRecord> kept = before;
+        if (kept && kept->outcome != SlotOutcome::claimed)
+          kept->reason = std::string("was ") + to_string(kept->outcome) + ", then asked for";
+        answer.claimed = claim_row(*schedule, slot, answer.local, timetable.entry.overlap, kept);
+        transaction.commit();
+        return answer;
+      }
+    }
+    if (first.local.empty()) first = std::move(answer);
+  }
+  transaction.commit();
+  return first;
+}
+
+std::optional<Claimed> Ledger::take_over(std::int64_t fence, sys_seconds now) {
+  db::Transaction transaction(database_, db::Durability::full);
+  db::Connection& connection = database_.connection();
+  auto slot = db::slot_with_fence(connection, fence);
+  if (!slot || slot->outcome != SlotOutcome::claimed) return std::nullopt;
+  const auto schedule = db::find_schedule(connection, slot->schedule);
+  if (!schedule) return std::nullopt;
+  const Schedule policy = schedule_of(Json::parse(schedule->definition, nullptr, false));
+  const seconds late = now - slot->at - pipeline::delay_of(policy, schedule->pipeline);
+  if (policy.start_within.count() > 0 && late > policy.start_within) {
+    slot->outcome = SlotOutcome::missed;
+    slot->reason = "it had to wait, and `start_within` has passed";
+    slot->run_id.clear();
+    db::update_slot(connection, *slot);
+    transaction.commit();
+    return std::nullopt;
+  }
+  slot->claimer = process::to_string(process::self());
+  db::update_slot(connection, *slot);
+  transaction.commit();
+  return Claimed{
+      {fence, slot->run_id}, slot->schedule, schedule->pipeline, slot->local, overlap_of(slot->overlap)};
+}
+
+void Ledger::reject(std::int64_t fence, const std::string& reason) {
+  db::Transaction transaction(database_, db::Durability::full);
+  auto slot = db::slot_with_fence(database_.connection(), fence);
+  if (!slot || slot->outcome != SlotOutcome::claimed) return;
+  slot->outcome = SlotOutcome::rejected;
+  slot->reason = reason;
+  slot->run_id.clear();
+  slot->decided_at = util::now();
+  db::update_slot(database_.connection(), *slot);
+  transaction.commit();
+}
+
+void make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
+              const std::function<void(const std::string&)>& say) {
+  if (claimed.overlap == Overlap::allow) return;
+  bool told = false;
+  while (true) {
+    db::Connection& connection = database.connection();
+    std::string other;
+    for (const std::string& id : live_runs(workspace, connection, claimed.pipeline)) {
+      const auto slot = db::slot_of_run(connection, id);
+      // A run of a later slot is not replaced by an earlier one.
+      if (claimed.overlap == Overlap::replace && !(slot && slot->fence > claimed.claim.fence)) {
+        say("ending run " + id + ", which this one replaces");
+        engine::cancel_run(workspace, database, id, {});
+      } else {
+        other = id;
+      }
+    }
+    // Those that were claimed before come first.
+    for (const SlotRecord& slot : db::claimed_slots(connection, claimed.pipeline)) {
+      if (slot.fence < claimed.claim.fence && is_alive(slot.claimer)) other = slot.run_id;
+    }
+    if (other.empty()) return;
+    if (!std::exchange(told, true)) say("waiting for run " + other + " of the same pipeline");
+    ::usleep(200'000);
+  }
+}
+
+}  // namespace mlops::schedule
