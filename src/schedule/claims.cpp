@@ -71,7 +71,7 @@ std::optional<std::pair<std::string, std::string>> Ledger::in_the_way(const std:
 
 // Within a transaction. `before` is the row that the slot has.
 Claimed Ledger::claim_row(const ScheduleRecord& schedule, sys_seconds at, const std::string& local,
-                          Overlap overlap, std::optional<SlotRecord> before) {
+                          Overlap overlap, const std::optional<SlotRecord>& before) {
   db::Connection& connection = database_.connection();
   SlotRecord row = before.value_or(SlotRecord{});
   row.outcome = SlotOutcome::claimed;
@@ -291,9 +291,10 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
   db::Transaction transaction(database_, db::Durability::full);
   db::Connection& connection = database_.connection();
   Answer first;  // why the newest of them is not run
-  for (const auto& [slot, i] : slots) {
-    const Timetable& timetable = all[i];
-    const auto schedule = db::find_schedule(connection, records[i].id);
+  for (const auto& meant : slots) {
+    const sys_seconds slot = meant.first;
+    const Timetable& timetable = all[meant.second];
+    const auto schedule = db::find_schedule(connection, records[meant.second].id);
     if (!schedule) continue;
     Answer answer;
     answer.local = timetable.text(slot);

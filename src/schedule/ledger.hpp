@@ -96,7 +96,7 @@ class Ledger {
   void settle_one(const Entry& entry, sys_seconds now, std::vector<ToRun>& to_run);
   std::optional<Claimed> claim_or_skip(const ToRun& slot);
   Claimed claim_row(const ScheduleRecord& schedule, sys_seconds at, const std::string& local, Overlap overlap,
-                    std::optional<SlotRecord> before);
+                    const std::optional<SlotRecord>& before);
   std::optional<SlotRecord> row_at(const ScheduleRecord& schedule, const Timetable& timetable,
                                    sys_seconds at);
   void bury(std::int64_t schedule, sys_seconds but);

@@ -119,7 +119,7 @@ class Bench:
 
     def slots(self, query):
         out = subprocess.run([self.mlops, "sql", "--csv", query], cwd=self.dir, capture_output=True, text=True, check=True).stdout
-        return [float(line) for line in out.split()[1:] if line]
+        return [float(line) for line in out.splitlines()[1:] if line]
 
     def schedule(self):
         """A daemon with 10,000 schedules; a thousand slots in one second; how late runs of `true` start."""
