@@ -29,7 +29,8 @@ bool is_terminal(std::FILE* stream) { return ::isatty(::fileno(stream)) != 0; }
 
 Style style_of(std::FILE* stream) {
   if (plain || set("NO_COLOR")) return Style(false);
-  if (set("CLICOLOR_FORCE")) return Style(std::strcmp(std::getenv("CLICOLOR_FORCE"), "0") != 0);
+  if (const char* force = std::getenv("CLICOLOR_FORCE"); force && *force)
+    return Style(std::strcmp(force, "0") != 0);
   const char* term = std::getenv("TERM");
   return Style(is_terminal(stream) && (!term || std::strcmp(term, "dumb") != 0));
 }
