@@ -1,7 +1,9 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "db/cache.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/step_facts.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 
@@ -41,8 +43,10 @@ Side read_side(OpenWorkspace& open, const std::string& name) {
     const std::string step = steps[static_cast<std::size_t>(m.step)].name;
     side.sections["metrics"][step + " " + m.name] = m.value ? format_number(*m.value) : "nan";
   }
-  for (const ArtifactRecord& a : db::artifacts_of(connection, id))
-    side.sections[a.output ? "outputs" : "inputs"][a.path] = a.sha256.substr(0, 12);
+  for (const ArtifactRecord& a : db::artifacts_of(connection, id)) {
+    const char* section = a.output ? "outputs" : a.kind == "code" ? "code" : "inputs";
+    side.sections[section][a.path] = a.sha256.substr(0, 12);
+  }
   for (const StepRecord& step : steps) side.sections["steps"][step.name] = to_string(step.state);
   Values& code = side.sections["code"];
   code["definition"] = side.run.definition.substr(0, 12);
@@ -51,6 +55,14 @@ Side read_side(OpenWorkspace& open, const std::string& name) {
         side.run.git_commit->substr(0, 12) + (side.run.git_dirty.value_or(false) ? " with changes" : "");
   Values& environment = side.sections["environment"];
   for (const std::string& variable : db::environment_of(connection, id)) environment[variable] = "set";
+  // What steps were given by `env:` has a value.
+  for (const StepRecord& step : steps) {
+    const auto facts =
+        db::facts_of(connection, step.source_run.value_or(id), step.source_step.value_or(step.step));
+    if (!facts) continue;
+    const engine::StepFacts parsed = engine::parse_facts(nlohmann::json::parse(*facts, nullptr, false));
+    for (const auto& [variable, value] : parsed.env) environment[step.name + " " + variable] = value;
+  }
   environment["host"] = side.run.host;
   environment["user"] = side.run.user;
   environment["mlops"] = side.run.mlops_version;

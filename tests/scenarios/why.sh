@@ -115,6 +115,12 @@ echo 3 > sub/x; mlops run q.yaml -q; echo 2 > sub/x; mlops run q.yaml -q; echo 4
 was=$(printf '2\n' | sha256sum | cut -c1-12)
 mlops run q.yaml -q; because a "input sub/x: $was → "
 
+# A value of `env:` that changed is told by diff, too; files of `code:` are code.
+printf 'name: e\nenv: {E: "${env.EE}"}\nsteps: {a: {run: "echo $E > ea", inputs: p.yaml, code: q.yaml, outputs: ea}}\n' > e.yaml
+EE=one mlops run e.yaml -q; expect_ok; EE=two mlops run e.yaml -q; expect_ok
+mlops diff "$("$MLOPS" runs --ids --limit 2 | tail -n 1)" latest --json; expect_ok
+expect_equal "$(json '[r for r in j["environment"] if r["name"] == "a E"][0]["after"]')" two
+
 # What a deleted run had made is found as long as it is needed, however many runs did not need it.
 cat > two.yaml <<'Y'
 name: two
