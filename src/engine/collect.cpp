@@ -59,6 +59,13 @@ class OutputTaker {
       : result_(result), workspace_(workspace), snapshots_(snapshots), publisher_(publisher) {}
 
   void take(const std::string& path, const std::string& as_written, const std::string& kind) {
+    // What lies elsewhere is not ours to keep, nor to put a copy of in the place of the link.
+    if (const std::string target = outside(path); !target.empty()) {
+      all_ = false;
+      result_.notes.push_back("its output '" + as_written + "' is a symbolic link to '" + target +
+                              "', outside of the workspace: it is not kept, and the step runs each time");
+      return;
+    }
     const auto content = publisher_ ? snapshots_.keep(path, *publisher_) : snapshots_.look(path);
     if (!content) {
       if (result_.problem.empty())
@@ -76,11 +83,24 @@ class OutputTaker {
     result_.artifacts.push_back(std::move(a));
   }
 
+  /// Everything could be looked at.
+  bool all() const { return all_; }
+
  private:
+  // Where a link leads, if that is no part of the workspace.
+  std::string outside(const std::string& path) const {
+    std::error_code error;
+    if (!std::filesystem::is_symlink(path, error) || error) return {};
+    const std::string target = std::filesystem::weakly_canonical(path, error).string();
+    const std::string root = std::filesystem::weakly_canonical(workspace_.root(), error).string();
+    return error || target == root || target.starts_with(root == "/" ? root : root + "/") ? "" : target;
+  }
+
   Collection& result_;
   const Workspace& workspace_;
   store::Snapshots& snapshots_;
   store::Publisher* publisher_;
+  bool all_ = true;
 };
 
 void find_outputs(const CollectJob& job, const Step& step, Collection& result) {
@@ -90,7 +110,8 @@ void find_outputs(const CollectJob& job, const Step& step, Collection& result) {
   }
 }
 
-void take_outputs(const CollectJob& job, const Step& step, OutputTaker taker) {
+// False if an output could not be taken.
+bool take_outputs(const CollectJob& job, const Step& step, OutputTaker taker) {
   for (const Output& output : step.outputs)
     taker.take(step_path(job.directory, output.path), output.path, output.kind);
   for (const std::string& file : step.metrics) {
@@ -99,6 +120,7 @@ void take_outputs(const CollectJob& job, const Step& step, OutputTaker taker) {
         step.outputs, [&](const Output& output) { return step_path(job.directory, output.path) == path; });
     if (!declared && util::exists(path)) taker.take(path, file, "metrics");
   }
+  return taker.all();
 }
 
 // Publishes the outputs if they are to be kept. A store that cannot be written to does not undo what the step
@@ -108,9 +130,9 @@ void collect_outputs(const CollectJob& job, const Step& step, const Workspace& w
   if (job.keep) {
     try {
       store::Publisher publisher(depot.objects);
-      take_outputs(job, step, {result, workspace, depot.snapshots, &publisher});
+      const bool all = take_outputs(job, step, {result, workspace, depot.snapshots, &publisher});
       publisher.commit();
-      if (result.problem.empty()) result.key = job.key;
+      if (all && result.problem.empty()) result.key = job.key;
       return;
     } catch (const Error& error) {
       result.notes.push_back(std::string("its outputs are not kept for later runs: ") + error.what());

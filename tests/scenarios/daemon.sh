@@ -68,10 +68,12 @@ mlops daemon --once; expect_ok
 wait_for 30 says "select count(*) from runs where state = 'running'" 0
 
 # One look at a time, and no longer than its runs need: another may begin while they run.
+for other in fast.yaml slow.yaml calm.yaml; do mlops schedule remove $other; expect_ok; done
 printf 'name: once\nschedule: {every: 1s}\nsteps: {a: {run: sleep 3}}\n' > once.yaml; mlops schedule add once.yaml; sleep 1.1
 "$MLOPS" daemon --once > once.log 2>&1 & once=$!
-wait_for 10 grep -q "run .* for once" once.log; sleep 0.3
-mlops daemon --once; expect_ok; wait $once || fail "daemon --once"
+wait_for 20 grep -q "run .* for once" once.log
+free() { mlops daemon --once; [ "$code" = 0 ]; }
+wait_for 20 free; wait $once || fail "daemon --once"
 mlops schedule remove once.yaml; expect_ok
 mlops schedule audit --last all --limit 0 --json; expect_ok
 expect_equal "$(json 'j["without_outcome"], j["summary"].get("claimed", 0)')" "(0, 0)"

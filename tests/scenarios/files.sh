@@ -50,3 +50,13 @@ Y
 soon run nan.yaml -q; expect_ok
 expect_equal "$(sql "select group_concat(name || '=' || coalesce(value, 'none'), ' ') from (select * from v_metrics where pipeline = 'nan' order by name)")" \
     "big=none good=0.5 loss=none m=none x=none"
+
+# An output that is a link to elsewhere is not followed: nothing of it is kept, or put in its place.
+mkdir elsewhere w; echo secret > elsewhere/x
+printf 'name: w\nsteps: {a: {run: "ln -sfn ../elsewhere out; ln -sfn real in; echo 1 > real", inputs: p.yaml, outputs: [out, in, real]}}\n' > w/p.yaml
+cd w || exit 1
+mkdir -m 700 .mlops
+mlops run p.yaml; expect_ok; expect_out "its output 'out' is a symbolic link to"
+mlops store stat --json; expect_ok
+grep -rqs secret .mlops/store && fail "what lies outside was kept"
+mlops run p.yaml; expect_ok; [ -L out ] || fail "the link was replaced"
