@@ -269,6 +269,7 @@ void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
 
 // Claims of processes that died, of ours before a restart and of others.
 void Daemon::recover(sys_seconds now) {
+  if (!ledger_.has_dead_claims()) return;
   std::vector<Entry> entries;
   for (auto& [path, file] : files_) {
     if (file.problem.empty()) {

@@ -155,18 +155,24 @@ std::optional<Claimed> Ledger::claim_or_skip(const ToRun& slot) {
   return std::nullopt;
 }
 
+namespace {
+const db::SlotFilter open_claims{.schedule = {}, .since = {}, .outcome = SlotOutcome::claimed};
+bool is_dead(const SlotRecord& slot) { return !is_alive(slot.claimer); }
+}  // namespace
+
+bool Ledger::has_dead_claims() {
+  return std::ranges::any_of(db::list_slots(database_.connection(), open_claims), is_dead);
+}
+
 std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seconds now) {
   std::vector<Claimed> claims;
   db::Connection& connection = database_.connection();
-  const db::SlotFilter open{.schedule = {}, .since = {}, .outcome = SlotOutcome::claimed};
-  const auto dead = [](const SlotRecord& slot) { return !is_alive(slot.claimer); };
-  if (std::ranges::none_of(db::list_slots(connection, open), dead)) return claims;
   db::Transaction transaction(database_, db::Durability::full);
-  for (SlotRecord& slot : db::list_slots(connection, open)) {
+  for (SlotRecord& slot : db::list_slots(connection, open_claims)) {
     const auto entry =
         std::ranges::find_if(entries, [&](const Entry& e) { return e.record.id == slot.schedule; });
     const auto current = db::find_schedule(connection, slot.schedule);
-    if (entry == entries.end() || !current || !dead(slot)) continue;
+    if (entry == entries.end() || !current || !is_dead(slot)) continue;
     const Schedule& policy = entry->timetable->entry;
     const seconds late = settled_until(*entry->timetable, now) - slot.at;
     slot.outcome = SlotOutcome::missed;

@@ -63,6 +63,9 @@ class Ledger {
   /// to come is forgotten, but not what ran.
   std::vector<Claimed> settle(const std::vector<Entry>& entries, sys_seconds now);
 
+  /// Whether there is something for recover().
+  bool has_dead_claims();
+
   /// Slots that were claimed by a process which died before the run began: claims them again, or says that
   /// they were missed where the entry makes up for none.
   std::vector<Claimed> recover(const std::vector<Entry>& entries, sys_seconds now);
