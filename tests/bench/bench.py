@@ -59,6 +59,7 @@ class Bench:
         self.mlops, self.quick = mlops, quick
         self.dir = Path(tempfile.mkdtemp(prefix="mlops-bench-"))
         self.rows = []
+        self.started = []  # to be ended, whatever happens
 
     def row(self, what, ours, peer, ratio, bar, good):
         self.rows.append({"what": what, "mlops": ours, "peer": peer, "ratio": ratio, "bar": bar, "ok": good})
@@ -111,6 +112,7 @@ class Bench:
         log = open(self.dir / "daemon.log", "w")
         start = time.perf_counter()
         daemon = subprocess.Popen([self.mlops, "daemon", *files], cwd=self.dir, stdout=log, stderr=log)
+        self.started.append(daemon)
         while "serving" not in (self.dir / "daemon.log").read_text():
             if daemon.poll() is not None:
                 raise SystemExit((self.dir / "daemon.log").read_text())
@@ -547,6 +549,10 @@ def main():
         for name in names or ["start", "validate", "steps", "flat", "memory", "log", "runs", "noop", "tree", "lineage", "trace", "remotes"]:
             getattr(bench, name)()
     finally:
+        for process in bench.started:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
         shutil.rmtree(bench.dir, ignore_errors=True)
     if target:
         Path(target).write_text(json.dumps({"rows": bench.rows}, indent=2) + "\n")
