@@ -142,10 +142,6 @@ void set_cursor(Connection& db, std::int64_t schedule, sys_seconds cursor) {
   db.cached("UPDATE schedules SET cursor = ?2 WHERE id = ?1").bind(schedule, number(cursor)).run();
 }
 
-void delete_schedule(Connection& db, std::int64_t schedule) {
-  db.prepare("DELETE FROM schedules WHERE id = ?").bind(schedule).run();
-}
-
 bool put_slot(Connection& db, const SlotRecord& s) {
   db.cached(R"sql(
       INSERT INTO slots (schedule, slot_at, local, outcome, reason, until_at, slots, run_id, fence, claimer, decided_at, late_ms,
@@ -233,13 +229,18 @@ std::vector<SlotRecord> claimed_slots(Connection& db, const std::string& pipelin
 }
 
 std::vector<SlotRecord> list_slots(Connection& db, const SlotFilter& filter) {
-  Statement row = db.prepare(std::string("SELECT ") + slot_columns + R"sql( FROM slots s
-    WHERE (?1 IS NULL OR s.schedule = ?1) AND (?2 IS NULL OR s.until_at >= ?2) AND (?3 IS NULL OR s.outcome = ?3)
-    ORDER BY s.slot_at DESC, s.schedule DESC, s.local DESC LIMIT ?4
-  )sql");
-  row.bind(filter.schedule, filter.since ? std::optional(number(*filter.since)) : std::nullopt,
-           filter.outcome ? std::optional(std::string(to_string(*filter.outcome))) : std::nullopt,
-           filter.limit > 0 ? filter.limit : -1);
+  // Each question with the terms that it has: an index serves no term that may be absent.
+  std::string sql = std::string("SELECT ") + slot_columns + " FROM slots s WHERE TRUE";
+  if (filter.schedule) sql += " AND s.schedule = ?";
+  if (filter.since) sql += " AND s.until_at >= ?";
+  if (filter.outcome) sql += std::string(" AND s.outcome = '") + to_string(*filter.outcome) + "'";
+  sql += " ORDER BY s.slot_at DESC, s.schedule DESC, s.local DESC";
+  if (filter.limit > 0) sql += " LIMIT ?";
+  Statement row = db.prepare(sql);
+  int place = 0;
+  if (filter.schedule) row.bind_one(++place, *filter.schedule);
+  if (filter.since) row.bind_one(++place, number(*filter.since));
+  if (filter.limit > 0) row.bind_one(++place, filter.limit);
   std::vector<SlotRecord> list = read_slots(row);
   std::ranges::reverse(list);
   return list;

@@ -19,7 +19,6 @@ std::vector<ScheduleRecord> schedules_of(Connection& db, const std::string& file
 /// Writes all but `id` of a schedule, by file and name; returns its id. Within a Transaction.
 std::int64_t put_schedule(Connection& db, const ScheduleRecord& schedule);
 void set_cursor(Connection& db, std::int64_t schedule, std::chrono::sys_seconds cursor);
-void delete_schedule(Connection& db, std::int64_t schedule);
 
 /// False, and nothing is written, if the slot has a row already. Within a Transaction.
 bool put_slot(Connection& db, const SlotRecord& slot);

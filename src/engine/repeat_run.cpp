@@ -1,27 +1,20 @@
 // A run that is recorded as the one before it, see engine/repeat.hpp.
 #include <mlops/run.hpp>
-#include <mlops/version.hpp>
 
 #include "db/runs.hpp"
 #include "db/steps.hpp"
 #include "engine/repeat.hpp"
 #include "engine/resources.hpp"
-#include "engine/slot_start.hpp"
+#include "engine/run_start.hpp"
 #include "pipeline/dvc/load.hpp"
 #include "pipeline/source.hpp"
-#include "process/identity.hpp"
 #include "util/files.hpp"
-#include "util/id.hpp"
 #include "util/log.hpp"
-#include "util/strings.hpp"
 #include "util/time.hpp"
 #include "workspace/environment.hpp"
 #include "workspace/layout.hpp"
 
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <thread>
 
 namespace mlops {
 
@@ -120,19 +113,13 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
   const std::optional<std::string> params = text_of(layout::in(earlier, layout::params));
   if (asked.is_null() || !params) return std::nullopt;
 
-  std::optional<workspace::GitState> git;
-  std::jthread git_reader([&] { git = workspace::git_state(pipeline::directory_of_source(file)); });
-  RunRecord run = *before;
-  run.id = settings.slot ? settings.slot->run_id : util::new_id();
-  run.state = RunState::running;
-  run.created_at = util::now();
-  run.jobs = jobs;
-  run.host = workspace::host_name();
-  run.user = workspace::user_name();
-  run.command_line = util::to_utf8(settings.command_line);
-  run.mlops_version = version();
-  run.runner_pid = ::getpid();
-  run.boot_id = process::boot_id();
+  // Before the transaction: git may take its time, and others wait for it.
+  const auto git = workspace::git_state(pipeline::directory_of_source(file));
+  RunRecord run = engine::new_run(settings, jobs);
+  run.pipeline = before->pipeline;
+  run.file = before->file;
+  run.definition = before->definition;
+  run.steps = before->steps;
   RunResult result;
   result.id = run.id;
   result.state = RunState::succeeded;
@@ -144,7 +131,6 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
     db::insert_run(connection, run, source, db::params_of(connection, before->id),
                    workspace::environment_names());
     if (!db::copy_cached_steps(connection, before->id, run.id, run.steps)) return std::nullopt;
-    git_reader.join();
     if (git) db::set_git_state(connection, run.id, git->commit, git->dirty);
     make_directory(directory, source, asked, *params);
     result.duration_ms = util::monotonic_ms() - began_ms;

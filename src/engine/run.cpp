@@ -10,8 +10,8 @@
 #include "engine/recovery.hpp"
 #include "engine/repeat.hpp"
 #include "engine/results.hpp"
+#include "engine/run_start.hpp"
 #include "engine/runner.hpp"
-#include "engine/slot_start.hpp"
 #include "params/overrides.hpp"
 #include "pipeline/conditions.hpp"
 #include "process/identity.hpp"
@@ -186,8 +186,7 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
   db::Database database = db::Database::open(workspace.database_path());
   const int jobs = settings.jobs > 0 ? settings.jobs : engine::machine_capacity().jobs;
 
-  RunRecord run;
-  run.id = settings.slot ? settings.slot->run_id : util::new_id();
+  RunRecord run = engine::new_run(settings, jobs);
   const std::string directory = workspace.run_directory(run.id);
   prepare_directory(directory, pipeline, settings_json(pipeline, settings, jobs));
   const auto lock = process::LockFile::try_lock(layout::in(directory, layout::runner_lock));
@@ -200,15 +199,8 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
   run.pipeline = pipeline.name;
   run.file = workspace.relative(pipeline.file);
   run.definition = util::sha256(pipeline.source);
-  run.created_at = util::now();
+  run.created_at = util::now();  // after what it has waited for
   run.steps = static_cast<int>(pipeline.steps.size());
-  run.jobs = jobs;
-  run.host = workspace::host_name();
-  run.user = workspace::user_name();
-  run.command_line = util::to_utf8(settings.command_line);
-  run.mlops_version = version();
-  run.runner_pid = ::getpid();
-  run.boot_id = process::boot_id();
 
   engine::RunParts parts{.workspace = workspace,
                          .database = database,

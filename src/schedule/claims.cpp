@@ -47,6 +47,10 @@ Overlap overlap_of(const std::string& text) {
   return Overlap::allow;
 }
 
+const db::SlotFilter open_claims{.schedule = {}, .since = {}, .outcome = SlotOutcome::claimed};
+
+bool is_dead(const SlotRecord& slot) { return !is_alive(slot.claimer); }
+
 constexpr const char* died = "the process that had claimed it died before the run began";
 
 }  // namespace
@@ -154,11 +158,6 @@ std::optional<Claimed> Ledger::claim_or_skip(const ToRun& slot) {
   db::put_slot(connection, row);
   return std::nullopt;
 }
-
-namespace {
-const db::SlotFilter open_claims{.schedule = {}, .since = {}, .outcome = SlotOutcome::claimed};
-bool is_dead(const SlotRecord& slot) { return !is_alive(slot.claimer); }
-}  // namespace
 
 bool Ledger::has_dead_claims() {
   return std::ranges::any_of(db::list_slots(database_.connection(), open_claims), is_dead);

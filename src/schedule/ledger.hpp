@@ -74,8 +74,8 @@ class Ledger {
   /// place.
   void refuse(const std::vector<Entry>& entries, sys_seconds now, const std::string& why);
 
-  /// For `mlops run --slot`: the slot `at`, or the last one before `now`. Throws Error(usage) if there is no
-  /// such slot.
+  /// For `mlops run --slot`: the slot `at`, or, of the last ones of all entries before `now`, the newest that
+  /// nobody has. Throws Error(usage) if there is no such slot.
   Answer claim(const Pipeline& pipeline, std::optional<std::string> at, sys_seconds now);
 
   /// Takes a claim over that the daemon made for this process; none if it is not valid any more, or if it

@@ -206,9 +206,13 @@ CREATE INDEX slots_by_outcome ON slots(outcome) WHERE outcome = 'claimed';
 
 CREATE INDEX slots_by_run ON slots(run_id) WHERE run_id IS NOT NULL;
 
+CREATE INDEX slots_by_schedule ON slots(schedule, slot_at);
+
 CREATE UNIQUE INDEX slots_by_time ON slots(schedule, slot_at) WHERE outcome <> 'gap';
 
 CREATE UNIQUE INDEX slots_gaps ON slots(schedule, slot_at, local) WHERE outcome = 'gap';
+
+CREATE INDEX slots_of_many ON slots(schedule, slot_at) WHERE slots > 1;
 
 CREATE TABLE step_facts (
   run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,

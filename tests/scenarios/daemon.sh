@@ -57,9 +57,9 @@ wait_for 20 says "select count(*) from schedules where pipeline = 'sub' and remo
 mlops schedule list; expect_ok; expect_out "sub/p.yaml"
 mlops schedule remove sub/p.yaml; expect_ok; mlops schedule list; expect_out "by hand"
 
-# A claim that dies before its run begins is taken up by the daemon.
-mlops run slow.yaml --slot now --only nothing; [ "$code" != 0 ] || fail "an unknown step"
-expect_equal "$(sql "select count(*) from slots where outcome = 'claimed' and claimer not like '%$pid%' and julianday(decided_at) < julianday('now') - 5.0 / 86400")" 0
+# A claim that leads to no run is given back, with the reason.
+mlops run calm.yaml --slot now --only nothing; expect_exit 2; expect_err "unknown step 'nothing'"
+expect_equal "$(sql "select outcome, reason from v_slots where pipeline = 'calm'")" "rejected,unknown step 'nothing' in --only"
 
 # Asked to stop, it leaves the runs to themselves.
 stop TERM; expect_equal "$code" 0

@@ -36,6 +36,8 @@ CREATE TABLE slots (
 -- An instant is one slot, whatever clocks show; times that clocks skip are many, all at the instant of the jump.
 CREATE UNIQUE INDEX slots_by_time ON slots(schedule, slot_at) WHERE outcome <> 'gap';
 CREATE UNIQUE INDEX slots_gaps ON slots(schedule, slot_at, local) WHERE outcome = 'gap';
+CREATE INDEX slots_by_schedule ON slots(schedule, slot_at);
+CREATE INDEX slots_of_many ON slots(schedule, slot_at) WHERE slots > 1;
 CREATE INDEX slots_by_run ON slots(run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX slots_by_outcome ON slots(outcome) WHERE outcome = 'claimed';
 

@@ -1,7 +1,7 @@
 #include "schedule/decisions.hpp"
 
-#include "calendar/instants.hpp"
 #include "catch.hpp"
+#include "schedule/times.hpp"
 
 #include <map>
 #include <random>
@@ -26,10 +26,6 @@ Schedule hourly(Catchup catchup) {
   s.cron = "0 * * * *";
   s.catchup = catchup;
   return s;
-}
-
-sys_seconds at(const char* text) {
-  return calendar::read_time(std::string(text) + "Z", calendar::TimeZone::load("UTC"));
 }
 
 std::string words(const std::vector<Decision>& decisions) {

@@ -1,9 +1,9 @@
 #include "schedule/ledger.hpp"
 
-#include "calendar/instants.hpp"
 #include "catch.hpp"
 #include "db/runs.hpp"
 #include "db/slots.hpp"
+#include "schedule/times.hpp"
 #include "temp_dir.hpp"
 
 using namespace mlops;
@@ -13,10 +13,6 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 namespace {
-
-sys_seconds at(const char* text) {
-  return calendar::read_time(std::string(text) + "Z", calendar::TimeZone::load("UTC"));
-}
 
 /// A workspace with a pipeline whose slots are claimed by hand.
 struct Place {

@@ -1,4 +1,4 @@
-// Where a run takes the slot that it is for.
+// What every run begins with, also one that is repeated as a whole.
 #pragma once
 
 #include <mlops/run.hpp>
@@ -6,6 +6,9 @@
 #include "db/database.hpp"
 
 namespace mlops::engine {
+
+/// A run of now, by this process: all but what is known of its pipeline.
+RunRecord new_run(const RunSettings& settings, int jobs);
 
 /// Takes note that the run for a slot has begun. Throws Error(overlap) if the claim is not valid any more:
 /// whoever held it was taken for dead. Within a transaction of the caller.
