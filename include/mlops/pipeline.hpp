@@ -3,7 +3,9 @@
 
 #include <mlops/dvc.hpp>
 #include <mlops/error.hpp>
+#include <mlops/notification.hpp>
 #include <mlops/schedule.hpp>
+#include <mlops/trigger.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -117,6 +119,13 @@ enum class KeepInputs { small, all, none };
 const char* to_string(KeepInputs keep);
 std::optional<KeepInputs> parse_keep_inputs(std::string_view text);
 
+/// The slot that a run is for, as `${slot.…}` shows it: times are ISO 8601 with the offset of its zone.
+struct SlotValues {
+  std::string id;     ///< fit for a file's name: 20260105T030000Z
+  std::string start;  ///< the slot before
+  std::string end;    ///< the slot's own time
+};
+
 struct Pipeline {
   std::string name;
   std::string description;
@@ -130,6 +139,11 @@ struct Pipeline {
   std::vector<Secret> secrets;
   std::map<std::string, int> pools;
   std::vector<Schedule> schedules;  ///< no two of one name
+  std::vector<Trigger> triggers;
+  std::vector<Notification> notifications;
+  int priority = 0;        ///< of its runs, among those that wait: larger ones first
+  int concurrency = 0;     ///< runs at a time, of those that a daemon or worker starts; 0: no limit
+  bool uses_slot = false;  ///< something in it is made of `${slot.…}`
   KeepInputs keep_inputs = KeepInputs::small;
   std::vector<Step> steps;        ///< in the order of the file, expansions in place
   std::optional<DvcProject> dvc;  ///< if the file is a dvc.yaml
@@ -145,6 +159,7 @@ struct Graph {
 struct LoadOptions {
   std::vector<std::string> overrides;  ///< "train.lr=0.2", as after `--set`
   bool check_files = true;             ///< report inputs that neither exist nor are made by a step
+  std::optional<SlotValues> slot;      ///< for `${slot.…}`; none: its parts stand for themselves
   const std::map<std::string, std::string>* sources = nullptr;  ///< frozen DvcProject::sources, not the disk
 };
 

@@ -37,7 +37,8 @@ struct Schedule {
   std::chrono::milliseconds start_within{0};    ///< what cannot start so soon is missed; 0: no limit
   Overlap overlap = Overlap::skip;
 
-  bool operator==(const Schedule&) const = default;
+  std::string deadline;  ///< a time of day in that zone by which a slot's run is to be done
+  std::chrono::milliseconds fresh_within{0};  ///< the last success is never to be older; 0: no matter
 };
 
 /// What the entry says of its times: "0 3 * * *", "every 15s", "at 2026-12-24 18:00".
