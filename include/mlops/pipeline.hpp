@@ -157,9 +157,9 @@ struct Graph {
 };
 
 struct LoadOptions {
-  std::vector<std::string> overrides;  ///< "train.lr=0.2", as after `--set`
-  bool check_files = true;             ///< report inputs that neither exist nor are made by a step
-  std::optional<SlotValues> slot;      ///< for `${slot.…}`; none: its parts stand for themselves
+  std::vector<std::string> overrides;   ///< "train.lr=0.2", as after `--set`
+  bool check_files = true;              ///< report inputs that neither exist nor are made by a step
+  std::optional<SlotValues> slot = {};  ///< for `${slot.…}`; none: its parts stand for themselves
   const std::map<std::string, std::string>* sources = nullptr;  ///< frozen DvcProject::sources, not the disk
 };
 

@@ -210,6 +210,12 @@ class Completion {
     } else if (command == "data") {
       if (typed_.subcommand != "add" && place < (typed_.subcommand == "diff" ? 2u : 1u))
         datasets(typed_.subcommand != "versions");
+    } else if (command == "runs") {
+      if (typed_.subcommand.empty()) {
+        subcommands();
+      } else if (place == 0) {
+        runs();
+      }
     } else if (command == "pin" || command == "unpin") {
       runs();
       datasets(true);

@@ -2,6 +2,7 @@
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "cli/tags.hpp"
 #include "db/datasets.hpp"
 #include "db/steps.hpp"
 #include "engine/recovery.hpp"
@@ -21,6 +22,7 @@ struct Options {
   std::string pipeline;
   std::string state;
   std::string since;
+  std::string tag;
   int limit = 20;
   bool all = false;
   bool json = false;
@@ -52,12 +54,17 @@ void print(const std::vector<RunRecord>& runs, const Workspace& workspace, db::C
   const bool any = std::ranges::any_of(runs, [&](const RunRecord& run) { return pinned.contains(run.id); });
   std::vector<std::string> head = {"RUN", "PIPELINE", "STATE", "STARTED", "TOOK", "STEPS", "METRICS"};
   if (any) head.insert(head.end() - 1, "PINNED");
+  std::vector<std::string> tags;
+  for (const RunRecord& run : runs) tags.push_back(tags_text(db::tags_of(connection, run.id)));
+  const bool tagged = std::ranges::any_of(tags, [](const std::string& text) { return !text.empty(); });
+  if (tagged) head.insert(head.end() - 1, "TAGS");
   Table table(head);
   table.right_align(4);
   table.right_align(5);
   const Instant now = util::now();
   const bool terminal = is_terminal(stdout);
-  for (const RunRecord& run : runs) {
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const RunRecord& run = runs[i];
     const std::int64_t took = run.duration_ms.value_or((now - run.created_at).count());
     std::vector<std::string> row = {
         run.id,
@@ -68,6 +75,7 @@ void print(const std::vector<RunRecord>& runs, const Workspace& workspace, db::C
         std::to_string(run.steps),
         metrics_text(connection, run.id)};
     if (any) row.insert(row.end() - 1, pinned.contains(run.id) ? "pinned" : "");
+    if (tagged) row.insert(row.end() - 1, tags[i]);
     table.add(std::move(row));
   }
   const Style style = style_of(stdout);
@@ -78,7 +86,7 @@ void print(const std::vector<RunRecord>& runs, const Workspace& workspace, db::C
 
 // An unset variable of a script is no filter.
 void refuse_empty(const CLI::App& app) {
-  for (const char* name : {"--pipeline", "--state", "--since"}) {
+  for (const char* name : {"--pipeline", "--state", "--since", "--tag"}) {
     if (app.count(name) > 0 && app.get_option(name)->as<std::string>().empty())
       throw Error(ExitCode::usage, std::string(name) + " is empty", "leave it out to list all runs");
   }
@@ -90,6 +98,7 @@ void list(const Options& options, Context& context) {
   db::RunFilter filter;
   filter.pipeline = options.pipeline;
   filter.limit = options.all ? 0 : options.limit;
+  if (!options.tag.empty()) filter.tag = read_tag(options.tag);
   if (!options.state.empty()) {
     // Only few can be running, so the limit is kept afterwards.
     const bool running = options.state == "running" || options.state == "orphaned";
@@ -125,6 +134,7 @@ void list(const Options& options, Context& context) {
       nlohmann::json entry = to_json(run);
       if (is_orphaned(open.workspace, run)) entry["state"] = "orphaned";
       entry["pinned"] = db::pin_of_run(connection, run.id).has_value();
+      entry["tags"] = tags_json(db::tags_of(connection, run.id));
       entry["metrics"] = nlohmann::json::object();
       for (const MetricRecord& metric : db::metrics_of(connection, run.id)) {
         entry["metrics"][metric.name] =
@@ -136,7 +146,7 @@ void list(const Options& options, Context& context) {
   } else if (options.ids) {
     for (const RunRecord& run : runs) std::printf("%s\n", run.id.c_str());
   } else if (runs.empty()) {
-    const bool filtered = !options.pipeline.empty() || filter.state || filter.since;
+    const bool filtered = !options.pipeline.empty() || filter.state || filter.since || filter.tag;
     std::fprintf(stderr, "%s\n",
                  filtered ? "no runs fit; `mlops runs` lists all"
                           : "there are no runs yet; start one: mlops run FILE");
@@ -162,6 +172,7 @@ void set_up_runs(CLI::App& app, Context& context) {
       ->type_name("STATE");
   app.add_option("--since", options->since, "only runs started since, e.g. 7d or 2026-01-31 (UTC)")
       ->type_name("TIME");
+  app.add_option("--tag", options->tag, "only runs with this tag")->type_name("KEY[=VALUE]");
   app.add_option("--limit", options->limit, "how many, newest first (default 20)")
       ->type_name("N")
       ->check(CLI::Range(1, 100'000'000));
@@ -172,8 +183,11 @@ void set_up_runs(CLI::App& app, Context& context) {
       "Examples:\n"
       "  mlops runs\n"
       "  mlops runs --pipeline churn --state failed --since 7d\n"
+      "  mlops runs tag latest baseline\n"
       "  mlops runs --json | jq '.runs[0].metrics'");
+  add_tag_commands(app, context);
   app.callback([options, &context, &app] {
+    if (!app.get_subcommands().empty()) return;
     refuse_empty(app);
     list(*options, context);
   });

@@ -1,5 +1,6 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "cli/tags.hpp"
 #include "db/datasets.hpp"
 #include "db/hidden_files.hpp"
 #include "db/runs.hpp"
@@ -36,6 +37,7 @@ struct Facts {
   std::vector<std::pair<std::string, std::string>> params;
   std::vector<std::string> environment;
   std::optional<db::Pin> pin;
+  std::vector<db::Tag> tags;
   engine::Liveness liveness = engine::Liveness::dead;
   std::vector<HiddenFile> hidden;
   std::vector<TraceRecord> traces;
@@ -83,6 +85,7 @@ void print_head(const Facts& facts, const Style& style) {
     std::printf("  pinned    %s\n", facts.pin->note.empty()
                                         ? util::format_local(facts.pin->created_at).c_str()
                                         : util::escape_controls(util::to_utf8(facts.pin->note)).c_str());
+  if (!facts.tags.empty()) std::printf("  tags      %s\n", tags_text(facts.tags).c_str());
   if (run.git_commit) {
     std::printf("  git       %s%s\n", run.git_commit->substr(0, 12).c_str(),
                 !run.git_dirty   ? ""
@@ -183,6 +186,7 @@ nlohmann::json as_json(const Facts& facts) {
                   : facts.liveness == engine::Liveness::orphaned ? "orphaned"
                                                                  : "ended";
   json["pinned"] = facts.pin.has_value();
+  json["tags"] = tags_json(facts.tags);
   json["steps_total"] = facts.run.steps;
   nlohmann::json steps = nlohmann::json::array();
   for (const StepRecord& step : facts.steps) {
@@ -266,6 +270,7 @@ void show(const Options& options, Context& context) {
               db::params_of(connection, id),
               {},
               db::pin_of_run(connection, id),
+              db::tags_of(connection, id),
               run->state == RunState::running ? engine::liveness(open.workspace, id) : engine::Liveness::dead,
               db::hidden_files_of(connection, id),
               db::traces_of(connection, id)};

@@ -1,5 +1,6 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "cli/tags.hpp"
 #include "db/cache.hpp"
 #include "db/locations.hpp"
 #include "db/steps.hpp"
@@ -25,6 +26,7 @@ struct Options {
   std::string older_than;
   std::string grace;
   int keep = -1;
+  std::vector<std::string> tags;
   bool dry_run = false;
   bool json = false;
 };
@@ -92,12 +94,14 @@ std::chrono::milliseconds age(const std::string& text) {
 }
 
 std::vector<store::Root> roots_of(db::Connection& connection, const Options& options) {
-  std::optional<Instant> since;
-  if (!options.older_than.empty()) since = util::now() - age(options.older_than);
+  db::Retention retention;
+  if (!options.older_than.empty()) retention.since = util::now() - age(options.older_than);
+  retention.newest = options.keep;
+  for (const std::string& tag : options.tags) retention.tags.push_back(read_tag(tag));
   constexpr store::Keeper keepers[] = {store::Keeper::pin, store::Keeper::running, store::Keeper::dataset,
-                                       store::Keeper::run};
+                                       store::Keeper::tag, store::Keeper::run};
   std::vector<store::Root> roots;
-  for (const db::KeptContent& content : db::contents_to_keep(connection, since, options.keep)) {
+  for (const db::KeptContent& content : db::contents_to_keep(connection, retention)) {
     if (const auto digest = util::Digest::from_hex(content.sha256))
       roots.push_back(
           {*digest, content.form == "tree", keepers[static_cast<std::size_t>(content.why)], content.input});
@@ -248,6 +252,12 @@ void set_up_store(CLI::App& app, Context& context) {
       ->type_name("N")
       ->check(CLI::Range(0, 1'000'000'000));
   gc_command
+      ->add_option("--keep-tag", options->tags,
+                   "keep outputs of runs with this tag, whatever --keep and --older-than say")
+      ->type_name("KEY[=VALUE]")
+      ->expected(1)
+      ->take_all();
+  gc_command
       ->add_option("--grace", options->grace, "keep what is younger whether it is needed or not (default 1h)")
       ->type_name("AGE");
   gc_command->add_flag("-n,--dry-run", options->dry_run, "only say what would be removed");
@@ -255,7 +265,8 @@ void set_up_store(CLI::App& app, Context& context) {
     command->add_flag("--json", options->json, "print JSON");
   }
   app.footer(
-      "Examples:\n  mlops store stat\n  mlops store verify\n  mlops store gc --keep 20 --dry-run\n  mlops "
+      "Examples:\n  mlops store stat\n  mlops store verify\n  mlops store gc --keep 20 --keep-tag release "
+      "--dry-run\n  mlops "
       "store where models/model.bin");
   stat_command->callback([options, &context] { stat(*options, context); });
   verify_command->callback([options, &context] { verify(*options, context); });

@@ -14,6 +14,7 @@ std::optional<RunBundle> read_bundle(Connection& db, const std::string& run_id) 
   bundle.run = std::move(*run);
   bundle.params = params_of(db, run_id);
   bundle.environment = environment_of(db, run_id);
+  bundle.tags = tags_of(db, run_id);
   bundle.steps = steps_of(db, run_id);
   bundle.attempts = attempts_of(db, run_id);
 
@@ -48,6 +49,7 @@ std::optional<RunBundle> read_bundle(Connection& db, const std::string& run_id) 
 
 void write_bundle(Connection& db, const RunBundle& bundle) {
   const RunRecord& run = bundle.run;
+  const std::vector<Tag> tags_here = tags_of(db, run.id);
   // Not delete_run(): what others refer to comes back at once.
   db.cached("DELETE FROM runs WHERE id = ?").bind(run.id).run();
   insert_run(db, run, bundle.definition, bundle.params, bundle.environment);
@@ -59,6 +61,9 @@ void write_bundle(Connection& db, const RunBundle& bundle) {
       .bind(run.id, run.exit_code, time_text(run.ended_at), run.duration_ms, run.resumes, run.git_commit,
             run.git_dirty, util::format_utc(run.part_started_at))
       .run();
+  for (const auto& tags : {bundle.tags, tags_here}) {
+    for (const Tag& tag : tags) put_tag(db, run.id, tag, run.created_at);
+  }
   for (const StepRecord& step : bundle.steps) {
     insert_step(db, run.id, step);
     update_step(db, run.id, step);

@@ -5,6 +5,7 @@
 
 #include "db/database.hpp"
 #include "db/steps.hpp"
+#include "db/tags.hpp"
 
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@ struct RunBundle {
   std::string definition;                                   ///< the bytes of the pipeline file
   std::vector<std::pair<std::string, std::string>> params;  ///< name, JSON
   std::vector<std::string> environment;                     ///< names
+  std::vector<Tag> tags;
   std::vector<StepRecord> steps;
   std::vector<AttemptRecord> attempts;
   std::vector<StepOutput> outputs;
@@ -29,7 +31,8 @@ struct RunBundle {
 };
 std::optional<RunBundle> read_bundle(Connection& db, const std::string& run_id);
 
-/// Within a Transaction. Replaces a run of the same id. Keys of the cache go to the newer of two runs.
+/// Within a Transaction. Replaces a run of the same id, but for its tags, which are added to. Keys of the
+/// cache go to the newer of two runs.
 void write_bundle(Connection& db, const RunBundle& bundle);
 
 /// A step of a run.

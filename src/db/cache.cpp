@@ -3,6 +3,8 @@
 #include "db/steps.hpp"
 #include "util/time.hpp"
 
+#include <nlohmann/json.hpp>
+
 namespace mlops::db {
 
 namespace {
@@ -115,7 +117,7 @@ std::optional<std::string> facts_of(Connection& db, const std::string& run_id, i
   return row.step() ? std::optional(row.text(0)) : std::nullopt;
 }
 
-std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant> since, int newest) {
+std::vector<KeptContent> contents_to_keep(Connection& db, const Retention& retention) {
   Statement row = db.prepare(R"sql(
     WITH ranked AS (
       -- A running run has no outputs yet, and takes no place of one that has.
@@ -125,7 +127,9 @@ std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant>
     ), kept AS (
       SELECT id, 0 AS why FROM ranked WHERE id IN (SELECT run_id FROM pinned_runs)
       UNION ALL SELECT id, 1 FROM ranked WHERE state = 'running'
-      UNION ALL SELECT id, 3 FROM ranked WHERE (?1 IS NULL OR created_at >= ?1) AND (?2 < 0 OR place <= ?2)
+      UNION ALL SELECT t.run_id, 3 FROM json_each(?3) wanted JOIN tags t
+                ON t.key = wanted.value ->> 0 AND (wanted.value ->> 1) IN ('', t.value)
+      UNION ALL SELECT id, 4 FROM ranked WHERE (?1 IS NULL OR created_at >= ?1) AND (?2 < 0 OR place <= ?2)
     ), contents AS (
       -- What the store was given; of folders that were only read, the list of their files; and what pinned and
       -- running runs read, as far as the store has it.
@@ -138,7 +142,10 @@ std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant>
     )
     SELECT min(why), sha256, form, min(input) FROM contents GROUP BY sha256, form ORDER BY 1
   )sql");
-  row.bind(since ? std::optional(util::format_utc(*since)) : std::nullopt, newest);
+  nlohmann::json tags = nlohmann::json::array();
+  for (const Tag& tag : retention.tags) tags.push_back({tag.key, tag.value});
+  row.bind(retention.since ? std::optional(util::format_utc(*retention.since)) : std::nullopt,
+           retention.newest, tags.dump());
   std::vector<KeptContent> contents;
   while (row.step()) {
     contents.push_back(

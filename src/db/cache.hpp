@@ -3,6 +3,7 @@
 #include <mlops/records.hpp>
 
 #include "db/database.hpp"
+#include "db/tags.hpp"
 
 #include <optional>
 #include <string>
@@ -45,15 +46,20 @@ std::optional<std::string> facts_of(Connection& db, const std::string& run_id, i
 
 /// Content that gc must keep, and why.
 struct KeptContent {
-  enum class Why { pin, running, dataset, run } why = Why::run;
+  enum class Why { pin, running, dataset, tag, run } why = Why::run;
   std::string sha256;
   std::string form;    ///< as ArtifactRecord::form
   bool input = false;  ///< which the store need not have
 };
+/// Of which runs outputs are kept, besides those that are pinned or running.
+struct Retention {
+  std::optional<Instant> since;  ///< only of those started then or later
+  int newest = -1;               ///< if not negative, only of so many of each pipeline
+  std::vector<Tag> tags;         ///< of all with one of these, however old; without a value: with any
+};
 /// Of pinned and running runs outputs and inputs, of datasets all versions, and outputs and kept inputs of
-/// all other runs recorded; with `since`, only of those started then or later, with `newest` >= 0 only of
-/// that many of each pipeline. The strongest reasons come first.
-std::vector<KeptContent> contents_to_keep(Connection& db, std::optional<Instant> since, int newest);
+/// other runs. The strongest reasons come first.
+std::vector<KeptContent> contents_to_keep(Connection& db, const Retention& retention);
 
 /// Hands what other runs refer to in `run_id` to the oldest of them, before `run_id` is deleted. Within a
 /// Transaction.

@@ -164,6 +164,7 @@ Statement select_runs(Connection& db, const char* what, const RunFilter& filter)
   if (!filter.pipeline.empty()) sql += " AND pipeline = ?1";
   if (filter.state) sql += " AND state = ?2";
   if (filter.since) sql += " AND id >= ?3 AND created_at >= ?4";
+  if (filter.tag) sql += " AND id IN (SELECT run_id FROM tags WHERE key = ?6 AND ?7 IN ('', value))";
   sql += " ORDER BY id DESC LIMIT ?5";
   Statement row = db.prepare(sql);
   if (!filter.pipeline.empty()) row.bind_one(1, filter.pipeline);
@@ -173,6 +174,10 @@ Statement select_runs(Connection& db, const char* what, const RunFilter& filter)
     row.bind_one(4, util::format_utc(*filter.since));
   }
   row.bind_one(5, filter.limit > 0 ? filter.limit : -1);
+  if (filter.tag) {
+    row.bind_one(6, filter.tag->key);
+    row.bind_one(7, filter.tag->value);
+  }
   return row;
 }
 

@@ -3,6 +3,7 @@
 #include <mlops/records.hpp>
 
 #include "db/database.hpp"
+#include "db/tags.hpp"
 
 #include <functional>
 #include <map>
@@ -42,7 +43,8 @@ struct RunFilter {
   std::string pipeline;  ///< empty: all
   std::optional<RunState> state;
   std::optional<Instant> since;
-  int limit = 20;  ///< 0: all
+  std::optional<Tag> tag = {};  ///< without a value: with any
+  int limit = 20;               ///< 0: all
 };
 /// Newest first.
 std::vector<RunRecord> list_runs(Connection& db, const RunFilter& filter);

@@ -220,10 +220,11 @@ std::string write_run_record(const db::RunBundle& bundle) {
   Json record = {
       {"run", write(bundle.run)}, {"definition", bundle.definition}, {"environment", bundle.environment}};
   for (const char* list :
-       {"params", "steps", "attempts", "outputs", "artifacts", "metrics", "facts", "cache"})
+       {"params", "tags", "steps", "attempts", "outputs", "artifacts", "metrics", "facts", "cache"})
     record[list] = Json::array();
   for (const auto& [name, value] : bundle.params)
     record["params"].push_back({{"name", name}, {"value", value}});
+  for (const db::Tag& tag : bundle.tags) record["tags"].push_back(tag.text());
   for (const StepRecord& step : bundle.steps) record["steps"].push_back(write(step));
   for (const AttemptRecord& attempt : bundle.attempts) record["attempts"].push_back(write(attempt));
   for (const db::StepOutput& o : bundle.outputs)
@@ -256,6 +257,12 @@ db::RunBundle read_record(const Json& record, const std::string& run_id) {
   for (const Json& param : record.at("params")) {
     bundle.params.emplace_back(text(param, "name"), text(param, "value"));
     if (!Json::accept(bundle.params.back().second)) refuse("a param is no JSON");
+  }
+  // Older records have none.
+  for (const Json& words : record.value("tags", Json::array())) {
+    const auto tag = db::parse_tag(words.get<std::string>());
+    if (!tag) refuse("a tag cannot be read");
+    bundle.tags.push_back(*tag);
   }
   std::set<int> known;
   for (const Json& step : record.at("steps")) {

@@ -64,7 +64,7 @@ class Collector {
     sweep_packs();
     sweep_loose();
     sweep_temporaries();
-    for (const Keeper keeper : {Keeper::pin, Keeper::running, Keeper::dataset, Keeper::run})
+    for (const Keeper keeper : {Keeper::pin, Keeper::running, Keeper::dataset, Keeper::tag, Keeper::run})
       result_.missing_objects += live_.unseen(static_cast<int>(keeper));
     result_.sound = !passed_over_ && live_.all_seen();
     return result_;
@@ -342,13 +342,14 @@ GcCount GcResult::all_kept() const {
 }
 
 const char* to_string(Keeper keeper) {
-  constexpr const char* names[] = {"pins", "running", "datasets", "runs", "in_use", "young"};
+  constexpr const char* names[] = {"pins", "running", "datasets", "tags", "runs", "in_use", "young"};
   return names[static_cast<std::size_t>(keeper)];
 }
 
 const char* words_for(Keeper keeper) {
-  constexpr const char* words[] = {"pinned",        "of running runs", "versions of datasets",
-                                   "recorded runs", "in use just now", "too young to go"};
+  constexpr const char* words[] = {
+      "pinned",        "of running runs", "versions of datasets", "of runs with a tag",
+      "recorded runs", "in use just now", "too young to go"};
   return words[static_cast<std::size_t>(keeper)];
 }
 

@@ -15,8 +15,8 @@
 namespace mlops::store {
 
 /// Why an object stays; the first of them that fits is told. To add one: here, and in words_for() in gc.cpp.
-enum class Keeper : std::uint8_t { pin, running, dataset, run, in_use, young };
-inline constexpr int keepers = 6;
+enum class Keeper : std::uint8_t { pin, running, dataset, tag, run, in_use, young };
+inline constexpr int keepers = 7;
 
 /// Content that must stay, with all below it if it is a tree.
 struct Root {
