@@ -139,9 +139,15 @@ struct Snapshots::Take {
   }
 
   void store_known() {
-    parallel_for(in_leaf.size(), in_leaf.size() < 16 ? 1 : snapshots.threads_, [this](std::size_t i) {
+    // Those in packs at one go, in the order of their index; the others one by one.
+    std::sort(in_leaf.begin(), in_leaf.end(),
+              [](const auto& a, const auto& b) { return a.second->digest < b.second->digest; });
+    std::vector<util::Digest> digests;
+    for (const auto& known : in_leaf) digests.push_back(known.second->digest);
+    const std::vector<bool> packed = snapshots.objects_.refresh_packed(digests);
+    parallel_for(in_leaf.size(), in_leaf.size() < 16 ? 1 : snapshots.threads_, [&](std::size_t i) {
       const auto& [directory, item] = in_leaf[i];
-      if (snapshots.objects_.refresh(item->digest)) return;
+      if (packed[i] || snapshots.objects_.refresh(item->digest)) return;
       const std::string full = walk.full_path(*directory, *item);
       ++snapshots.files_read_;
       if (read_file(full, snapshots.objects_, publisher).digest == item->digest) return;

@@ -259,6 +259,16 @@ CREATE INDEX steps_by_run_and_name ON steps(run_id, name);
 
 CREATE INDEX steps_by_source ON steps(source_run, run_id, source_step) WHERE source_run IS NOT NULL;
 
+CREATE TABLE tags (
+  run_id      TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+  key         TEXT NOT NULL,
+  value       TEXT NOT NULL DEFAULT '',  -- empty: the key says it all
+  created_at  TEXT NOT NULL,
+  PRIMARY KEY (run_id, key)
+) WITHOUT ROWID;
+
+CREATE INDEX tags_by_key ON tags(key, value);
+
 CREATE VIEW v_artifacts AS
   SELECT s.run_id, r.pipeline, s.name AS step, a.direction, a.path, a.kind, a.form, a.size, a.files, a.sha256, a.kept
   FROM steps s JOIN runs r ON r.id = s.run_id

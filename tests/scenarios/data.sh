@@ -103,6 +103,25 @@ rm o; mlops run p.yaml -q; expect_ok; expect_equal "$(sql "select state from v_s
 mlops rm "$run_id" --force; expect_ok
 mlops pin nobody; expect_exit 2; expect_err "there is no run"
 
+# --- Tags: what --keep lets go of stays for a tag that is asked for
+mkdir -p "$here/tags/.mlops" && cd "$here/tags" || exit 1
+printf 'name: t\nparams: {x: 0}\nsteps: {a: {run: "echo ${params.x} > o; head -c 20000 /dev/zero >> o", outputs: o}}\n' > t.yaml
+for x in 1 2 3; do mlops run t.yaml -q --set x=$x; expect_ok; done
+mlops runs tag "$("$MLOPS" runs --ids | tail -1)" release=1.0 first; expect_ok; expect_out "has first, release=1.0"
+mlops runs --tag release --ids; expect_equal "$out" "$("$MLOPS" runs --ids | tail -1)"
+mlops runs --tag release=2 --ids; expect_equal "$out" ""
+mlops runs --json; expect_equal "$(json '[r["tags"] for r in j["runs"]][2]["release"]')" 1.0
+mlops store gc --grace 0 --keep 1 --keep-tag release=2 --dry-run --json
+expect_equal "$(json '[j["removed_objects"], j["kept"]["tags"]["objects"]]')" "[2, 0]"
+mlops store gc --grace 0 --keep 1 --keep-tag release --json; expect_ok
+expect_equal "$(json '[j["removed_objects"], j["kept"]["tags"]["objects"], j["kept"]["runs"]["objects"]]')" "[1, 1, 1]"
+mlops runs untag "$("$MLOPS" runs --ids | tail -1)" release nosuch; expect_ok; expect_out "had no tag nosuch"
+mlops store gc --grace 0 --keep 1 --keep-tag release --json; expect_equal "$(json 'j["removed_objects"]')" 1
+mlops runs tag latest 'two words'; expect_exit 2; expect_err "is no tag"
+mlops runs tag nosuch a; expect_exit 2; expect_err "there is no run"
+mlops store gc --keep-tag ''; expect_exit 2
+cd "$here" || exit 1
+
 mlops store gc --older-than 90; expect_exit 2; expect_err "with its unit"
 printf 'name: u\nsteps: {a: {run: "mkdir -p not/kept; echo x > not/kept/x", outputs: not/kept, cache: false}}\n' > u.yaml
 mlops run u.yaml -q --no-cache; expect_ok

@@ -41,9 +41,11 @@ cp good.yaml .mlops/config.yaml
 printf 'name: f\nsteps:\n  good: {run: "echo good > good.txt", inputs: [f.yaml], outputs: [good.txt]}\n  bad: {run: "exit 1", needs: good}\n' > f.yaml
 mlops run f.yaml -q; expect_exit 1
 id=$("$MLOPS" runs --ids --limit 1)
+mlops runs tag "$id" sent=yes; expect_ok
 mlops push "${id: -6}" --remote first --json; expect_ok; expect_equal "$(json 'j["runs"]')" 1
 cd "$here/two" || exit 1
 mlops fetch "${id: -6}"; expect_ok; expect_out "1 run"
+mlops runs --tag sent=yes --ids; expect_equal "$out" "$id"
 mlops show "$id"; expect_ok; expect_out failed
 mlops run --resume "$id"; expect_exit 2; expect_err "only its record is here"
 mlops pull "$id"; expect_ok; expect_file good.txt good

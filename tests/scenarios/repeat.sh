@@ -83,6 +83,12 @@ expect_equal "$(sql "select count(*) from runs r where state = 'succeeded' and (
 expect_equal "$(sql "select count(*) from runs where state not in ('succeeded', 'interrupted')")" 0
 repeated
 
-# The log of the database does not outlive the run, however many there are.
-[ "$(stat -c %s .mlops/mlops.db-wal 2> /dev/null || echo 0)" = 0 ] || fail "the database's log has $(stat -c %s .mlops/mlops.db-wal) bytes"
+# The log of the database stays short, however many runs there are: 64 pages and what one run writes.
+longest=0
+for _ in $(seq 40); do
+    "$MLOPS" run p.yaml -q > /dev/null
+    now=$(stat -c %s .mlops/mlops.db-wal)
+    [ "$now" -le "$longest" ] || longest=$now
+done
+[ "$longest" -le 350000 ] || fail "the database's log has had $longest bytes"
 exit 0
