@@ -49,6 +49,7 @@ struct SlotRecord {
   Instant decided_at{};
   std::optional<std::int64_t> late_ms;
   std::string overlap;  ///< of a claimed one: what it does while another run is going on
+  bool going = false;   ///< of a claimed one: no limit holds it back any more
 };
 
 }  // namespace mlops

@@ -3,6 +3,7 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "db/datasets.hpp"
+#include "db/requests.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
 #include "engine/recovery.hpp"
@@ -194,6 +195,8 @@ class Completion {
       resumable_runs();
     } else if (option == "--remote") {
       remotes();
+    } else if (option == "--queue") {
+      queues();
     }
   }
 
@@ -202,11 +205,14 @@ class Completion {
     const std::size_t place = typed_.arguments.size();
     if (command == "completion" && place == 0) {
       words({"bash", "zsh", "fish"});
-    } else if ((command == "store" || command == "remote" || command == "data" || command == "schedule") &&
+    } else if ((command == "store" || command == "remote" || command == "data" || command == "schedule" ||
+                command == "queue") &&
                typed_.subcommand.empty() && place == 0) {
       subcommands();
     } else if (command == "remote" && typed_.subcommand == "rm") {
       remotes();
+    } else if (command == "queue" && typed_.subcommand != "list") {
+      requests(typed_.subcommand == "show");
     } else if (command == "data") {
       if (typed_.subcommand != "add" && place < (typed_.subcommand == "diff" ? 2u : 1u))
         datasets(typed_.subcommand != "versions");
@@ -260,6 +266,17 @@ class Completion {
     for (const std::string& name : db::pipeline_names(connection))
       answer("latest:" + name, "the newest of this pipeline");
     for (const RunRecord& run : db::list_runs(connection, filter({}))) answer(run);
+  }
+
+  void requests(bool of_the_past) const {
+    auto workspace = open();
+    if (!workspace) return;
+    db::RequestFilter filter;
+    if (!of_the_past) filter.state = RequestState::waiting;
+    filter.limit = most_runs;
+    for (const RequestRecord& request : db::list_requests(workspace->database.connection(), filter))
+      answer(std::to_string(request.id),
+             request.pipeline + " " + to_string(request.state) + ", " + request.queue);
   }
 
   void datasets(bool versions) const {
@@ -317,6 +334,13 @@ class Completion {
     const auto workspace = Workspace::find(".", typed_.context.workspace);
     if (!workspace) return;
     for (const auto& remote : workspace::read_config(*workspace).remotes) answer(remote.name, remote.url);
+  }
+
+  void queues() const {
+    answer(default_queue, "");
+    const auto workspace = Workspace::find(".", typed_.context.workspace);
+    if (!workspace) return;
+    for (const auto& queue : workspace::read_config(*workspace).queues) answer(queue.name, "");
   }
 
   void steps_of_run(const std::string& run) const {

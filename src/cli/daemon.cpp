@@ -26,13 +26,16 @@ void set_up_daemon(CLI::App& app, Context& context) {
   app.add_option("--runs", options->settings.runs, "runs at a time (default: the machine's cores)")
       ->type_name("N")
       ->check(CLI::Range(1, 10'000));
+  app.add_flag("!--no-queue", options->settings.queue, "leave what waits in queues to workers");
   app.add_flag("--once", options->settings.once, "run what is due, and end when it has ended");
   app.add_flag(
       "--foreground", [](std::int64_t) {}, "stay in the foreground, as it always does");
   app.footer(
       "Serves the schedules of a workspace until it is asked to stop (SIGTERM, SIGINT); runs go on by "
       "themselves then, and\n"
-      "so they do when it is killed. Files are read again when they change.\n"
+      "so they do when it is killed. Files are read again when they change. What waits in queues is run as "
+      "well, when no slot\n"
+      "needs the room.\n"
       "Examples:\n"
       "  mlops daemon pipeline.yaml\n"
       "  mlops daemon --once");

@@ -9,13 +9,13 @@
 #include "pipeline/source.hpp"
 #include "process/keeper.hpp"
 #include "schedule/ledger.hpp"
+#include "schedule/requests.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
 
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 
 namespace mlops::cli {
@@ -25,15 +25,16 @@ namespace {
 struct Options {
   std::string file;
   std::string resume;
-  std::vector<std::string> overrides;
+  LoadOptions load;
   RunSettings settings;
   std::string output = "live";
   bool quiet = false;
   bool dry_run = false;
   bool json = false;
   bool propagate_exit_code = false;
-  std::string slot;          // now, or a time
-  std::int64_t claimed = 0;  // by the daemon
+  std::string slot;                // now, or a time
+  std::int64_t claimed = 0;        // by the daemon or a worker
+  std::optional<int> concurrency;  // of the pipeline, as the request has it
 };
 
 nlohmann::json result_json(const RunResult& result, const Workspace& workspace) {
@@ -79,46 +80,64 @@ void refuse_with_resume(const CLI::App& app) {
   }
 }
 
-// The slot of the file's schedule that the run is for. False: it is not ours, which was said.
-bool claim_slot(Options& options, const Context& context, Progress& progress) {
-  const bool descriptor = options.file.starts_with("/dev/") || options.file.starts_with("/proc/");
-  if (descriptor || (util::exists(options.file) && !std::filesystem::is_regular_file(options.file)))
-    throw Error(ExitCode::usage, "'" + options.file + "' is no file: slots belong to one",
-                "write it to a file");
-  const Pipeline pipeline = load_pipeline(options.file, {.overrides = options.overrides});
+// The workspace of the file, and its database, to claim something in.
+OpenWorkspace open_for(const std::string& directory, const Context& context) {
   bool created = false;
-  const Workspace workspace = Workspace::find_or_create(pipeline.directory, context.workspace, created);
+  Workspace workspace = Workspace::find_or_create(directory, context.workspace, created);
   workspace.check_owner();
   db::Database database = db::Database::open(workspace.database_path());
-  schedule::Ledger ledger(workspace, database);
-  std::optional<schedule::Claimed> claimed;
-  if (options.claimed > 0) {
-    claimed = ledger.take_over(options.claimed, std::chrono::floor<std::chrono::seconds>(util::now()));
-    if (!claimed)
-      throw Error(ExitCode::overlap,
-                  "the claim " + std::to_string(options.claimed) + " is not valid any more",
-                  "see `mlops schedule audit`");
-  } else {
-    const schedule::Answer answer =
-        ledger.claim(pipeline, options.slot == "now" ? std::nullopt : std::optional(options.slot),
-                     std::chrono::floor<std::chrono::seconds>(util::now()));
-    if (!answer.claimed) {
-      if (options.json) {
-        print_json(
-            {{"slot", answer.local}, {"claimed", false}, {"reason", answer.refusal}, {"run", answer.run_id}});
-      } else {
-        std::fprintf(stderr, "mlops: the slot %s of %s is not run: %s\n", answer.local.c_str(),
-                     pipeline.name.c_str(), answer.refusal.c_str());
-      }
-      return false;
-    }
-    claimed = answer.claimed;
-  }
-  const auto say = [&](const std::string& text) {
+  return {std::move(workspace), std::move(database)};
+}
+
+void make_way(OpenWorkspace& open, const schedule::Claimed& claimed, const Options& options,
+              Progress& progress) {
+  schedule::make_way(open.workspace, open.database, claimed, [&](const std::string& text) {
     if (!options.json) progress.note(text);
-  };
-  schedule::make_way(workspace, database, *claimed, say);
+  });
+}
+
+// The claim that the daemon or a worker made for this run, of a slot or of a request.
+void take_claim_over(Options& options, const Context& context, Progress& progress) {
+  OpenWorkspace open = open_for(pipeline::directory_of_source(options.file), context);
+  schedule::Requests requests(open.workspace, open.database);
+  if (const auto claimed = requests.take_over(options.claimed)) {
+    options.settings.slot = claimed->claim;
+    options.concurrency = claimed->request.concurrency;
+    schedule::RequestOptions asked = schedule::options_of(claimed->request);
+    options.load.overrides = std::move(asked.overrides);
+    options.load.slot = std::move(asked.slot);
+    return;
+  }
+  const auto claimed = schedule::Ledger(open.workspace, open.database)
+                           .take_over(options.claimed, std::chrono::floor<std::chrono::seconds>(util::now()));
+  if (!claimed)
+    throw Error(ExitCode::overlap, "the claim " + std::to_string(options.claimed) + " is not valid any more",
+                "see `mlops schedule audit` and `mlops queue list`");
   options.settings.slot = claimed->claim;
+  make_way(open, *claimed, options, progress);
+}
+
+// The slot of the file's schedule that the run is for. False: it is not ours, which was said.
+bool claim_slot(Options& options, const Context& context, Progress& progress) {
+  pipeline::require_lasting(options.file);
+  const Pipeline pipeline = load_pipeline(options.file, options.load);
+  OpenWorkspace open = open_for(pipeline.directory, context);
+  const schedule::Answer answer =
+      schedule::Ledger(open.workspace, open.database)
+          .claim(pipeline, options.slot == "now" ? std::nullopt : std::optional(options.slot),
+                 std::chrono::floor<std::chrono::seconds>(util::now()));
+  if (!answer.claimed) {
+    if (options.json) {
+      print_json(
+          {{"slot", answer.local}, {"claimed", false}, {"reason", answer.refusal}, {"run", answer.run_id}});
+    } else {
+      std::fprintf(stderr, "mlops: the slot %s of %s is not run: %s\n", answer.local.c_str(),
+                   pipeline.name.c_str(), answer.refusal.c_str());
+    }
+    return false;
+  }
+  make_way(open, *answer.claimed, options, progress);
+  options.settings.slot = answer.claimed->claim;
   return true;
 }
 
@@ -126,11 +145,11 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
 std::optional<RunResult> repeat(const Options& options, const Context& context,
                                 std::unique_ptr<Workspace>& workspace, Progress& progress,
                                 const std::vector<RunObserver*>& observers) {
-  if (options.dry_run) return std::nullopt;
+  if (options.dry_run || options.load.slot) return std::nullopt;
   const auto found = Workspace::find(pipeline::directory_of_source(options.file), context.workspace);
   if (!found) return std::nullopt;
   progress.set_workspace_option(workspace_option(*found, context));
-  auto result = repeat_run(*found, options.file, options.overrides, options.settings, observers);
+  auto result = repeat_run(*found, options.file, options.load.overrides, options.settings, observers);
   if (result) workspace = std::make_unique<Workspace>(*found);
   return result;
 }
@@ -151,6 +170,7 @@ void give_back(const Options& options, const Context& context, const std::string
     if (!workspace) return;
     db::Database database = db::Database::open(workspace->database_path());
     schedule::Ledger(*workspace, database).reject(options.settings.slot->fence, why);
+    schedule::Requests(*workspace, database).reject(options.settings.slot->fence, why);
   } catch (const Error&) {
     // Whoever asks next takes it over.
   }
@@ -188,7 +208,9 @@ int run_claimed(Options& options, const Context& context, const CLI::App& app) {
   std::vector<RunObserver*> observers;
   if (!options.json) observers.push_back(&progress);
 
-  if (!options.slot.empty() || options.claimed > 0) {
+  if (options.claimed > 0) {
+    take_claim_over(options, context, progress);
+  } else if (!options.slot.empty()) {
     if (!claim_slot(options, context, progress)) return static_cast<int>(ExitCode::overlap);
   }
   RunResult result;
@@ -208,7 +230,11 @@ int run_claimed(Options& options, const Context& context, const CLI::App& app) {
   } else if (auto repeated = repeat(options, context, workspace, progress, observers)) {
     result = std::move(*repeated);
   } else {
-    const Pipeline pipeline = load_pipeline(options.file, {.overrides = options.overrides});
+    const Pipeline pipeline = load_pipeline(options.file, options.load);
+    if (options.concurrency.value_or(pipeline.concurrency) != pipeline.concurrency) {
+      OpenWorkspace open = open_for(pipeline.directory, context);
+      schedule::Requests(open.workspace, open.database).adopt(pipeline);
+    }
     const Graph graph = make_graph(pipeline);
     const Plan plan = make_plan(pipeline, graph, options.settings.selection);
     require_steps(pipeline, options.settings.forced, "--force");
@@ -248,7 +274,7 @@ void set_up_run(CLI::App& app, Context& context) {
   app.add_option("FILE", options->file, "pipeline file");
   app.add_option("--resume", options->resume, "continue this run: what succeeded is not repeated")
       ->type_name("RUN");
-  add_set_option(app, options->overrides, "set a param, e.g. train.lr=0.2; +new.name=1 adds one");
+  add_set_option(app, options->load.overrides, "set a param, e.g. train.lr=0.2; +new.name=1 adds one");
   app.add_option("-j,--jobs", options->settings.jobs, "steps at a time (default: the machine's cores)")
       ->type_name("N")
       ->check(CLI::Range(1, 10'000));

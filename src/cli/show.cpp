@@ -1,9 +1,12 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "cli/queue.hpp"
 #include "cli/tags.hpp"
 #include "db/datasets.hpp"
 #include "db/hidden_files.hpp"
+#include "db/requests.hpp"
 #include "db/runs.hpp"
+#include "db/slots.hpp"
 #include "db/steps.hpp"
 #include "engine/hidden.hpp"
 #include "engine/recovery.hpp"
@@ -41,6 +44,9 @@ struct Facts {
   engine::Liveness liveness = engine::Liveness::dead;
   std::vector<HiddenFile> hidden;
   std::vector<TraceRecord> traces;
+  std::optional<RequestRecord> request;
+  std::optional<SlotRecord> slot;
+  std::string schedule;  // of the slot
 };
 
 std::string took(const std::optional<Instant>& from, const std::optional<Instant>& to) {
@@ -79,6 +85,13 @@ void print_head(const Facts& facts, const Style& style) {
               : run.resumes == 1 ? ", resumed once"
                                  : (", resumed " + std::to_string(run.resumes) + " times").c_str());
   std::printf("  by        %s on %s\n", run.user.c_str(), run.host.c_str());
+  if (facts.request)
+    std::printf("  for       request %lld of the queue %s (%s)\n", static_cast<long long>(facts.request->id),
+                facts.request->queue.c_str(),
+                util::escape_controls(util::to_utf8(facts.request->cause)).c_str());
+  if (facts.slot)
+    std::printf("  for       slot %s of the schedule %s\n", facts.slot->local.c_str(),
+                util::escape_controls(util::to_utf8(facts.schedule)).c_str());
   std::printf("  command   %s\n", run.command_line.c_str());
   std::printf("  file      %s (sha256 %s)\n", run.file.c_str(), run.definition.substr(0, 12).c_str());
   if (facts.pin)
@@ -187,6 +200,9 @@ nlohmann::json as_json(const Facts& facts) {
                                                                  : "ended";
   json["pinned"] = facts.pin.has_value();
   json["tags"] = tags_json(facts.tags);
+  json["request"] = facts.request ? to_json(*facts.request) : nlohmann::json(nullptr);
+  json["slot"] = facts.slot ? nlohmann::json({{"schedule", facts.schedule}, {"slot", facts.slot->local}})
+                            : nlohmann::json(nullptr);
   json["steps_total"] = facts.run.steps;
   nlohmann::json steps = nlohmann::json::array();
   for (const StepRecord& step : facts.steps) {
@@ -273,7 +289,14 @@ void show(const Options& options, Context& context) {
               db::tags_of(connection, id),
               run->state == RunState::running ? engine::liveness(open.workspace, id) : engine::Liveness::dead,
               db::hidden_files_of(connection, id),
-              db::traces_of(connection, id)};
+              db::traces_of(connection, id),
+              db::request_of_run(connection, id),
+              db::slot_of_run(connection, id),
+              ""};
+  if (facts.slot) {
+    const auto schedule = db::find_schedule(connection, facts.slot->schedule);
+    facts.schedule = schedule ? schedule->name : "";
+  }
   if (options.environment || options.json) facts.environment = db::environment_of(connection, id);
   if (options.json) return print_json(as_json(facts));
   const Style style = style_of(stdout);

@@ -7,6 +7,7 @@
 #include "db/runs.hpp"
 #include "db/slots.hpp"
 #include "process/lock_file.hpp"
+#include "schedule/bell.hpp"
 #include "schedule/ledger.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
@@ -286,11 +287,6 @@ void set_paused(const Options& options, const Context& context, bool paused) {
   }
 }
 
-// The daemon, if there is one, looks at the ledger again.
-void ring(const Workspace& workspace) {
-  util::write_file(layout::in(workspace.state_directory(), layout::daemon_bell), "");
-}
-
 void serve(const std::vector<std::string>& files, const Context& context) {
   util::set_up_log(context.verbose);
   for (const std::string& file : files) {
@@ -305,7 +301,7 @@ void serve(const std::vector<std::string>& files, const Context& context) {
     pipeline::Zones zones;
     const auto timetables = schedule::timetables(pipeline, zones);
     schedule::Ledger(workspace, database).adopt(pipeline, timetables, now_seconds(), true);
-    ring(workspace);
+    schedule::ring(workspace, layout::daemon_bell);
     for (const schedule::Timetable& timetable : timetables) {
       const auto next = calendar::next_fire(timetable.rule, now_seconds());
       std::printf("serving %s %s: %s, next at %s\n", pipeline.name.c_str(), timetable.entry.name.c_str(),
@@ -324,7 +320,7 @@ void unserve(const Options& options, const Context& context) {
     std::printf("%s %s is not served any more; what became of its slots stays on record\n",
                 known.record.pipeline.c_str(), known.record.name.c_str());
   }
-  ring(open.workspace);
+  schedule::ring(open.workspace, layout::daemon_bell);
 }
 
 }  // namespace

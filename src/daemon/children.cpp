@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 
@@ -58,46 +59,72 @@ Children::Children(std::string workspace_root, std::string directory, std::size_
   util::make_directories(directory_);
 }
 
-std::vector<Job> Children::start(std::vector<std::pair<Job, std::string>>& failed) {
+void Children::add(Job job) {
+  const auto behind =
+      std::ranges::find_if(waiting_, [&](const Job& other) { return other.priority < job.priority; });
+  waiting_.insert(behind, std::move(job));
+}
+
+std::vector<Job> Children::start(const std::function<bool(const Job&)>& may_start,
+                                 std::vector<NotStarted>& failed) {
   std::vector<Job> started;
-  const auto may_start = [&](const Job& job) {
+  const auto has_turn = [&](const Job& job) {
     return !job.in_turn || std::ranges::none_of(running_, [&](const auto& child) {
       return child.second.pipeline == job.pipeline;
     });
   };
-  while (running_.size() < most_) {
-    const auto next = std::ranges::find_if(waiting_, may_start);
-    if (next == waiting_.end()) break;
-    Job job = std::move(*next);
-    waiting_.erase(next);
-    const std::string fence = std::to_string(job.fence), output = output_path(job.fence);
-    const std::string directory = std::filesystem::path(job.file).parent_path().string();
-    const char* const argv[] = {"mlops",     "-w",          root_.c_str(), "run",  job.file.c_str(),
-                                "--claimed", fence.c_str(), "--quiet",     nullptr};
-    Spawn spawn;
-    ::posix_spawn_file_actions_addopen(&spawn.actions, 0, "/dev/null", O_RDONLY, 0);
-    ::posix_spawn_file_actions_addopen(&spawn.actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    ::posix_spawn_file_actions_adddup2(&spawn.actions, 1, 2);
-    ::posix_spawn_file_actions_addchdir_np(&spawn.actions, directory.c_str());
-    sigset_t none, all;
-    ::sigemptyset(&none);
-    ::sigfillset(&all);
-    ::posix_spawnattr_setsigmask(&spawn.attributes, &none);
-    ::posix_spawnattr_setsigdefault(&spawn.attributes, &all);
-    ::posix_spawnattr_setflags(&spawn.attributes,
-                               POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    pid_t pid = 0;
-    const int error = ::posix_spawn(&pid, "/proc/self/exe", &spawn.actions, &spawn.attributes,
-                                    const_cast<char* const*>(argv), environ);
-    if (error != 0) {
-      failed.emplace_back(std::move(job),
-                          std::string("its process cannot be started: ") + std::strerror(error));
+  for (auto next = waiting_.begin(); next != waiting_.end() && running_.size() < most_;) {
+    if (!has_turn(*next) || !may_start(*next)) {
+      ++next;
       continue;
     }
-    started.push_back(job);
-    running_.emplace(pid, std::move(job));
+    Job job = std::move(*next);
+    next = waiting_.erase(next);
+    if (auto not_started = start(job)) {
+      failed.push_back(std::move(*not_started));
+    } else {
+      started.push_back(std::move(job));
+    }
   }
   return started;
+}
+
+std::optional<NotStarted> Children::start(Job job) {
+  std::error_code ignored;
+  std::filesystem::create_directories(directory_, ignored);  // somebody may have cleaned up
+  const std::string fence = std::to_string(job.fence), output = output_path(job.fence);
+  const std::string directory = std::filesystem::path(job.file).parent_path().string();
+  const char* const argv[] = {"mlops",     "-w",          root_.c_str(), "run",  job.file.c_str(),
+                              "--claimed", fence.c_str(), "--quiet",     nullptr};
+  Spawn spawn;
+  ::posix_spawn_file_actions_addopen(&spawn.actions, 0, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_addopen(&spawn.actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  ::posix_spawn_file_actions_adddup2(&spawn.actions, 1, 2);
+  ::posix_spawn_file_actions_addchdir_np(&spawn.actions, directory.c_str());
+  sigset_t none, all;
+  ::sigemptyset(&none);
+  ::sigfillset(&all);
+  ::posix_spawnattr_setsigmask(&spawn.attributes, &none);
+  ::posix_spawnattr_setsigdefault(&spawn.attributes, &all);
+  ::posix_spawnattr_setflags(&spawn.attributes,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  pid_t pid = 0;
+  const int error = ::posix_spawn(&pid, "/proc/self/exe", &spawn.actions, &spawn.attributes,
+                                  const_cast<char* const*>(argv), environ);
+  if (error != 0) {
+    const bool for_now = error != ENOENT && error != ENOTDIR && error != EACCES;
+    return NotStarted{std::move(job),
+                      "its process cannot be started in '" + directory + "': " + std::strerror(error),
+                      for_now};
+  }
+  running_.emplace(pid, std::move(job));
+  return std::nullopt;
+}
+
+std::set<std::int64_t> Children::fences() const {
+  std::set<std::int64_t> fences;
+  for (const auto& [pid, job] : running_) fences.insert(job.fence);
+  return fences;
 }
 
 std::vector<Ended> Children::reap() {

@@ -1,12 +1,16 @@
-// Runs that the daemon starts: `mlops run FILE --claimed FENCE`, each a process of its own that lives on when
-// the daemon does not.
+// Runs that the daemon or a worker starts: `mlops run FILE --claimed FENCE`, each a process of its own that
+// lives on when they do not.
 #pragma once
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,7 +22,18 @@ struct Job {
   std::string file;  ///< absolute
   std::string what;  ///< "churn main 2026-…", for messages
   std::string pipeline;
-  bool in_turn = false;  ///< not while another run of the pipeline that was started here goes on
+  bool in_turn = false;   ///< not while another run of the pipeline that was started here goes on
+  int priority = 0;       ///< larger ones first
+  int concurrency = 0;    ///< runs of the pipeline at a time; 0: no limit
+  bool replaces = false;  ///< it ends other runs of its pipeline
+  bool request = false;   ///< of the queue, not a slot
+};
+
+/// One that could not be started.
+struct NotStarted {
+  Job job;
+  std::string why;
+  bool for_now = false;  ///< the machine lacks something: it may work later
 };
 
 /// One that has ended.
@@ -33,16 +48,26 @@ class Children {
   /// `directory` is for what they write until they have a run; `most` run at a time.
   Children(std::string workspace_root, std::string directory, std::size_t most);
 
-  void add(Job job) { waiting_.push_back(std::move(job)); }
-  /// Starts what there is room for; returns these. Those that cannot be started are in `failed` with the
-  /// reason.
-  std::vector<Job> start(std::vector<std::pair<Job, std::string>>& failed);
+  /// It waits until there is room, behind those of its priority.
+  void add(Job job);
+  /// Starts what there is room for and `may_start` lets go; returns these. Those that cannot be started are
+  /// in `failed`.
+  std::vector<Job> start(const std::function<bool(const Job&)>& may_start, std::vector<NotStarted>& failed);
+  /// Starts this one now.
+  std::optional<NotStarted> start(Job job);
   /// Collects what has ended; also children that are not ours, as process 1 has to.
   std::vector<Ended> reap();
 
   bool idle() const { return waiting_.empty() && running_.empty(); }
   bool all_started() const { return waiting_.empty(); }
   std::size_t running() const { return running_.size(); }
+  std::size_t room() const { return most_ - std::min(most_, running_.size()); }
+  /// Of those that run.
+  std::set<std::int64_t> fences() const;
+  /// The largest priority of those that wait.
+  std::optional<int> first_waiting() const {
+    return waiting_.empty() ? std::nullopt : std::optional(waiting_.front().priority);
+  }
 
  private:
   std::string output_path(std::int64_t fence) const {

@@ -4,25 +4,15 @@
 
 #include "db/slots.hpp"
 #include "engine/recovery.hpp"
+#include "schedule/bell.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/time.hpp"
 #include "workspace/layout.hpp"
 
 #include <malloc.h>
-#include <signal.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
-#include <sys/timerfd.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <limits>
-#include <thread>
 #include <utility>
 
 namespace mlops::daemon {
@@ -49,13 +39,6 @@ process::LockFile take_lock(const Workspace& workspace) {
 
 constexpr std::chrono::seconds retry_after{2};
 
-std::size_t cores() { return std::max<std::size_t>(2, std::thread::hardware_concurrency()); }
-
-std::string status_words(int status) {
-  if (WIFSIGNALED(status)) return std::string("it was ended by ") + ::strsignal(WTERMSIG(status));
-  return "it ended with exit code " + std::to_string(WEXITSTATUS(status));
-}
-
 }  // namespace
 
 Daemon::Daemon(const Workspace& workspace, DaemonSettings settings)
@@ -64,29 +47,8 @@ Daemon::Daemon(const Workspace& workspace, DaemonSettings settings)
       lock_(take_lock(workspace)),
       database_(db::Database::open(workspace.database_path())),
       ledger_(workspace_, database_),
-      children_(workspace.root(), layout::in(workspace.state_directory(), layout::daemon),
-                settings_.runs > 0 ? settings_.runs : cores()) {
-  sigset_t set;
-  ::sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) ::sigaddset(&set, signal);
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-  signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  timer_.reset(::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
-  poll_.reset(::epoll_create1(EPOLL_CLOEXEC));
-  if (!signals_ || !timer_ || !poll_) throw_errno("cannot set up the daemon", errno);
-  for (const int fd : {signals_.get(), timer_.get(), watch_.fd()}) {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.fd = fd;
-    if (::epoll_ctl(poll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl", errno);
-  }
-}
-
-void Daemon::say(const std::string& text) const {
-  std::printf("%s %s\n", util::format_local(util::now()).c_str(), text.c_str());
-  std::fflush(stdout);
-}
+      dispatcher_(workspace, database_, layout::in(workspace.state_directory(), layout::daemon),
+                  settings_.runs, {settings_.queue, {}}) {}
 
 std::vector<Entry> Daemon::entries_of(const File& file) const {
   std::vector<Entry> entries;
@@ -102,7 +64,7 @@ bool Daemon::load(const std::string& path, bool serve) {
   File& file = files_[path];
   file.path = path;
   // Before it is read: what changes meanwhile is read again.
-  if (!watch_.add(path)) again_ = now + retry_after;
+  if (!wakeup_.files().add(path)) again_ = now + retry_after;
   std::optional<Pipeline> pipeline;
   std::vector<Timetable> timetables;
   std::string why;
@@ -111,7 +73,7 @@ bool Daemon::load(const std::string& path, bool serve) {
     for (const Schedule& entry : pipeline->schedules) {
       for (const std::string& days : entry.except) {
         const std::string other = util::absolute_path(pipeline->directory + "/" + days);
-        if (util::exists(other) && watch_.add(other)) owners_[other].insert(path);
+        if (util::exists(other) && wakeup_.files().add(other)) owners_[other].insert(path);
       }
     }
     timetables = schedule::timetables(*pipeline, zones_);
@@ -137,6 +99,8 @@ bool Daemon::load(const std::string& path, bool serve) {
   unplan(file);
   file.records = std::move(records);
   file.timetables = std::move(timetables);
+  file.priority = pipeline->priority;
+  file.concurrency = pipeline->concurrency;
   for (ScheduleRecord& record : file.records) record.definition = {};  // of thousands it would be much
   if (!file.problem.empty()) say(workspace_.relative(path) + " can be read again");
   file.problem.clear();
@@ -297,43 +261,30 @@ void Daemon::take(const std::vector<Claimed>& claims) {
   for (const Claimed& claimed : claims) {
     const auto file = file_of_.find(claimed.schedule);
     if (file == file_of_.end()) continue;
-    children_.add({claimed.claim.fence, claimed.claim.run_id, file->second->path,
-                   claimed.pipeline + " " + claimed.local, claimed.pipeline,
-                   claimed.overlap == Overlap::queue});
+    Job job;
+    job.fence = claimed.claim.fence;
+    job.run_id = claimed.claim.run_id;
+    job.file = file->second->path;
+    job.what = claimed.pipeline + " " + claimed.local;
+    job.pipeline = claimed.pipeline;
+    job.in_turn = claimed.overlap == Overlap::queue;
+    job.priority = file->second->priority;
+    job.concurrency = file->second->concurrency;
+    job.replaces = claimed.overlap == Overlap::replace;
+    dispatcher_.add(std::move(job));
   }
 }
 
-void Daemon::start_runs() {
-  std::vector<std::pair<Job, std::string>> failed;
-  for (const Job& job : children_.start(failed)) say("run " + job.run_id + " for " + job.what);
-  for (const auto& [job, why] : failed) {
-    say(job.what + ": " + why);
-    ledger_.reject(job.fence, why);
-  }
-}
-
-void Daemon::end_runs() {
-  for (const Ended& ended : children_.reap()) {
-    const bool well = WIFEXITED(ended.status) && WEXITSTATUS(ended.status) == 0;
-    say("run " + ended.job.run_id + " of " + ended.job.what +
-        (well ? " is done" : ": " + status_words(ended.status)));
-    // One that has begun is on record; of one that has not, this is all that will be known.
-    if (!well)
-      ledger_.reject(
-          ended.job.fence,
-          status_words(ended.status) +
-              (ended.output.empty() ? "" : ": " + ended.output.substr(0, ended.output.find('\n'))));
-  }
-}
-
-void Daemon::take_changes() {
-  for (const std::string& path : watch_.changed()) {
+void Daemon::take_changes(const std::set<std::string>& changed) {
+  for (const std::string& path : changed) {
     const auto owners = owners_.find(path);
     if (files_.contains(path)) {
       changed_.insert(path);
     } else if (owners != owners_.end()) {
       changed_.insert(owners->second.begin(), owners->second.end());
-    } else {
+    } else if (path == workspace::config_path(workspace_)) {
+      dispatcher_.read_limits();
+    } else if (path != schedule::bell_path(workspace_, layout::queue_bell)) {
       look_again_ = true;
     }
   }
@@ -350,49 +301,31 @@ void Daemon::load_changed() {
   look_again_ = false;
 }
 
-// False: the clock was set.
-bool Daemon::set_timer() {
-  std::optional<sys_seconds> next = again_;
-  if (!agenda_.empty() && !settings_.once)
-    next = std::min(next.value_or(agenda_.begin()->first), agenda_.begin()->first);
-  itimerspec spec{};
-  // Where nothing is due: for the news that the clock was set, which needs a timer that is armed.
-  spec.it_value.tv_sec = next ? std::max<std::int64_t>(next->time_since_epoch().count(), 1)
-                              : std::numeric_limits<std::int32_t>::max();
-  return ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &spec, nullptr) == 0 ||
-         errno != ECANCELED;
+std::optional<Instant> Daemon::next() const {
+  std::optional<Instant> next = dispatcher_.next();
+  const auto take = [&](sys_seconds at) { next = std::min<Instant>(next.value_or(at), at); };
+  if (again_) take(*again_);
+  if (!agenda_.empty() && !settings_.once) take(agenda_.begin()->first);
+  return next;
 }
 
-void Daemon::wait() {
-  bool clock_was_set = !set_timer();
-  epoll_event events[4];
-  const int n = ::epoll_wait(poll_.get(), events, 4, clock_was_set ? 0 : -1);
-  if (n < 0 && errno != EINTR) throw_errno("epoll_wait", errno);
-  for (int i = 0; i < n; ++i) {
-    if (events[i].data.fd == timer_.get()) {
-      std::uint64_t expirations = 0;
-      clock_was_set =
-          clock_was_set || (::read(timer_.get(), &expirations, sizeof expirations) < 0 && errno == ECANCELED);
-    } else if (events[i].data.fd == watch_.fd()) {
-      take_changes();
-    } else {
-      signalfd_siginfo info{};
-      while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-        const int signal = static_cast<int>(info.ssi_signo);
-        if (signal == SIGHUP) {
-          const auto all = paths();
-          changed_.insert(all.begin(), all.end());
-          look_again_ = true;
-        } else if (signal != SIGCHLD) {
-          stopping_ = true;
-        }
-      }
-    }
+// False: what happened is nothing to the daemon.
+bool Daemon::wait() {
+  wakeup_.watch(dispatcher_.holders());
+  const News news = wakeup_.wait(next());
+  take_changes(news.changed);
+  stopping_ = stopping_ || news.stop;
+  if (news.reload) {
+    const auto all = paths();
+    changed_.insert(all.begin(), all.end());
+    look_again_ = true;
+    dispatcher_.read_limits();
   }
-  if (clock_was_set) {
+  if (news.clock_was_set) {
     say("the clock was set: all schedules are looked at");
     look_at_all(now_seconds());
   }
+  return news.any;
 }
 
 // What is due, what has ended and what has changed. A ledger that cannot be written to, as when another
@@ -406,10 +339,10 @@ void Daemon::work() {
     }
   }
   try {
-    end_runs();
+    dispatcher_.end();
     load_changed();
     if (!settings_.once) settle(now);
-    start_runs();
+    dispatcher_.start();
     told_ = false;
   } catch (const Error& error) {
     if (error.code() == ExitCode::usage) throw;
@@ -420,7 +353,9 @@ void Daemon::work() {
 
 int Daemon::run() {
   engine::recover_all(workspace_, database_);
-  watch_.add(layout::in(workspace_.state_directory(), layout::daemon_bell));
+  for (const char* bell : {layout::daemon_bell, layout::queue_bell})
+    wakeup_.files().add(schedule::bell_path(workspace_, bell));
+  wakeup_.files().add(workspace::config_path(workspace_));
   load_served();
   look_at_all(now_seconds());
   std::size_t entries = 0;
@@ -432,16 +367,14 @@ int Daemon::run() {
   database_.connection().execute("PRAGMA shrink_memory");
   ::malloc_trim(0);
   work();
-  while (!stopping_ && !(settings_.once && children_.idle())) {
+  const Children& children = dispatcher_.children();
+  while (!stopping_ && !(settings_.once && children.idle())) {
     // Others may look at what is due next, while the last of these still run.
-    if (settings_.once && children_.all_started()) lock_.reset();
-    wait();
-    work();
+    if (settings_.once && children.all_started()) lock_.reset();
+    if (wait()) work();
   }
   if (!settings_.once) {
-    say("stopping" + (children_.running() > 0
-                          ? ": " + std::to_string(children_.running()) + " runs go on by themselves"
-                          : std::string()));
+    say_stopping(children);
   }
   return 0;
 }

@@ -4,8 +4,8 @@
 
 #include <mlops/workspace.hpp>
 
-#include "daemon/children.hpp"
-#include "daemon/watch.hpp"
+#include "daemon/dispatcher.hpp"
+#include "daemon/wakeup.hpp"
 #include "db/database.hpp"
 #include "process/lock_file.hpp"
 #include "schedule/ledger.hpp"
@@ -24,6 +24,7 @@ struct DaemonSettings {
   std::vector<std::string> files;  ///< to be served from now on, besides those that are already
   std::size_t runs = 0;            ///< at a time; 0: as many as there are cores, at least 2
   bool once = false;               ///< run what is due, and end when it has ended
+  bool queue = true;               ///< run also what waits in queues
 };
 
 class Daemon {
@@ -42,6 +43,7 @@ class Daemon {
     std::vector<schedule::Timetable> timetables;            ///< one a record
     std::vector<std::optional<schedule::sys_seconds>> due;  ///< when each is next on the agenda
     std::string problem;
+    int priority = 0, concurrency = 0;  ///< of the pipeline
   };
   using Place = std::pair<File*, std::size_t>;  // a file and the number of its entry
 
@@ -57,15 +59,12 @@ class Daemon {
   void recover(schedule::sys_seconds now);
   void look_at_all(schedule::sys_seconds now);
   void take(const std::vector<schedule::Claimed>& claims);
-  void start_runs();
-  void end_runs();
-  void take_changes();
-  bool set_timer();
-  void wait();
+  void take_changes(const std::set<std::string>& changed);
+  std::optional<Instant> next() const;
+  bool wait();
   void work();
   std::vector<schedule::Entry> entries_of(const File& file) const;
   std::vector<std::string> paths() const;
-  void say(const std::string& text) const;
 
   const Workspace& workspace_;
   DaemonSettings settings_;
@@ -73,9 +72,8 @@ class Daemon {
   db::Database database_;
   schedule::Ledger ledger_;
   pipeline::Zones zones_;
-  Watch watch_;
-  Children children_;
-  util::Fd signals_, timer_, poll_;
+  Wakeup wakeup_;
+  Dispatcher dispatcher_;
   std::map<std::string, File> files_;                         // by path
   std::set<std::pair<schedule::sys_seconds, Place>> agenda_;  // what is due when
   std::unordered_map<std::int64_t, File*> file_of_;           // of the schedules

@@ -32,7 +32,7 @@ constexpr const char* schedule_columns =
 constexpr const char* slot_columns =
     "s.id, s.schedule, s.slot_at, s.local, s.outcome, s.reason, s.until_at, s.slots, s.run_id, s.fence, "
     "s.claimer, "
-    "s.decided_at, s.late_ms, s.overlap";
+    "s.decided_at, s.late_ms, s.overlap, s.going";
 
 std::int64_t number(sys_seconds at) { return at.time_since_epoch().count(); }
 sys_seconds time(const Statement& row, int column) { return sys_seconds(seconds(row.integer(column))); }
@@ -71,6 +71,7 @@ SlotRecord read_slot(const Statement& row) {
   s.decided_at = instant(row, 11).value_or(Instant{});
   s.late_ms = row.maybe_integer(12);
   s.overlap = row.text(13);
+  s.going = row.integer(14) != 0;
   return s;
 }
 
@@ -145,12 +146,12 @@ void set_cursor(Connection& db, std::int64_t schedule, sys_seconds cursor) {
 bool put_slot(Connection& db, const SlotRecord& s) {
   db.cached(R"sql(
       INSERT INTO slots (schedule, slot_at, local, outcome, reason, until_at, slots, run_id, fence, claimer, decided_at, late_ms,
-                         overlap)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                         overlap, going)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
     )sql")
       .bind(s.schedule, number(s.at), s.local, to_string(s.outcome), s.reason,
             number(std::max(s.until, s.at)), s.slots, or_null(s.run_id), s.fence, s.claimer,
-            util::format_utc(s.decided_at), s.late_ms, s.overlap)
+            util::format_utc(s.decided_at), s.late_ms, s.overlap, s.going)
       .run();
   return db.changes() > 0;
 }
@@ -158,11 +159,12 @@ bool put_slot(Connection& db, const SlotRecord& s) {
 void update_slot(Connection& db, const SlotRecord& s) {
   db.cached(R"sql(
       UPDATE slots SET outcome = ?2, reason = ?3, run_id = ?4, fence = ?5, claimer = ?6, decided_at = ?7, late_ms = ?8,
-                       overlap = ?9, until_at = ?10, slots = ?11
+                       overlap = ?9, until_at = ?10, slots = ?11, going = ?12
       WHERE id = ?1
     )sql")
       .bind(s.id, to_string(s.outcome), s.reason, or_null(s.run_id), s.fence, s.claimer,
-            util::format_utc(s.decided_at), s.late_ms, s.overlap, number(std::max(s.until, s.at)), s.slots)
+            util::format_utc(s.decided_at), s.late_ms, s.overlap, number(std::max(s.until, s.at)), s.slots,
+            s.going)
       .run();
 }
 
@@ -173,7 +175,10 @@ void forget_slots_after(Connection& db, std::int64_t schedule, sys_seconds at) {
 }
 
 std::int64_t next_fence(Connection& db) {
-  Statement& row = db.cached("SELECT coalesce(max(fence), 0) + 1 FROM slots").bind();
+  Statement& row = db.cached(R"sql(
+      SELECT max(coalesce((SELECT max(fence) FROM slots), 0), coalesce((SELECT max(fence) FROM requests), 0)) + 1
+    )sql")
+                       .bind();
   row.step();
   const std::int64_t fence = row.integer(0);
   row.reset();

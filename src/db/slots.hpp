@@ -25,7 +25,7 @@ bool put_slot(Connection& db, const SlotRecord& slot);
 void update_slot(Connection& db, const SlotRecord& slot);
 /// Deletes what was decided of slots after `at`, but for those that ran or are claimed. Within a Transaction.
 void forget_slots_after(Connection& db, std::int64_t schedule, std::chrono::sys_seconds at);
-/// Larger than all before. Within a Transaction.
+/// Larger than all before, of slots and of requests. Within a Transaction.
 std::int64_t next_fence(Connection& db);
 
 /// Marks the slot with this fence as run by `run_id`; false if the claim is not valid any more. Within a

@@ -127,7 +127,7 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
   const std::string directory = workspace.run_directory(run.id);
   {
     db::Transaction transaction(database, db::Durability::full);
-    if (settings.slot) engine::start_slot(connection, *settings.slot, run.created_at);
+    if (settings.slot) engine::start_claim(connection, *settings.slot, run.created_at);
     db::insert_run(connection, run, source, db::params_of(connection, before->id),
                    workspace::environment_names());
     if (!db::copy_cached_steps(connection, before->id, run.id, run.steps)) return std::nullopt;

@@ -235,7 +235,7 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
     });
     db::Transaction transaction(database, settings.slot ? db::Durability::full : db::Durability::normal);
     db::Connection& connection = database.connection();
-    if (settings.slot) engine::start_slot(connection, *settings.slot, run.created_at);
+    if (settings.slot) engine::start_claim(connection, *settings.slot, run.created_at);
     db::insert_run(connection, run, pipeline.source, leaves, workspace::environment_names());
     for (std::size_t i = 0; i < parts.records.size(); ++i) {
       StepRecord record = parts.records[i];

@@ -2,6 +2,7 @@
 
 #include <mlops/version.hpp>
 
+#include "db/requests.hpp"
 #include "db/slots.hpp"
 #include "process/identity.hpp"
 #include "util/id.hpp"
@@ -27,10 +28,13 @@ RunRecord new_run(const RunSettings& settings, int jobs) {
   return run;
 }
 
-void start_slot(db::Connection& connection, const SlotClaim& claim, Instant now) {
-  if (db::start_slot(connection, claim.fence, claim.run_id, now)) return;
-  throw Error(ExitCode::overlap, "the slot is not ours any more: somebody else has claimed it meanwhile",
-              "see `mlops schedule audit`");
+void start_claim(db::Connection& connection, const SlotClaim& claim, Instant now) {
+  if (db::start_slot(connection, claim.fence, claim.run_id, now) ||
+      db::start_request(connection, claim.fence, claim.run_id, now))
+    return;
+  throw Error(ExitCode::overlap,
+              "the claim is not ours any more: it was cancelled, or somebody else has it meanwhile",
+              "see `mlops schedule audit` and `mlops queue list`");
 }
 
 }  // namespace mlops::engine

@@ -10,8 +10,8 @@ namespace mlops::engine {
 /// A run of now, by this process: all but what is known of its pipeline.
 RunRecord new_run(const RunSettings& settings, int jobs);
 
-/// Takes note that the run for a slot has begun. Throws Error(overlap) if the claim is not valid any more:
-/// whoever held it was taken for dead. Within a transaction of the caller.
-void start_slot(db::Connection& connection, const SlotClaim& claim, Instant now);
+/// Takes note that the run for a slot or a request has begun. Throws Error(overlap) if the claim is not valid
+/// any more: whoever held it was taken for dead. Within a transaction of the caller.
+void start_claim(db::Connection& connection, const SlotClaim& claim, Instant now);
 
 }  // namespace mlops::engine

@@ -43,6 +43,7 @@ class Loader {
     read_pools();
     read_keep_inputs();
     read_schedule();
+    read_turn();
     const std::vector<ReadStep> places = read_steps();
     // Of an expansion that could not be read nobody knows what it makes.
     if (!out_.steps.empty()) pipeline::check(out_, places, options_.check_files && all_known_, problems_);
@@ -241,6 +242,16 @@ class Loader {
     if (!node) return;
     const params::Scope known = scope();
     out_.schedules = pipeline::read_schedules(*node, Fields(known, problems_), out_, options_.check_files);
+  }
+
+  // When its runs come, of those that wait for the daemon or a worker.
+  void read_turn() {
+    const params::Scope known = scope();
+    const Fields fields(known, problems_);
+    if (const YamlNode* node = find("priority"))
+      out_.priority = fields.integer(*node, "priority", -1'000, 1'000).value_or(0);
+    if (const YamlNode* node = find("concurrency"))
+      out_.concurrency = fields.integer(*node, "concurrency", 1, 1'000'000).value_or(0);
   }
 
   std::vector<ReadStep> read_steps() {

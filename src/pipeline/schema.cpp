@@ -64,6 +64,7 @@ Json pipeline_schema() {
       {"type", {"string", "number"}}, {"minimum", 0}, {"examples", {"90s", "1h30m", "250ms"}}};
   defs["number"] = or_reference({{"type", "number"}, {"minimum", 0}});
   defs["count"] = or_reference({{"type", "integer"}, {"minimum", 0}});
+  defs["priority"] = or_reference({{"type", "integer"}, {"minimum", -1'000}, {"maximum", 1'000}});
   defs["share"] = or_reference({{"type", "integer"}, {"minimum", 1}});
   defs["variables"] = {{"type", "object"},
                        {"propertyNames", {{"pattern", pipeline::kVariablePattern}}},

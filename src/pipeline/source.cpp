@@ -123,6 +123,14 @@ std::string read_source(const std::string& path) {
   return read_all(fd.get(), path);
 }
 
+void require_lasting(const std::string& path) {
+  const bool descriptor = path.starts_with("/dev/") || path.starts_with("/proc/");
+  if (!descriptor && (!util::exists(path) || std::filesystem::is_regular_file(path))) return;
+  throw Error(ExitCode::usage,
+              "'" + shown_name(path) + "' is no file that can be read again when its run starts",
+              "write it to a file");
+}
+
 std::string directory_of_source(const std::string& path) {
   const std::filesystem::path file(util::absolute_path(descriptor_in(path) ? "stdin" : path));
   return file.parent_path().string();

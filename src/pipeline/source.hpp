@@ -11,6 +11,9 @@ namespace mlops::pipeline {
 /// Throws BadFile with what is wrong with the file, Error(io) when reading fails.
 std::string read_source(const std::string& path);
 
+/// Throws Error(usage) if `path` names what cannot be read again later: a descriptor, a pipe, a directory.
+void require_lasting(const std::string& path);
+
 /// The directory that paths in the file are relative to: its own, or the working directory for a descriptor.
 std::string directory_of_source(const std::string& path);
 

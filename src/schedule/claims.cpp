@@ -8,6 +8,7 @@
 #include "engine/recovery.hpp"
 #include "process/identity.hpp"
 #include "schedule/ledger.hpp"
+#include "schedule/limits.hpp"
 #include "schedule/rows.hpp"
 #include "util/id.hpp"
 #include "util/time.hpp"
@@ -22,11 +23,6 @@ namespace mlops::schedule {
 using std::chrono::seconds;
 
 namespace {
-
-bool is_alive(const std::string& claimer) {
-  const auto identity = process::parse_identity(claimer);
-  return identity && process::open_process(*identity);
-}
 
 std::vector<std::string> live_runs(const Workspace& workspace, db::Connection& connection,
                                    const std::string& pipeline) {
@@ -84,6 +80,7 @@ Claimed Ledger::claim_row(const ScheduleRecord& schedule, sys_seconds at, const 
   row.claimer = process::to_string(process::self());
   row.decided_at = util::now();
   row.overlap = to_string(overlap);
+  row.going = false;
   if (before) {
     db::update_slot(connection, row);
   } else {
@@ -397,6 +394,21 @@ std::optional<Claimed> Ledger::take_over(std::int64_t fence, sys_seconds now) {
   transaction.commit();
   return Claimed{
       {fence, slot->run_id}, slot->schedule, schedule->pipeline, slot->local, overlap_of(slot->overlap)};
+}
+
+Permission Ledger::let_go(std::int64_t fence, const Wish& wish, const workspace::Config& limits) {
+  db::Transaction transaction(database_);
+  db::Connection& connection = database_.connection();
+  Admission admission(limits, util::now(), [&] { return load_of(workspace_, connection); }, {});
+  auto slot = db::slot_with_fence(connection, fence);
+  const bool ours = slot && slot->outcome == SlotOutcome::claimed;
+  if (ours && !admission.hold(wish).empty()) return {false, admission.next(), admission.holders()};
+  if (ours) {
+    slot->going = true;
+    db::update_slot(connection, *slot);
+  }
+  transaction.commit();
+  return {true, {}, {}};  // of one that is not ours any more its process says so
 }
 
 void Ledger::reject(std::int64_t fence, const std::string& reason) {

@@ -9,6 +9,7 @@
 
 #include "db/database.hpp"
 #include "schedule/decisions.hpp"
+#include "schedule/limits.hpp"
 
 #include <functional>
 #include <optional>
@@ -33,6 +34,13 @@ struct Answer {
   std::string local;    ///< the slot
   std::string refusal;  ///< in words
   std::string run_id;   ///< the run that has it or is in the way, if any
+};
+
+/// Whether a claimed slot may begin now; if not, when it may be worth another look, and whose end may let it.
+struct Permission {
+  bool granted = false;
+  std::optional<Instant> next;
+  std::vector<process::Identity> holders;
 };
 
 /// A row of the ledger with its times.
@@ -81,6 +89,10 @@ class Ledger {
   /// Takes a claim over that the daemon made for this process; none if it is not valid any more, or if it
   /// comes too late.
   std::optional<Claimed> take_over(std::int64_t fence, sys_seconds now);
+
+  /// Lets a slot begin that this process has claimed, unless a limit holds it back; until then it does not
+  /// count among what goes on.
+  Permission let_go(std::int64_t fence, const Wish& wish, const workspace::Config& limits);
 
   /// Says of a claim that it led to no run.
   void reject(std::int64_t fence, const std::string& reason);

@@ -3,11 +3,13 @@
 #include <mlops/error.hpp>
 
 #include "util/files.hpp"
+#include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/yaml.hpp"
 #include "workspace/layout.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 namespace mlops::workspace {
 
@@ -17,6 +19,15 @@ namespace {
 std::string quoted(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
+
+// A whole number of 1 to `most`; 0 if it is none.
+int count_of(const std::string& text, int most) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && value >= 1 && value <= most ? value : 0;
+}
+
+constexpr int most_runs = 10'000, most_times = 1'000'000;
 
 class ConfigReader {
  public:
@@ -35,9 +46,13 @@ class ConfigReader {
         read_remotes(entry.value, config);
       } else if (entry.key == "default_remote") {
         config.default_remote = text(entry.value, entry.key);
+      } else if (entry.key == "runs") {
+        config.runs = count(entry.value, entry.key);
+      } else if (entry.key == "queues") {
+        read_queues(entry.value, config);
       } else {
         complain(entry.at, "there is no key '" + entry.key + "' here",
-                 util::did_you_mean(entry.key, {"remotes", "default_remote"}));
+                 util::did_you_mean(entry.key, {"remotes", "default_remote", "runs", "queues"}));
       }
     }
     if (!config.default_remote.empty() && !config.find(config.default_remote)) {
@@ -55,6 +70,39 @@ class ConfigReader {
     if (node.is_scalar()) return node.text;
     complain(node.at, "'" + key + "' has to be a text", "");
     return {};
+  }
+  int count(const util::YamlNode& node, const std::string& key) {
+    const int value = node.is_scalar() ? count_of(node.text, most_runs) : 0;
+    if (value == 0)
+      complain(node.at, "'" + key + "' has to be a whole number of 1 to " + std::to_string(most_runs), "");
+    return value;
+  }
+  void read_queues(const util::YamlNode& node, Config& config) {
+    if (node.is_null()) return;
+    if (!node.is_map()) return complain(node.at, "'queues' has to be a map from names to limits", "");
+    for (const util::YamlEntry& entry : node.entries) {
+      QueueConfig queue;
+      queue.name = entry.key;
+      if (!entry.value.is_map()) {
+        complain(entry.value.at, "a queue has to be a map with 'concurrency' or 'rate'", "");
+        continue;
+      }
+      for (const util::YamlEntry& part : entry.value.entries) {
+        if (part.key == "concurrency") {
+          queue.concurrency = count(part.value, part.key);
+        } else if (part.key == "rate") {
+          queue.rate = parse_rate(text(part.value, part.key));
+          if (!queue.rate)
+            complain(part.value.at, "cannot read the rate '" + part.value.text + "'",
+                     "such as 10/m, 2/s, 100/h or 5/30s");
+        } else {
+          complain(part.at, "a queue has no key '" + part.key + "'",
+                   util::did_you_mean(part.key, {"concurrency", "rate"}));
+        }
+      }
+      config.queues.push_back(std::move(queue));
+    }
+    std::ranges::sort(config.queues, {}, &QueueConfig::name);
   }
   void read_remotes(const util::YamlNode& node, Config& config) {
     if (node.is_null()) return;
@@ -95,6 +143,22 @@ const RemoteConfig* Config::find(const std::string& name) const {
   return it == remotes.end() ? nullptr : &*it;
 }
 
+const QueueConfig* Config::find_queue(const std::string& name) const {
+  const auto it = std::ranges::find(queues, name, &QueueConfig::name);
+  return it == queues.end() ? nullptr : &*it;
+}
+
+std::optional<Rate> parse_rate(const std::string& text) {
+  const std::size_t slash = text.find('/');
+  if (slash == text.npos || slash + 1 == text.size()) return std::nullopt;
+  const std::string unit = text.substr(slash + 1);
+  const bool bare = unit.find_first_of("0123456789") == unit.npos;
+  const auto period = util::parse_duration(bare ? "1" + unit : unit);
+  const Rate rate{count_of(text.substr(0, slash), most_times), period.value_or(std::chrono::milliseconds(0)),
+                  text};
+  return rate.times > 0 && rate.period.count() > 0 ? std::optional(rate) : std::nullopt;
+}
+
 std::string config_path(const Workspace& workspace) {
   return layout::in(workspace.state_directory(), layout::config);
 }
@@ -126,6 +190,14 @@ void write_config(const Workspace& workspace, const Config& config) {
     if (!remote.region.empty()) text += "    region: " + quoted(remote.region) + "\n";
   }
   if (!config.default_remote.empty()) text += "default_remote: " + quoted(config.default_remote) + "\n";
+  if (config.runs > 0) text += "runs: " + std::to_string(config.runs) + "\n";
+  if (!config.queues.empty()) text += "queues:\n";
+  for (const QueueConfig& queue : config.queues) {
+    text += "  " + quoted(queue.name) + ": {";
+    if (queue.concurrency > 0) text += "concurrency: " + std::to_string(queue.concurrency);
+    if (queue.rate) text += (queue.concurrency > 0 ? ", rate: " : "rate: ") + quoted(queue.rate->text);
+    text += "}\n";
+  }
   util::write_file_atomically(config_path(workspace), text);
   // As long as there was no configuration, git was to see nothing. What somebody wrote by hand stays.
   const std::string ignore = workspace.state_directory() + "/.gitignore";

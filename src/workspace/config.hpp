@@ -3,6 +3,8 @@
 
 #include <mlops/workspace.hpp>
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,11 +17,30 @@ struct RemoteConfig {
   std::string region;    ///< may be empty
 };
 
+/// No more than so many in such a time.
+struct Rate {
+  int times = 0;
+  std::chrono::milliseconds period{0};
+  std::string text;  ///< as written: "10/m"
+};
+/// "10/m": a number and a unit (s, m, h, d), or a duration, such as "5/30s".
+std::optional<Rate> parse_rate(const std::string& text);
+
+/// What limits the runs of a queue.
+struct QueueConfig {
+  std::string name;
+  int concurrency = 0;  ///< at a time; 0: no limit
+  std::optional<Rate> rate;
+};
+
 struct Config {
   std::vector<RemoteConfig> remotes;  ///< in the order of their names
   std::string default_remote;         ///< empty: the only one, if there is just one
+  int runs = 0;                       ///< at a time, of those that the daemon and workers start; 0: no limit
+  std::vector<QueueConfig> queues;    ///< in the order of their names
 
   const RemoteConfig* find(const std::string& name) const;
+  const QueueConfig* find_queue(const std::string& name) const;
 };
 
 std::string config_path(const Workspace& workspace);

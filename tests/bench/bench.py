@@ -165,6 +165,33 @@ class Bench:
         self.row("start of a run after its slot: median, p99 / dagu", f"{statistics.median(late):.0f}, {p99:.0f} ms",
                  f"{theirs * 1e3:.0f} ms" if theirs else "", f"{statistics.median(late) / theirs / 1e3:.2f}" if theirs else "", "<= 50 ms", p99 <= 50)
 
+    def queue(self):
+        """Requests for runs of `true`: what a submit costs, how many a worker takes up in a second, how soon it begins."""
+        shutil.rmtree(self.dir / ".mlops", ignore_errors=True)
+        (self.dir / "true.yaml").write_text("name: 'true'\nsteps: {a: {run: ['true']}}\n")
+        items = 100 if self.quick else 500
+        submit = lambda: subprocess.run([self.mlops, "submit", "true.yaml"], cwd=self.dir, capture_output=True, check=True)
+        start = time.perf_counter()
+        for _ in range(items):
+            submit()
+        self.row("submit", f"{(time.perf_counter() - start) / items * 1e3:.1f} ms", "", "", "", True)
+        cores = len(os.sched_getaffinity(0))
+        start = time.perf_counter()
+        subprocess.run([self.mlops, "worker", "--once", "-j", str(cores)], cwd=self.dir, capture_output=True, check=True)
+        took = time.perf_counter() - start
+        done = self.slots("select count(*) from v_requests where run_state = 'succeeded'")[0]
+        self.row(f"a worker, {cores} runs of `true` at a time", f"{items / took:.0f} /s", "", "", f"all {items}", done == items)
+        worker = subprocess.Popen([self.mlops, "worker"], cwd=self.dir, stdout=subprocess.DEVNULL)
+        self.started.append(worker)
+        time.sleep(0.5)
+        for _ in range(20):
+            submit()
+            time.sleep(0.2)
+        worker.terminate(), worker.wait()
+        late = self.slots(f"select (julianday(decided_at) - julianday(submitted_at)) * 86400000 from v_requests where id > {items}")
+        self.row("from submit to the start of the run, median", f"{statistics.median(late):.0f} ms", "", "", "<= 50 ms",
+                 len(late) == 20 and statistics.median(late) <= 50)
+
     def dagu_lateness(self):
         """How late dagu starts a run, as it says itself: the first of two minutes. $DAGU is its program."""
         dagu = shutil.which(os.environ.get("DAGU", "dagu"))

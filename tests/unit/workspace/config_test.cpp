@@ -34,12 +34,39 @@ TEST_CASE("a configuration is read as it was written") {
   REQUIRE(read_config(workspace).remotes.empty());
 }
 
+TEST_CASE("limits of queues are read, and stay when remotes are written") {
+  const TempDir dir;
+  const Workspace workspace = Workspace::create(dir.path());
+  util::write_file(config_path(workspace),
+                   "runs: 4\nqueues: {gpu: {concurrency: 2, rate: 10/m}, api: {rate: 5/30s}, none: {}}\n");
+  Config config = read_config(workspace);
+  config.remotes = {{"a", "/mnt/a", "", ""}};
+  write_config(workspace, config);
+  const Config read = read_config(workspace);
+  REQUIRE(read.runs == 4);
+  REQUIRE(read.queues.size() == 3);
+  REQUIRE(read.find_queue("gpu")->concurrency == 2);
+  REQUIRE(read.find_queue("gpu")->rate->times == 10);
+  REQUIRE(read.find_queue("gpu")->rate->period == std::chrono::minutes(1));
+  REQUIRE(read.find_queue("api")->rate->period == std::chrono::seconds(30));
+  REQUIRE(read.find_queue("api")->concurrency == 0);
+  REQUIRE_FALSE(read.find_queue("none")->rate);
+  REQUIRE_FALSE(read.find_queue("other"));
+  for (const char* rate :
+       {"", "10", "10/", "/m", "0/m", "-1/m", "10/x", "1.5/m", "10/0s", "10/m/m", "10 /m"}) {
+    INFO(rate);
+    REQUIRE_FALSE(parse_rate(rate));
+  }
+}
+
 TEST_CASE("a configuration that was edited badly says where") {
   const TempDir dir;
   const Workspace workspace = Workspace::create(dir.path());
   for (const char* text :
        {"remote: {}", "remotes: []", "remotes: {a: /x}", "remotes: {a: {}}", "remotes: {a: {url: [x]}}",
-        "remotes: {a: {url: /x, key: secret}}", "default_remote: b", "[", "- x"}) {
+        "remotes: {a: {url: /x, key: secret}}", "default_remote: b", "runs: 0", "runs: many", "runs: [1]",
+        "queues: []", "queues: {a: 3}", "queues: {a: {rate: fast}}", "queues: {a: {rate: [1]}}",
+        "queues: {a: {concurrency: -1}}", "queues: {a: {limit: 3}}", "[", "- x"}) {
     INFO(text);
     util::write_file(config_path(workspace), text);
     REQUIRE_THROWS_AS(read_config(workspace), BadFile);

@@ -1,0 +1,121 @@
+#include "calendar/instants.hpp"
+#include "cli/context.hpp"
+#include "cli/output.hpp"
+#include "cli/queue.hpp"
+#include "db/requests.hpp"
+#include "engine/resources.hpp"
+#include "pipeline/keys.hpp"
+#include "pipeline/schedule_rule.hpp"
+#include "pipeline/source.hpp"
+#include "schedule/requests.hpp"
+#include "util/log.hpp"
+#include "util/quantity.hpp"
+#include "util/strings.hpp"
+#include "util/time.hpp"
+
+#include <cstdio>
+#include <memory>
+
+namespace mlops::cli {
+
+namespace {
+
+struct Options {
+  std::string file;
+  std::string at;
+  std::string in;
+  std::optional<int> priority;
+  std::vector<std::string> overrides;
+  std::string queue = default_queue;
+  std::string key;
+  bool wait = false;
+  bool json = false;
+};
+
+Instant not_before(const Options& options) {
+  if (!options.at.empty()) {
+    pipeline::Zones zones;
+    return calendar::read_time(options.at, *zones.get(""));
+  }
+  if (options.in.empty()) return util::now();
+  const auto span = util::parse_duration(options.in);
+  if (!span) throw Error(ExitCode::usage, "cannot read --in '" + options.in + "'", "such as 90s, 2h or 1d");
+  return util::now() + *span;
+}
+
+int submit(const Options& options, const Context& context) {
+  util::set_up_log(context.verbose);
+  pipeline::require_lasting(options.file);
+  if (!pipeline::is_name(options.queue))
+    throw Error(ExitCode::usage, "'" + options.queue + "' is not a name of a queue",
+                "letters, digits, '_', '.' and '-', at most 100, not beginning with '.' or '-'");
+  LoadOptions load;
+  load.overrides = options.overrides;
+  const Pipeline pipeline = load_pipeline(options.file, load);
+  engine::require_possible(pipeline, make_plan(pipeline, make_graph(pipeline), {}));
+  bool created = false;
+  const Workspace workspace = Workspace::find_or_create(pipeline.directory, context.workspace, created);
+  workspace.check_owner();
+  db::Database database = db::Database::open(workspace.database_path());
+
+  RequestRecord request = schedule::request_for(workspace, pipeline, {options.overrides, std::nullopt});
+  request.queue = options.queue;
+  request.priority = options.priority.value_or(request.priority);
+  request.not_before = not_before(options);
+  request.cause = "submitted by hand";
+  if (!options.key.empty()) request.dedupe = options.key;
+  schedule::Requests requests(workspace, database);
+  requests.adopt(pipeline);
+  const auto id = requests.submit(request);
+  const auto known = id ? db::find_request(database.connection(), *id)
+                        : db::request_with_key(database.connection(), options.key);
+  if (!known) throw Error(ExitCode::io, "the request of the key '" + options.key + "' has vanished");
+  if (!options.json) {
+    std::printf("%lld\n", static_cast<long long>(known->id));
+    std::fflush(stdout);
+    if (!id)
+      std::fprintf(stderr, "the key '%s' is known: request %lld is %s\n",
+                   util::escape_controls(options.key).c_str(), static_cast<long long>(known->id),
+                   to_string(known->state));
+  }
+  if (id) warn_if_nobody_works(workspace);
+  const int code = options.wait ? wait_for(workspace, database, known->id) : 0;
+  if (options.json) {
+    nlohmann::json json = to_json(db::find_request(database.connection(), known->id).value_or(*known));
+    json["new"] = id.has_value();
+    print_json(json);
+  }
+  return code;
+}
+
+}  // namespace
+
+void set_up_submit(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  app.add_option("FILE", options->file, "pipeline file")->required();
+  auto* at = app.add_option("--at", options->at, "not before this time, such as \"2026-12-24 18:00\"")
+                 ->type_name("TIME");
+  app.add_option("--in", options->in, "not before so much time has passed, such as 2h")
+      ->type_name("DURATION")
+      ->excludes(at);
+  app.add_option("--priority", options->priority,
+                 "larger ones come first, -1000 to 1000 (default: that of the file, else 0)")
+      ->type_name("N")
+      ->check(CLI::Range(least_priority, most_priority));
+  add_set_option(app, options->overrides);
+  app.add_option("--queue", options->queue, "which queue it waits in (default: default)")->type_name("NAME");
+  app.add_option("--key", options->key, "make no second request of this key, however often it is asked for")
+      ->type_name("KEY");
+  app.add_flag("--wait", options->wait, "until its run has ended, and exit as the run does");
+  app.add_flag("--json", options->json, "print JSON");
+  app.footer(
+      "Checks the file, and leaves the run to `mlops worker` or the daemon; prints the number of the "
+      "request.\n"
+      "Examples:\n"
+      "  mlops submit train.yaml --set lr=0.2\n"
+      "  mlops submit report.yaml --at \"2026-12-24 18:00\" --priority 10\n"
+      "  mlops submit import.yaml --key import-2026-01-05 --wait");
+  app.callback([options, &context] { context.exit_code = submit(*options, context); });
+}
+
+}  // namespace mlops::cli

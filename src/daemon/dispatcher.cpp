@@ -1,0 +1,149 @@
+#include "daemon/dispatcher.hpp"
+
+#include <mlops/error.hpp>
+
+#include "util/time.hpp"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+namespace mlops::daemon {
+
+namespace {
+
+constexpr std::chrono::seconds retry_after{2};
+
+std::string status_words(int status) {
+  if (WIFSIGNALED(status)) return std::string("it was ended by ") + ::strsignal(WTERMSIG(status));
+  return "it ended with exit code " + std::to_string(WEXITSTATUS(status));
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+}  // namespace
+
+void say(const std::string& text) {
+  std::printf("%s %s\n", util::format_local(util::now()).c_str(), text.c_str());
+  std::fflush(stdout);
+}
+
+void say_stopping(const Children& children) {
+  const std::size_t runs = children.running();
+  say("stopping" + (runs > 0 ? ": " + std::to_string(runs) + " runs go on by themselves" : std::string()));
+}
+
+std::size_t usual_runs() { return std::max<std::size_t>(2, std::thread::hardware_concurrency()); }
+
+Dispatcher::Dispatcher(const Workspace& workspace, db::Database& database, const std::string& directory,
+                       std::size_t most, Service service)
+    : workspace_(workspace),
+      ledger_(workspace, database),
+      requests_(workspace, database),
+      children_(workspace.root(), directory, most > 0 ? most : usual_runs()),
+      service_(std::move(service)),
+      limits_(workspace::read_config(workspace)) {}
+
+void Dispatcher::read_limits() {
+  try {
+    limits_ = workspace::read_config(workspace_);
+  } catch (const Error& error) {
+    say("what was configured before still counts: " + first_line(error.what()));
+  }
+}
+
+void Dispatcher::look_again(std::optional<Instant> at, const std::vector<process::Identity>& holders) {
+  if (at) next_ = std::min(next_.value_or(*at), *at);
+  holders_.insert(holders_.end(), holders.begin(), holders.end());
+}
+
+void Dispatcher::start() {
+  next_.reset();
+  holders_.clear();
+  for (; !failed_.empty(); failed_.pop_back()) give_up(failed_.back());
+  if (not_before_ && *not_before_ > util::now()) return look_again(not_before_, {});
+  not_before_.reset();
+  // Requests that are more urgent than the slots that wait come before them, the others after.
+  if (const auto slots = children_.first_waiting()) take_requests(slots);
+  for (const Job& job : children_.start([this](const Job& slot) { return may_start(slot); }, failed_))
+    say("run " + job.run_id + " for " + job.what);
+  take_requests(std::nullopt);
+  for (; !failed_.empty(); failed_.pop_back()) give_up(failed_.back());
+}
+
+void Dispatcher::take_requests(std::optional<int> above) {
+  if (!service_.requests || children_.room() == 0 || not_before_) return;
+  if (in_doubt_) requests_.put_back_unknown(children_.fences());
+  in_doubt_ = true;
+  const schedule::Claims claims =
+      requests_.claim(limits_, {service_.queues, children_.room(), above}, util::now());
+  look_again(claims.next, claims.holders);
+  for (const auto& [claim, request] : claims.claimed) {
+    Job job;
+    job.fence = claim.fence;
+    job.run_id = claim.run_id;
+    job.file = (std::filesystem::path(workspace_.root()) / request.file).string();
+    job.what = request.pipeline + ", request " + std::to_string(request.id);
+    job.pipeline = request.pipeline;
+    job.request = true;
+    if (auto failed = children_.start(job)) {
+      failed_.push_back(std::move(*failed));
+    } else {
+      say("run " + job.run_id + " for " + job.what);
+    }
+  }
+  in_doubt_ = false;
+}
+
+bool Dispatcher::may_start(const Job& job) {
+  if (limits_.runs == 0 && job.concurrency == 0) return true;
+  const schedule::Permission permission =
+      ledger_.let_go(job.fence, {"", job.pipeline, job.concurrency, job.replaces}, limits_);
+  look_again(permission.next, permission.holders);
+  return permission.granted;
+}
+
+void Dispatcher::give_up(const NotStarted& failed) {
+  if (!failed.job.request) {
+    ledger_.reject(failed.job.fence, failed.why);
+  } else if (failed.for_now) {
+    requests_.put_back(failed.job.fence, false, failed.why);
+    not_before_ = util::now() + retry_after;
+    look_again(not_before_, {});
+  } else {
+    requests_.reject(failed.job.fence, failed.why);
+  }
+  say(failed.job.what + ": " + failed.why);
+}
+
+void Dispatcher::end() {
+  for (Ended& ended : children_.reap()) ended_.push_back(std::move(ended));
+  for (; !ended_.empty(); ended_.pop_back()) record(ended_.back());
+}
+
+void Dispatcher::record(const Ended& ended) {
+  const bool killed = WIFSIGNALED(ended.status);
+  const int code = killed ? -1 : WEXITSTATUS(ended.status);
+  const std::string words = status_words(ended.status);
+  if (code != 0) {
+    // One that has begun is on record; of one that has not, this is all that will be known.
+    const std::string why = words + (ended.output.empty() ? "" : ": " + first_line(ended.output));
+    const bool may_work_later =
+        killed || code == static_cast<int>(ExitCode::io) || code == static_cast<int>(ExitCode::busy);
+    if (!ended.job.request) {
+      ledger_.reject(ended.job.fence, why);
+    } else if (may_work_later) {
+      requests_.put_back(ended.job.fence, true, why);
+    } else {
+      requests_.reject(ended.job.fence, why);
+    }
+  }
+  say("run " + ended.job.run_id + " of " + ended.job.what + (code == 0 ? " is done" : ": " + words));
+}
+
+}  // namespace mlops::daemon

@@ -1,0 +1,73 @@
+// Starts runs for slots and for requests as there is room, and learns how they ended: what the daemon and
+// workers have in common.
+#pragma once
+
+#include <mlops/workspace.hpp>
+
+#include "daemon/children.hpp"
+#include "db/database.hpp"
+#include "schedule/ledger.hpp"
+#include "schedule/requests.hpp"
+#include "workspace/config.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mlops::daemon {
+
+/// A line on stdout, with the time.
+void say(const std::string& text);
+/// That the program stops, and what becomes of its runs.
+void say_stopping(const Children& children);
+
+/// How many runs go on at a time if nobody says otherwise: as many as there are cores, at least 2.
+std::size_t usual_runs();
+
+/// Which requests it takes up.
+struct Service {
+  bool requests = true;
+  std::vector<std::string> queues;  ///< empty: all
+};
+
+class Dispatcher {
+ public:
+  /// `directory` is for what the runs say; `most` go on at a time. Throws BadFile for a bad configuration.
+  Dispatcher(const Workspace& workspace, db::Database& database, const std::string& directory,
+             std::size_t most, Service service);
+
+  /// A slot that was claimed; it waits until there is room.
+  void add(Job job) { children_.add(std::move(job)); }
+  /// Starts what may begin, of what was added and of the queue.
+  void start();
+  /// Takes note of runs that have ended.
+  void end();
+  /// The configuration has changed. One that cannot be read changes nothing.
+  void read_limits();
+
+  /// When start() may have more to do, and whose end may give it that.
+  std::optional<Instant> next() const { return next_; }
+  const std::vector<process::Identity>& holders() const { return holders_; }
+  const Children& children() const { return children_; }
+
+ private:
+  void take_requests(std::optional<int> above);
+  bool may_start(const Job& job);
+  void give_up(const NotStarted& failed);
+  void record(const Ended& ended);
+  void look_again(std::optional<Instant> at, const std::vector<process::Identity>& holders);
+
+  const Workspace& workspace_;
+  schedule::Ledger ledger_;
+  schedule::Requests requests_;
+  Children children_;
+  Service service_;
+  workspace::Config limits_;
+  std::vector<NotStarted> failed_;            // each stays until it is on record
+  std::vector<Ended> ended_;                  // likewise
+  std::optional<Instant> next_, not_before_;  // the latter: nothing can be started until then
+  std::vector<process::Identity> holders_;
+  bool in_doubt_ = false;  // whether all that was claimed is known here
+};
+
+}  // namespace mlops::daemon

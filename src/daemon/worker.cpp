@@ -1,0 +1,113 @@
+#include "daemon/worker.hpp"
+
+#include <mlops/error.hpp>
+
+#include "engine/recovery.hpp"
+#include "process/identity.hpp"
+#include "schedule/bell.hpp"
+#include "util/log.hpp"
+#include "util/strings.hpp"
+#include "util/time.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+namespace mlops::daemon {
+
+namespace {
+
+constexpr std::chrono::seconds retry_after{2};
+
+std::string directory_of_workers(const Workspace& workspace) {
+  return layout::in(workspace.state_directory(), layout::workers);
+}
+
+// The directory of a worker is named by its process.
+std::string own_directory(const Workspace& workspace) {
+  std::string name = process::to_string(process::self());
+  std::ranges::replace(name, ' ', '_');
+  return directory_of_workers(workspace) + "/" + name;
+}
+
+// Calls `on_worker` with each directory, and whether its worker lives.
+template <typename Function>
+void for_each_worker(const Workspace& workspace, const Function& on_worker) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_of_workers(workspace), error)) {
+    std::string name = entry.path().filename().string();
+    std::ranges::replace(name, '_', ' ');
+    on_worker(entry.path(), schedule::is_alive(name));
+  }
+}
+
+void remove_directories_of_the_dead(const Workspace& workspace) {
+  for_each_worker(workspace, [](const std::filesystem::path& directory, bool alive) {
+    std::error_code ignored;
+    if (!alive) std::filesystem::remove_all(directory, ignored);
+  });
+}
+
+}  // namespace
+
+int live_workers(const Workspace& workspace) {
+  int count = 0;
+  for_each_worker(workspace, [&](const std::filesystem::path&, bool alive) { count += alive ? 1 : 0; });
+  return count;
+}
+
+Worker::Worker(const Workspace& workspace, WorkerSettings settings)
+    : workspace_(workspace),
+      settings_(std::move(settings)),
+      directory_(own_directory(workspace)),
+      database_(db::Database::open(workspace.database_path())),
+      dispatcher_(workspace, database_, directory_, settings_.runs, {true, settings_.queues}) {}
+
+Worker::~Worker() {
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_, ignored);
+}
+
+// A database that cannot be written to, as when the disk is full, is tried again.
+void Worker::work() {
+  again_.reset();
+  try {
+    dispatcher_.end();
+    dispatcher_.start();
+    told_ = false;
+  } catch (const Error& error) {
+    if (!std::exchange(told_, true)) say(std::string("trying again every few seconds: ") + error.what());
+    again_ = util::now() + retry_after;
+  }
+}
+
+int Worker::run() {
+  remove_directories_of_the_dead(workspace_);
+  engine::recover_all(workspace_, database_);
+  const std::string bell = schedule::bell_path(workspace_, layout::queue_bell);
+  const std::string config = workspace::config_path(workspace_);
+  for (const std::string& path : {bell, config}) {
+    if (!wakeup_.files().add(path))
+      throw Error(
+          ExitCode::io, "cannot watch '" + path + "'",
+          "the system's limit of inotify watches or instances is used up: see fs.inotify in `sysctl -a`");
+  }
+  say("taking runs from " +
+      (settings_.queues.empty() ? "all queues" : "the queues " + util::join(settings_.queues, ", ")));
+  work();
+  const Children& children = dispatcher_.children();
+  while (!(settings_.once && children.idle() && !again_)) {
+    const auto next = again_ ? again_ : dispatcher_.next();
+    wakeup_.watch(dispatcher_.holders());
+    const News news = wakeup_.wait(next);
+    if (news.stop) {
+      say_stopping(children);
+      return 0;
+    }
+    if (news.reload || news.changed.contains(config)) dispatcher_.read_limits();
+    if (news.any) work();
+  }
+  return 0;
+}
+
+}  // namespace mlops::daemon

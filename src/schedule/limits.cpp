@@ -1,0 +1,107 @@
+#include "schedule/limits.hpp"
+
+#include "db/requests.hpp"
+#include "engine/recovery.hpp"
+#include "process/lock_file.hpp"
+#include "util/quantity.hpp"
+#include "util/time.hpp"
+#include "workspace/layout.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+
+namespace mlops::schedule {
+
+namespace {
+
+std::string go_on(int runs, const std::string& of = {}) {
+  return std::to_string(runs) + (runs == 1 ? " run" : " runs") + of + (runs == 1 ? " goes on" : " go on");
+}
+
+void add(Load& load, const std::string& pipeline, const std::string& queue) {
+  ++load.runs;
+  ++load.pipelines[pipeline];
+  if (!queue.empty()) ++load.queues[queue];
+}
+
+}  // namespace
+
+bool is_alive(const std::string& claimer) {
+  const auto identity = process::parse_identity(claimer);
+  const util::Fd process = identity ? process::open_process(*identity) : util::Fd();
+  pollfd ended{process.get(), POLLIN, 0};  // one that nobody has waited for yet has ended as well
+  return process && ::poll(&ended, 1, 0) == 0;
+}
+
+Load load_of(const Workspace& workspace, db::Connection& connection) {
+  Load load;
+  for (const db::Ongoing& work : db::ongoing_work(connection)) {
+    std::optional<process::Identity> holder;
+    if (!work.claimer.empty()) {
+      if (!is_alive(work.claimer)) continue;
+      holder = process::parse_identity(work.claimer);
+      load.in_motion = true;
+    } else {
+      const auto liveness = engine::liveness(workspace, work.run_id);
+      if (liveness == engine::Liveness::dead) continue;
+      const bool runner = liveness == engine::Liveness::running;
+      holder = process::LockFile::holder(layout::in(workspace.run_directory(work.run_id),
+                                                    runner ? layout::runner_lock : layout::keeper_lock));
+    }
+    add(load, work.pipeline, work.queue);
+    if (holder) load.holders.push_back(std::move(*holder));
+  }
+  return load;
+}
+
+void Admission::look_at(Instant time) { next_ = std::min(next_.value_or(time), time); }
+
+Load& Admission::load() {
+  if (!load_) load_ = ask_load_();
+  return *load_;
+}
+
+std::string Admission::hold(const Wish& wish) {
+  std::string why = held_by_load(wish);
+  if (!why.empty()) {
+    holders_ = load().holders;
+    if (load().in_motion) look_at(now_ + look_again);
+    return why;
+  }
+  why = held_by_rate(wish);
+  if (!why.empty()) return why;
+  add(begun_, wish.pipeline, wish.queue);
+  return {};
+}
+
+std::string Admission::held_by_load(const Wish& wish) {
+  const workspace::QueueConfig* queue = config_.find_queue(wish.queue);
+  const int at_once = queue ? queue->concurrency : 0;
+  if (config_.runs == 0 && at_once == 0 && wish.concurrency == 0) return {};
+  const int others = load().pipelines[wish.pipeline] + begun_.pipelines[wish.pipeline];
+  const int replaced = wish.replaces ? others : 0;
+  if (const int runs = load().runs + begun_.runs - replaced; config_.runs > 0 && runs >= config_.runs)
+    return go_on(runs) + ", as many as the workspace has at a time";
+  if (const int runs = load().queues[wish.queue] + begun_.queues[wish.queue]; at_once > 0 && runs >= at_once)
+    return go_on(runs, " of the queue '" + wish.queue + "'") + ", its concurrency";
+  if (wish.concurrency > 0 && others - replaced >= wish.concurrency)
+    return go_on(others, " of " + wish.pipeline) + ", its concurrency";
+  return {};
+}
+
+std::string Admission::held_by_rate(const Wish& wish) {
+  const workspace::QueueConfig* queue = config_.find_queue(wish.queue);
+  if (!queue || !queue->rate) return {};
+  if (const auto known = slow_queues_.find(wish.queue); known != slow_queues_.end()) return known->second;
+  const auto& [times, period, text] = *queue->rate;
+  const int left = times - begun_.queues[wish.queue];
+  // The one that has to be a period ago: of those begun just now, or of those on record.
+  const std::optional<Instant> nth = left > 0 ? nth_claim_(wish.queue, left) : std::optional(now_);
+  if (!nth || *nth + period <= now_) return {};
+  look_at(*nth + period);
+  return slow_queues_[wish.queue] = "the queue '" + wish.queue + "' begins " + text + " and goes on at " +
+                                    util::format_local(*nth + period);
+}
+
+}  // namespace mlops::schedule
