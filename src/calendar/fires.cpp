@@ -8,6 +8,8 @@ using namespace std::chrono;
 
 namespace {
 
+// As in cronie: of a jump by three hours those that are skipped are not made up for, and those that come
+// twice are.
 constexpr seconds most_made_up = hours(3);
 
 local_seconds local_of(sys_seconds instant, seconds offset) {
@@ -30,6 +32,10 @@ bool is_second_time(const TimeZone& zone, std::size_t period, local_seconds loca
          local < local_of(zone.begin(period), zone.offset(period - 1));
 }
 
+// Some 29ths of February are forty years from the one before that fell on the same day of the week, and a
+// single time may be further back.
+constexpr seconds longest_pause = days(366 * 400);
+
 /// Walks from one time of an expression to the next.
 std::optional<sys_seconds> next_of(const Rule& rule, const Cron& cron, sys_seconds after) {
   const TimeZone& zone = *rule.zone;
@@ -49,7 +55,7 @@ std::optional<sys_seconds> next_of(const Rule& rule, const Cron& cron, sys_secon
     const sys_seconds end = zone.end(period);
     const local_seconds jumped_from = local_of(end, zone.offset(period));
     ++period;
-    if (fixed && rule.run_in_gap && jump > seconds(0) && jump <= most_made_up && *found < jumped_from + jump)
+    if (fixed && rule.run_in_gap && jump > seconds(0) && jump < most_made_up && *found < jumped_from + jump)
       return end;
     // A second before: what clocks show at the first instant counts as well.
     local = local_of(end, zone.offset(period)) - seconds(1);
@@ -95,7 +101,7 @@ std::optional<sys_seconds> next_fire(const Rule& rule, sys_seconds after) {
 
 std::optional<sys_seconds> last_fire(const Rule& rule, sys_seconds at) {
   // Ever further back, until the stretch has one.
-  for (seconds back = minutes(10); back <= hours(24 * 366 * 12); back *= 8) {
+  for (seconds back = minutes(10); back <= longest_pause; back *= 8) {
     std::optional<sys_seconds> last, next = next_fire(rule, at - back - seconds(1));
     while (next && *next <= at) {
       last = next;

@@ -34,7 +34,7 @@ struct Rule {
 };
 
 /// The first time after `after` at which `rule` fires; nothing until the end of calendar::last_year.
-/// Changes of clocks by more than three hours are a new calendar, as for cronie: nothing is made up for.
+/// Changes of clocks by three hours or more are a new calendar, as for cronie: nothing is made up for.
 std::optional<sys_seconds> next_fire(const Rule& rule, sys_seconds after);
 
 /// The last time at or before `at`.

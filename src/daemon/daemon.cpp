@@ -5,6 +5,7 @@
 #include "db/slots.hpp"
 #include "engine/recovery.hpp"
 #include "schedule/bell.hpp"
+#include "util/fd_lock.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/time.hpp"
@@ -29,8 +30,15 @@ sys_seconds now_seconds() { return std::chrono::floor<std::chrono::seconds>(util
 process::LockFile take_lock(const Workspace& workspace) {
   const std::string path = layout::in(workspace.state_directory(), layout::daemon_lock);
   auto lock = process::LockFile::try_lock(path);
+  auto holder = process::LockFile::holder(path);
+  // A run that a killed daemon was just about to start has its descriptors until it has begun.
+  const std::int64_t start = util::monotonic_ms();
+  while (!lock && holder && !process::open_process(*holder) && util::monotonic_ms() - start < 10'000) {
+    util::pause_us(2'000);
+    lock = process::LockFile::try_lock(path);
+    holder = process::LockFile::holder(path);
+  }
   if (lock) return std::move(*lock);
-  const auto holder = process::LockFile::holder(path);
   throw Error(ExitCode::overlap,
               "a daemon serves '" + workspace.root() + "' already" +
                   (holder ? ": process " + std::to_string(holder->pid) : ""),

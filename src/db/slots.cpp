@@ -202,11 +202,24 @@ std::optional<SlotRecord> find_slot(Connection& db, std::int64_t schedule, sys_s
   return first_slot(db.cached(sql).bind(schedule, number(at)));
 }
 
-std::optional<SlotRecord> slots_around(Connection& db, std::int64_t schedule, sys_seconds at) {
-  static const std::string sql =
-      std::string("SELECT ") + slot_columns +
-      " FROM slots s WHERE s.schedule = ?1 AND s.slots > 1 AND s.slot_at <= ?2 AND s.until_at >= ?2";
-  return first_slot(db.cached(sql).bind(schedule, number(at)));
+std::optional<SlotRecord> slots_around(Connection& db, std::int64_t schedule, sys_seconds at,
+                                       sys_seconds since) {
+  static const std::string sql = std::string("SELECT ") + slot_columns +
+                                 " FROM slots s WHERE s.schedule = ?1 AND s.slots > 1 AND s.slot_at <= ?2 "
+                                 "AND s.until_at >= ?2 AND s.slot_at > ?3";
+  return first_slot(db.cached(sql).bind(schedule, number(at), number(since)));
+}
+
+std::vector<sys_seconds> slot_times(Connection& db, std::int64_t schedule, sys_seconds first,
+                                    sys_seconds last) {
+  Statement& row = db.cached(R"sql(
+      SELECT slot_at FROM slots WHERE schedule = ? AND slot_at BETWEEN ? AND ? AND outcome <> 'gap' ORDER BY slot_at
+    )sql")
+                       .bind(schedule, number(first), number(last));
+  std::vector<sys_seconds> times;
+  while (row.step()) times.push_back(time(row, 0));
+  row.reset();
+  return times;
 }
 
 void delete_slot(Connection& db, std::int64_t id) {

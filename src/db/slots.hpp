@@ -33,8 +33,13 @@ std::int64_t next_fence(Connection& db);
 bool start_slot(Connection& db, std::int64_t fence, const std::string& run_id, Instant now);
 
 std::optional<SlotRecord> find_slot(Connection& db, std::int64_t schedule, std::chrono::sys_seconds at);
-/// A row that stands for many, this one among them.
-std::optional<SlotRecord> slots_around(Connection& db, std::int64_t schedule, std::chrono::sys_seconds at);
+/// A row that stands for many, this one among them; rows up to `since` are of another definition.
+std::optional<SlotRecord> slots_around(Connection& db, std::int64_t schedule, std::chrono::sys_seconds at,
+                                       std::chrono::sys_seconds since);
+/// The times of rows from `first` to `last`, in order; but for those that clocks skip.
+std::vector<std::chrono::sys_seconds> slot_times(Connection& db, std::int64_t schedule,
+                                                 std::chrono::sys_seconds first,
+                                                 std::chrono::sys_seconds last);
 void delete_slot(Connection& db, std::int64_t id);
 /// The slot that this run was for.
 std::optional<SlotRecord> slot_of_run(Connection& db, const std::string& run_id);

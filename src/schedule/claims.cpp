@@ -109,18 +109,13 @@ std::vector<Claimed> Ledger::settle(const std::vector<Entry>& entries, sys_secon
 void Ledger::settle_one(const Entry& entry, sys_seconds now, std::vector<ToRun>& to_run) {
   db::Connection& connection = database_.connection();
   const Timetable& timetable = *entry.timetable;
-  const auto current = db::find_schedule(connection, entry.record.id);  // another process may have changed it
-  if (!current || current->removed_at) return;
-  if (current->cursor > now + small_step) {
-    db::forget_slots_after(connection, current->id, now);
-    db::set_cursor(connection, current->id, now);
-    return;
-  }
+  auto current = db::find_schedule(connection, entry.record.id);  // another process may have changed it
+  if (!current || current->removed_at || begin_anew(*current, timetable, now)) return;
   const sys_seconds until = settled_until(timetable, now);
   if (until <= current->cursor) return;
   db::set_cursor(connection, current->id, until);
   if (current->paused_at)
-    return write(*current,
+    return write(*current, timetable,
                  void_slots(timetable, current->cursor, now, SlotOutcome::paused, paused_words(*current)));
   const std::vector<Decision> decisions = decide(timetable, current->cursor, now);
   const auto wanted = std::ranges::count(decisions, SlotOutcome::claimed, &Decision::outcome);
@@ -130,7 +125,7 @@ void Ledger::settle_one(const Entry& entry, sys_seconds now, std::vector<ToRun>&
     if (decision.outcome == SlotOutcome::claimed) {
       to_run.push_back({*current, decision, in_turn ? Overlap::queue : timetable.entry.overlap});
     } else {
-      db::put_slot(connection, row_of(*current, decision));
+      write(*current, timetable, {decision});
     }
   }
 }
@@ -200,8 +195,10 @@ void Ledger::refuse(const std::vector<Entry>& entries, sys_seconds now, const st
   for (const Entry& entry : entries) {
     auto current = db::find_schedule(database_.connection(), entry.record.id);
     if (!current || current->removed_at) continue;
+    begin_anew(*current, *entry.timetable, now);
     const sys_seconds until = settled_until(*entry.timetable, now);
-    write(*current, void_slots(*entry.timetable, current->cursor, now, SlotOutcome::rejected, why));
+    write(*current, *entry.timetable,
+          void_slots(*entry.timetable, current->cursor, now, SlotOutcome::rejected, why));
     current->cursor = std::max(current->cursor, until);
     current->problem = why;
     db::put_schedule(database_.connection(), *current);
@@ -226,7 +223,7 @@ void Ledger::bury(std::int64_t schedule, sys_seconds but) {
 std::optional<SlotRecord> Ledger::row_at(const ScheduleRecord& schedule, const Timetable& timetable,
                                          sys_seconds at) {
   db::Connection& connection = database_.connection();
-  auto many = db::slots_around(connection, schedule.id, at);
+  auto many = db::slots_around(connection, schedule.id, at, schedule.since);
   if (!many) return db::find_slot(connection, schedule.id, at);
   std::int64_t before = 0;
   sys_seconds last = many->at;
@@ -296,30 +293,28 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
   for (const auto& meant : slots) {
     const sys_seconds slot = meant.first;
     const Timetable& timetable = all[meant.second];
-    const auto schedule = db::find_schedule(connection, records[meant.second].id);
+    auto schedule = db::find_schedule(connection, records[meant.second].id);
     if (!schedule) continue;
+    begin_anew(*schedule, timetable, now);
     Answer answer;
     answer.local = timetable.text(slot);
     if (!schedule->served) bury(schedule->id, slot);
     // What was due before it and has no outcome yet.
     if (slot > schedule->cursor) {
-      const sys_seconds earlier = slot - seconds(1);
-      if (schedule->paused_at) {
-        write(*schedule, void_slots(timetable, schedule->cursor, earlier + timetable.delay,
-                                    SlotOutcome::paused, paused_words(*schedule)));
-      } else {
-        for (Decision& decision : decide(timetable, schedule->cursor, earlier + timetable.delay)) {
-          const bool run = decision.outcome == SlotOutcome::claimed;
-          if (run && timetable.entry.catchup != Catchup::last) {
-            decision.outcome = SlotOutcome::missed;
-            decision.reason = "nobody looked at the time, and `run --slot` makes up for none";
-          } else if (run || decision.outcome == SlotOutcome::coalesced) {
-            decision.outcome = SlotOutcome::coalesced;
-            decision.reason = "one run for all that were missed: " + answer.local;
-          }
-          db::put_slot(connection, row_of(*schedule, decision));
-        }
+      std::vector<Decision> decisions = schedule->paused_at
+                                            ? void_slots(timetable, schedule->cursor, slot + timetable.delay,
+                                                         SlotOutcome::paused, paused_words(*schedule))
+                                            : decide(timetable, schedule->cursor, slot + timetable.delay);
+      // Times that clocks skip until then are told, but the slot itself has its answer below.
+      std::erase_if(decisions, [&](const Decision& decision) {
+        return decision.at == slot && decision.outcome != SlotOutcome::gap;
+      });
+      for (Decision& decision : decisions) {
+        if (decision.outcome != SlotOutcome::claimed) continue;
+        decision.outcome = SlotOutcome::missed;
+        decision.reason = "nobody looked at the time, and `run --slot` makes up for none";
       }
+      write(*schedule, timetable, decisions);
       db::set_cursor(connection, schedule->id, slot);
     }
     const std::optional<SlotRecord> before = row_at(*schedule, timetable, slot);

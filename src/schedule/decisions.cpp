@@ -71,19 +71,25 @@ std::vector<Decision> decide(const Timetable& timetable, sys_seconds cursor, sys
           : most_rows;
   const Due due = due_slots(timetable, cursor, until, most);
   add_gaps(timetable, cursor, until, decisions);
+  if (due.newest.empty()) return decisions;
   const std::string absent = "nobody looked at the time";
-  if (due.before > 0) {
-    decisions.push_back(
-        {due.first, timetable.text(due.first), SlotOutcome::missed, absent, due.last, due.before});
-  }
   const auto late = [&](sys_seconds at) { return until - at; };
+  // One run for all: what those before the last come to.
+  const bool coalesced = policy.catchup == Catchup::last &&
+                         (policy.start_within.count() == 0 || late(due.newest.back()) <= policy.start_within);
+  const std::string one_run = "one run for all that were missed: " + timetable.text(due.newest.back());
+  if (due.before > 0) {
+    decisions.push_back({due.first, timetable.text(due.first),
+                         coalesced ? SlotOutcome::coalesced : SlotOutcome::missed,
+                         coalesced ? one_run : absent, due.last, due.before});
+  }
   std::size_t to_run = 0;  // so many of the newest
   switch (policy.catchup) {
     case Catchup::none:
       while (to_run < due.newest.size() && late(due.newest[due.newest.size() - 1 - to_run]) <= on_time)
         ++to_run;
       break;
-    case Catchup::last: to_run = due.newest.empty() ? 0 : 1; break;
+    case Catchup::last: to_run = 1; break;
     case Catchup::all:
       to_run = std::min(due.newest.size(), static_cast<std::size_t>(policy.catchup_most));
       break;
@@ -91,12 +97,10 @@ std::vector<Decision> decide(const Timetable& timetable, sys_seconds cursor, sys
   for (std::size_t i = 0; i < due.newest.size(); ++i) {
     const sys_seconds at = due.newest[i];
     const bool chosen = i + to_run >= due.newest.size();
-    if (!chosen && policy.catchup == Catchup::last && policy.start_within.count() > 0 &&
-        late(due.newest.back()) > policy.start_within) {
-      decisions.push_back(of(timetable, at, SlotOutcome::missed, absent + " for " + late_text(late(at))));
+    if (!chosen && coalesced) {
+      decisions.push_back(of(timetable, at, SlotOutcome::coalesced, one_run));
     } else if (!chosen && policy.catchup == Catchup::last) {
-      decisions.push_back(of(timetable, at, SlotOutcome::coalesced,
-                             "one run for all that were missed: " + timetable.text(due.newest.back())));
+      decisions.push_back(of(timetable, at, SlotOutcome::missed, absent + " for " + late_text(late(at))));
     } else if (!chosen && policy.catchup == Catchup::all) {
       decisions.push_back(
           of(timetable, at, SlotOutcome::missed,

@@ -37,8 +37,56 @@ SlotRecord row_of(const ScheduleRecord& schedule, const Decision& decision) {
 std::string paused_words(const ScheduleRecord& schedule) {
   return "paused" + (schedule.pause_note.empty() ? "" : ": " + schedule.pause_note);
 }
-void Ledger::write(const ScheduleRecord& schedule, const std::vector<Decision>& decisions) {
-  for (const Decision& decision : decisions) db::put_slot(database_.connection(), row_of(schedule, decision));
+
+// Slots that have a row keep it: they ran before the clock was set back. A row for many goes around them.
+void Ledger::write(const ScheduleRecord& schedule, const Timetable& timetable,
+                   const std::vector<Decision>& decisions) {
+  db::Connection& connection = database_.connection();
+  for (const Decision& decision : decisions) {
+    SlotRecord row = row_of(schedule, decision);
+    std::vector<sys_seconds> taken;
+    if (decision.slots > 1) taken = db::slot_times(connection, schedule.id, decision.at, decision.until);
+    if (taken.empty()) {
+      db::put_slot(connection, row);
+      continue;
+    }
+    row.slots = 0;
+    for (auto at = std::optional(decision.at); at && *at <= decision.until;
+         at = calendar::next_fire(timetable.rule, *at)) {
+      if (std::ranges::binary_search(taken, *at)) {
+        if (row.slots > 0) db::put_slot(connection, row);
+        row.slots = 0;
+        continue;
+      }
+      if (row.slots++ == 0) {
+        row.at = *at;
+        row.local = timetable.text(*at);
+      }
+      row.until = *at;
+    }
+    if (row.slots > 0) db::put_slot(connection, row);
+  }
+}
+
+// A clock that was set back by much: what was decided about times to come is forgotten, but not what ran.
+// Within a transaction.
+bool Ledger::begin_anew(ScheduleRecord& schedule, const Timetable& timetable, sys_seconds now) {
+  if (schedule.cursor <= now + small_step) return false;
+  db::Connection& connection = database_.connection();
+  // Of a row that stands for many, those until now stay.
+  if (auto many = db::slots_around(connection, schedule.id, now, schedule.since); many && many->until > now) {
+    many->slots = 0;
+    for (auto at = std::optional(many->at); at && *at <= now; at = calendar::next_fire(timetable.rule, *at)) {
+      ++many->slots;
+      many->until = *at;
+    }
+    db::update_slot(connection, *many);
+  }
+  db::forget_slots_after(connection, schedule.id, now);
+  schedule.cursor = now;
+  schedule.since = std::min(schedule.since, now);
+  db::put_schedule(connection, schedule);
+  return true;
 }
 
 std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::vector<Timetable>& timetables,
@@ -50,12 +98,13 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
   std::vector<ScheduleRecord> result;
   pipeline::Zones zones;
   // Slots of an entry as it was, which nobody looked at before it was changed.
-  const auto close = [&](const ScheduleRecord& record, const std::string& reason) {
+  const auto close = [&](ScheduleRecord& record, const std::string& reason) {
     try {
       Schedule before = schedule_of(Json::parse(record.definition, nullptr, false));
       const Timetable old{before, pipeline::rule_of(before, record.pipeline, pipeline.directory, zones),
                           seconds(0)};
-      write(record, void_slots(old, record.cursor, now, SlotOutcome::superseded, reason));
+      begin_anew(record, old, now);
+      write(record, old, void_slots(old, record.cursor, now, SlotOutcome::superseded, reason));
     } catch (const Error&) {
       // Its times cannot be told any more: a zone or a file of days is gone.
     }
@@ -74,6 +123,7 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
       };
       if (gone || other_times()) {
         if (!gone) close(record, "the entry was changed");
+        db::forget_slots_after(connection, record.id, now);  // of a clock that was ahead
         record.cursor = record.since = now;
       }
     } else {
@@ -121,8 +171,9 @@ void Ledger::pause(const ScheduleRecord& schedule, const Timetable* timetable, c
   if (!record) return;
   // What is due and was not looked at was not missed because of the pause.
   if (timetable && !record->paused_at) {
-    write(*record, void_slots(*timetable, record->cursor, now, SlotOutcome::missed,
-                              "nobody looked at the time before it was paused"));
+    write(*record, *timetable,
+          void_slots(*timetable, record->cursor, now, SlotOutcome::missed,
+                     "nobody looked at the time before it was paused"));
     record->cursor = std::max(record->cursor, settled_until(*timetable, now));
   }
   if (!record->paused_at) record->paused_at = util::now();
@@ -136,7 +187,8 @@ void Ledger::resume(const ScheduleRecord& schedule, const Timetable* timetable, 
   auto record = db::find_schedule(database_.connection(), schedule.id);
   if (!record) return;
   if (record->paused_at && timetable) {
-    write(*record, void_slots(*timetable, record->cursor, now, SlotOutcome::paused, paused_words(*record)));
+    write(*record, *timetable,
+          void_slots(*timetable, record->cursor, now, SlotOutcome::paused, paused_words(*record)));
     record->cursor = std::max(record->cursor, settled_until(*timetable, now));
   }
   record->paused_at.reset();

@@ -107,7 +107,9 @@ class Ledger {
 
  private:
   struct ToRun;
-  void write(const ScheduleRecord& schedule, const std::vector<Decision>& decisions);
+  void write(const ScheduleRecord& schedule, const Timetable& timetable,
+             const std::vector<Decision>& decisions);
+  bool begin_anew(ScheduleRecord& schedule, const Timetable& timetable, sys_seconds now);
   void settle_one(const Entry& entry, sys_seconds now, std::vector<ToRun>& to_run);
   std::optional<Claimed> claim_or_skip(const ToRun& slot);
   Claimed claim_row(const ScheduleRecord& schedule, sys_seconds at, const std::string& local, Overlap overlap,

@@ -1,10 +1,6 @@
 #include "calendar/fires.hpp"
 
 #include "catch.hpp"
-#include "cronie_oracle.hpp"
-
-#include <algorithm>
-#include <random>
 
 using namespace mlops::calendar;
 using namespace std::chrono;
@@ -32,24 +28,6 @@ std::vector<std::string> first(const Rule& r, sys_seconds after, std::size_t cou
   for (const sys_seconds at : fires_between(r, after, utc(2190, 1, 1), count))
     texts.push_back(to_text(at, *r.zone));
   return texts;
-}
-
-std::string random_field(std::mt19937& random, int least, int most) {
-  const auto pick = [&](int a, int b) {
-    return a + static_cast<int>(random() % static_cast<unsigned>(b - a + 1));
-  };
-  switch (pick(0, 6)) {
-    case 0:
-    case 1: return "*";
-    case 2: return "*/" + std::to_string(pick(1, (most - least) / 2 + 1));
-    case 3: {
-      const int a = pick(least, most), b = pick(a, most);
-      return std::to_string(a) + "-" + std::to_string(b) +
-             (pick(0, 1) ? "/" + std::to_string(pick(1, 7)) : "");
-    }
-    case 4: return std::to_string(pick(least, most)) + "," + std::to_string(pick(least, most));
-    default: return std::to_string(pick(least, most));
-  }
 }
 
 }  // namespace
@@ -85,44 +63,20 @@ TEST_CASE("fixed times that come twice run once, wildcards twice", "[calendar]")
   CHECK(first(both, before, 2)[1] == "2026-11-01T01:30:00-05:00");
 }
 
-TEST_CASE("fires are those of cronie's own clock loop", "[calendar]") {
-  // Half an hour (Lord Howe), two hours (Troll), a calendar of its own (Casablanca), a day that never was
-  // (Apia, 2011).
-  struct Stretch {
-    const char* zone;
-    int year, years;
-  };
-  std::mt19937 random(20260301);
-  for (const Stretch& stretch :
-       {Stretch{"America/New_York", 2026, 1}, Stretch{"Europe/Berlin", 2027, 1},
-        Stretch{"Australia/Lord_Howe", 2026, 1}, Stretch{"Antarctica/Troll", 2028, 1},
-        Stretch{"Africa/Casablanca", 2026, 1}, Stretch{"Pacific/Apia", 2011, 1},
-        Stretch{"America/Havana", 2026, 1}, Stretch{"Asia/Kathmandu", 2026, 1},
-        Stretch{"Europe/Dublin", 2026, 1}, Stretch{"America/St_Johns", 2006, 1}}) {
-    const MinuteTable table(stretch.zone, stretch.year, stretch.years);
-    const auto zone = std::make_shared<const TimeZone>(TimeZone::load(stretch.zone));
-    for (int i = 0; i < 25; ++i) {
-      const std::string expression = random_field(random, 0, 59) + " " + random_field(random, 0, 23) + " " +
-                                     random_field(random, 1, 31) + " " + random_field(random, 1, 12) + " " +
-                                     random_field(random, 0, 6);
-      INFO(stretch.zone << ": " << expression);
-      CronProblem problem;
-      const auto cron = parse_cron(expression, "", problem);
-      REQUIRE(cron);
-      Rule r;
-      r.what = *cron;
-      r.zone = zone;
-      const auto theirs = cronie_runs(*cron, table);
-      std::vector<std::int64_t> ours;
-      for (const sys_seconds at : fires_between(r, sys_seconds(seconds(table.begin() * 60)),
-                                                sys_seconds(seconds(table.end() * 60 - 1)), 10'000'000))
-        ours.push_back(at.time_since_epoch().count() / 60);
-      // Said short: there may be hundreds of thousands.
-      const auto [a, b] = std::mismatch(ours.begin(), ours.end(), theirs.begin(), theirs.end());
-      INFO("differ at " << (a == ours.end() ? -1 : *a) << ", not " << (b == theirs.end() ? -1 : *b));
-      REQUIRE((a == ours.end() && b == theirs.end()));
-    }
-  }
+TEST_CASE("a jump by three hours is a new calendar when it is forward only, as for cronie", "[calendar]") {
+  // Casey went from +8 to +11 on 2019-10-04 at 19:00 UTC, and back on 2020-03-08 at 16:00 UTC.
+  CHECK(first(rule("30 4 * * *", "Antarctica/Casey"), utc(2019, 10, 3, 19), 1)[0] ==
+        "2019-10-04T06:00:00+11:00");
+}
+
+TEST_CASE("the last time is found, however long ago it was", "[calendar]") {
+  const Rule rare = rule("0 0 29 2 +1", "UTC");
+  CHECK(last_fire(rare, utc(2030, 1, 1)) == utc(2016, 2, 29));
+  CHECK(last_fire(rare, utc(2110, 1, 1)) == utc(2072, 2, 29));
+  CHECK_FALSE(last_fire(rule("0 0 30 2 *", "UTC"), utc(2030, 1, 1)));
+  Rule once = rule("0 0 1 1 *", "UTC");
+  once.what = utc(1990, 1, 1);
+  CHECK(last_fire(once, utc(2026, 1, 1)) == utc(1990, 1, 1));
 }
 
 TEST_CASE("periods count from their anchor, single times come once", "[calendar]") {

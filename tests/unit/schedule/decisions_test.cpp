@@ -87,6 +87,19 @@ TEST_CASE("a long absence does not make a row for each slot") {
   REQUIRE(decisions.front().at == cursor + seconds(1));
   REQUIRE(decisions.front().until == now - seconds(most_rows));
   REQUIRE(decisions.back().outcome == SlotOutcome::claimed);
+  // They come to what the others before the last come to.
+  REQUIRE(decisions.front().outcome == SlotOutcome::coalesced);
+  REQUIRE(decisions.front().reason == decisions[1].reason);
+  often.start_within = minutes(1);
+  often.every = seconds(7);
+  REQUIRE(decide(table(often), cursor, now).front().outcome == SlotOutcome::coalesced);
+  REQUIRE(decide(table(often), cursor, now + seconds(60)).front().outcome == SlotOutcome::coalesced);
+  often.every = hours(1);
+  for (const Decision& d : decide(table(often), cursor, now + minutes(2)))
+    REQUIRE(d.outcome == SlotOutcome::missed);
+  often.catchup = Catchup::none;
+  often.every = seconds(1);
+  REQUIRE(decide(table(often), cursor, now).front().outcome == SlotOutcome::missed);
 }
 
 TEST_CASE("a run starts later by the jitter, always by the same") {

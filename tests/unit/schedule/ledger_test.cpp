@@ -296,3 +296,66 @@ TEST_CASE("an instant is one slot, whatever zone it is told in") {
   REQUIRE(place.ledger.settle({berlin}, at("2026-01-01 10:02")).empty());
   REQUIRE(place.slots() == "01-01T10:00 ran; ");
 }
+
+TEST_CASE("a clock that is set back by much begins anew, for a slot that is asked for as well") {
+  Place place;
+  place.run(*place.claim("2026-01-01 10:00:05").claimed);
+  place.run(*place.claim("2027-01-01 10:00:05").claimed);
+  // The year between was decided about; it is forgotten.
+  const Answer answer = place.claim("2026-01-01 12:00:05");
+  REQUIRE(answer.claimed);
+  REQUIRE(answer.local == "2026-01-01T12:00:00+00:00");
+  place.run(*answer.claimed);
+  place.run(*place.claim("2026-01-01 13:00:05").claimed);
+  REQUIRE(place.slots() ==
+          "01-01T10:00 ran; 01-01T11:00 coalesced; 01-01T12:00 ran; 01-01T13:00 ran; 01-01T10:00 ran; ");
+}
+
+TEST_CASE("a clock that is set back by much begins anew, also when the file cannot be read or is edited") {
+  Place place;
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  place.run(place.ledger.settle({entry}, at("2027-01-01 10:00:05")).at(0));
+  place.ledger.refuse({entry}, at("2026-01-01 12:30"), "unreadable");
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 13:00:05")).size() == 1);
+  place.run(place.ledger.settle({entry}, at("2027-06-01 10:00:05")).at(0));
+  place.kill_claimers();
+  place.set("{cron: '30 * * * *', timezone: UTC}");
+  const Entry edited = place.entry(at("2026-01-01 15:10"));
+  REQUIRE(place.ledger.settle({edited}, at("2026-01-01 15:30:05")).size() == 1);
+}
+
+TEST_CASE("a row for many goes around what ran when the clock was ahead, and ends where it was set back to") {
+  Place place;
+  place.set("{every: 1m, timezone: UTC}");
+  const Entry entry = place.entry(at("2026-01-01 10:00"));
+  const auto settle = [&](const char* now) {
+    place.kill_claimers();
+    place.database.connection().execute("UPDATE slots SET outcome = 'ran' WHERE outcome = 'claimed'");
+    return place.ledger.settle({entry}, at(now)).size();
+  };
+  const auto count = [&] {
+    std::int64_t slots = 0;
+    for (const SlotRecord& slot : db::list_slots(place.database.connection(), {})) slots += slot.slots;
+    return slots;
+  };
+  REQUIRE(settle("2026-03-01 00:00") == 1);
+  REQUIRE(count() == 58 * 1440 + 840);
+  REQUIRE(settle("2026-02-01 00:00") == 0);
+  REQUIRE(count() == 30 * 1440 + 840 + 1);  // and what ran in March
+  REQUIRE(settle("2026-02-01 00:01") == 1);
+  REQUIRE(settle("2026-04-01 00:00") == 1);
+  REQUIRE(count() == 89 * 1440 + 840);
+  std::optional<sys_seconds> last;
+  for (const SlotRecord& slot : db::list_slots(place.database.connection(), {})) {
+    REQUIRE((!last || slot.at == *last + minutes(1)));
+    last = slot.until;
+  }
+}
+
+TEST_CASE("a time that clocks skip is told when its slot is asked for") {
+  Place place;
+  place.set("{cron: '30 2 * * *', timezone: Europe/Berlin}");
+  place.run(*place.claim("2026-03-28 12:00").claimed);
+  place.run(*place.claim("2026-03-29 01:00").claimed);
+  REQUIRE(place.slots() == "03-28T02:30 ran; 03-29 02:30 gap; 03-29T03:00 ran; ");
+}
