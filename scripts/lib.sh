@@ -5,7 +5,7 @@
 # shellcheck disable=SC2034 # both are used by the scripts that source this file
 BUILD_PACKAGES=(g++ cmake ninja-build ccache git python3 ca-certificates
     libyaml-cpp-dev libcli11-dev libspdlog-dev nlohmann-json3-dev
-    libsqlite3-dev libssl-dev libcurl4-openssl-dev libtomlplusplus-dev)
+    libsqlite3-dev libssl-dev libcurl4-openssl-dev libtomlplusplus-dev libboost-dev)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(catch2 python3-venv tzdata)
 

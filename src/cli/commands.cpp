@@ -28,6 +28,7 @@ const std::vector<Command>& commands() {
       {"graph", "Pipelines", "show what depends on what", set_up_graph},
       {"schema", "Pipelines", "print the JSON Schema of the pipeline file", set_up_schema},
       {"schedule", "Schedules", "tell when a schedule runs, and what became of its slots", set_up_schedule},
+      {"trigger", "Schedules", "tell what else makes pipelines run, and what happened", set_up_trigger},
       {"daemon", "Schedules", "run pipelines by their schedules", set_up_daemon},
       {"submit", "Schedules", "put a run into a queue", set_up_submit},
       {"queue", "Schedules", "list, move and cancel what waits in queues", set_up_queue},

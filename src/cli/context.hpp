@@ -84,6 +84,7 @@ void set_up_unpin(CLI::App&, Context&);
 void set_up_graph(CLI::App&, Context&);
 void set_up_schema(CLI::App&, Context&);
 void set_up_schedule(CLI::App&, Context&);
+void set_up_trigger(CLI::App&, Context&);
 void set_up_runs(CLI::App&, Context&);
 void set_up_show(CLI::App&, Context&);
 void set_up_logs(CLI::App&, Context&);

@@ -22,11 +22,19 @@ int serve(Options& options, const Context& context) {
 
 void set_up_daemon(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  app.add_option("FILE", options->settings.files, "pipeline files whose schedules are served from now on");
+  app.add_option("FILE", options->settings.files,
+                 "pipeline files whose schedules and triggers are served from now on");
   app.add_option("--runs", options->settings.runs, "runs at a time (default: the machine's cores)")
       ->type_name("N")
       ->check(CLI::Range(1, 10'000));
   app.add_flag("!--no-queue", options->settings.queue, "leave what waits in queues to workers");
+  app.add_option("--http", options->settings.web.address, "take webhooks at this address of the machine")
+      ->type_name("ADDRESS:PORT");
+  app.add_option("--http-name", options->settings.web.names,
+                 "a name by which a proxy asks for it, besides localhost")
+      ->type_name("HOST");
+  app.add_flag("--insecure-behind-proxy", options->settings.web.insecure_behind_proxy,
+               "listen also where other machines can reach it: there has to be a proxy with TLS");
   app.add_flag("--once", options->settings.once, "run what is due, and end when it has ended");
   app.add_flag(
       "--foreground", [](std::int64_t) {}, "stay in the foreground, as it always does");
@@ -38,6 +46,7 @@ void set_up_daemon(CLI::App& app, Context& context) {
       "needs the room.\n"
       "Examples:\n"
       "  mlops daemon pipeline.yaml\n"
+      "  mlops daemon pipeline.yaml --http 127.0.0.1:8080\n"
       "  mlops daemon --once");
   app.callback([options, &context] { context.exit_code = serve(*options, context); });
 }

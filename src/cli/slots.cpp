@@ -6,9 +6,11 @@
 #include "cli/output.hpp"
 #include "db/runs.hpp"
 #include "db/slots.hpp"
+#include "db/triggers.hpp"
 #include "process/lock_file.hpp"
 #include "schedule/bell.hpp"
 #include "schedule/ledger.hpp"
+#include "triggers/events.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/quantity.hpp"
@@ -61,7 +63,7 @@ Known known_of(const Workspace& workspace, const ScheduleRecord& record, pipelin
 }
 
 // Those of a file or of a pipeline; all if `what` is empty.
-std::vector<Known> find_schedules(OpenWorkspace& open, const std::string& what) {
+std::vector<Known> find_schedules(OpenWorkspace& open, const std::string& what, bool may_be_none = false) {
   pipeline::Zones zones;
   std::vector<Known> result;
   std::vector<std::string> names;
@@ -71,7 +73,7 @@ std::vector<Known> find_schedules(OpenWorkspace& open, const std::string& what) 
     if (what.empty() || record.file == file || record.pipeline == what)
       result.push_back(known_of(open.workspace, record, zones));
   }
-  if (result.empty() && !what.empty()) {
+  if (result.empty() && !what.empty() && !may_be_none) {
     throw Error(ExitCode::usage, "the ledger has no schedule of '" + what + "'",
                 names.empty() ? "a schedule is taken up with `mlops run FILE --slot now`"
                               : util::did_you_mean(what, names));
@@ -291,8 +293,8 @@ void serve(const std::vector<std::string>& files, const Context& context) {
   util::set_up_log(context.verbose);
   for (const std::string& file : files) {
     const Pipeline pipeline = load_pipeline(file, {.overrides = {}, .check_files = true});
-    if (pipeline.schedules.empty())
-      throw Error(ExitCode::usage, "'" + file + "' has no schedule",
+    if (pipeline.schedules.empty() && pipeline.triggers.empty())
+      throw Error(ExitCode::usage, "'" + file + "' has neither a schedule nor triggers",
                   "such as  schedule: \"0 3 * * *\"  for every day at 03:00");
     bool created = false;
     const Workspace workspace = Workspace::find_or_create(pipeline.directory, context.workspace, created);
@@ -301,12 +303,16 @@ void serve(const std::vector<std::string>& files, const Context& context) {
     pipeline::Zones zones;
     const auto timetables = schedule::timetables(pipeline, zones);
     schedule::Ledger(workspace, database).adopt(pipeline, timetables, now_seconds(), true);
+    const auto others = triggers::Events(workspace, database).adopt(pipeline, true);
     schedule::ring(workspace, layout::daemon_bell);
     for (const schedule::Timetable& timetable : timetables) {
       const auto next = calendar::next_fire(timetable.rule, now_seconds());
       std::printf("serving %s %s: %s, next at %s\n", pipeline.name.c_str(), timetable.entry.name.c_str(),
                   times_of(timetable.entry).c_str(), next ? timetable.text(*next).c_str() : "no time");
     }
+    for (const TriggerRecord& trigger : others)
+      std::printf("serving %s %s: %s\n", pipeline.name.c_str(), trigger.name.c_str(),
+                  trigger.kind.c_str());
     const bool daemon =
         process::LockFile::is_locked(layout::in(workspace.state_directory(), layout::daemon_lock));
     if (!daemon) std::printf("no daemon runs: start one with `mlops daemon`\n");
@@ -315,7 +321,15 @@ void serve(const std::vector<std::string>& files, const Context& context) {
 
 void unserve(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_write(context);
-  for (const Known& known : find_schedules(open, options.file)) {
+  bool any = false;
+  for (const TriggerRecord& record : db::triggers(open.database.connection())) {
+    if (record.file != open.workspace.relative(options.file) && record.pipeline != options.file) continue;
+    any = true;
+    triggers::Events(open.workspace, open.database).serve(record, false);
+    std::printf("%s %s is not served any more; its events stay on record\n", record.pipeline.c_str(),
+                record.name.c_str());
+  }
+  for (const Known& known : find_schedules(open, options.file, any)) {
     schedule::Ledger(open.workspace, open.database).serve(known.record, false);
     std::printf("%s %s is not served any more; what became of its slots stays on record\n",
                 known.record.pipeline.c_str(), known.record.name.c_str());
@@ -328,7 +342,7 @@ void unserve(const Options& options, const Context& context) {
 void add_ledger_commands(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   auto files = std::make_shared<std::vector<std::string>>();
-  auto* add = app.add_subcommand("add", "let the daemon serve the schedules of pipeline files");
+  auto* add = app.add_subcommand("add", "let the daemon serve the schedules and triggers of pipeline files");
   add->add_option("FILE", *files, "pipeline files")->required();
   add->callback([files, &context] { serve(*files, context); });
   auto* remove = app.add_subcommand("remove", "let the daemon serve a pipeline no more");

@@ -3,6 +3,7 @@
 #include <mlops/error.hpp>
 
 #include "db/slots.hpp"
+#include "db/triggers.hpp"
 #include "engine/recovery.hpp"
 #include "schedule/bell.hpp"
 #include "util/fd_lock.hpp"
@@ -56,7 +57,13 @@ Daemon::Daemon(const Workspace& workspace, DaemonSettings settings)
       database_(db::Database::open(workspace.database_path())),
       ledger_(workspace_, database_),
       dispatcher_(workspace, database_, layout::in(workspace.state_directory(), layout::daemon),
-                  settings_.runs, {settings_.queue, {}}) {}
+                  settings_.runs, {settings_.queue, {}}),
+      triggers_(workspace, database_, say) {
+  wakeup_.add(triggers_.fd());
+  if (settings_.web.address.empty()) return;
+  web_.emplace(workspace, settings_.web, say);
+  wakeup_.add(web_->fd());
+}
 
 std::vector<Entry> Daemon::entries_of(const File& file) const {
   std::vector<Entry> entries;
@@ -89,10 +96,11 @@ bool Daemon::load(const std::string& path, bool serve) {
     why = std::string("its file cannot be read: ") + error.what();
     why.resize(std::min(why.find('\n'), why.size()));
   }
-  if (why.empty() && timetables.empty() && file.records.empty() && serve)
-    throw Error(ExitCode::usage, "'" + path + "' has no schedule", "such as  schedule: \"0 3 * * *\"");
+  if (why.empty() && timetables.empty() && file.records.empty() && pipeline->triggers.empty() && serve)
+    throw Error(ExitCode::usage, "'" + path + "' has neither a schedule nor triggers",
+                "such as  schedule: \"0 3 * * *\"  or  triggers: {files: data/*.csv}");
   if (!why.empty()) {
-    if (file.records.empty()) {
+    if (!triggers_.refuse(path, why) && file.records.empty()) {
       file.problem = why;
       return false;
     }
@@ -117,6 +125,10 @@ bool Daemon::load(const std::string& path, bool serve) {
     file_of_[file.records[i].id] = &file;
     plan({&file, i});
   }
+  triggers_.take(
+      path,
+      triggers::Events(workspace_, database_).adopt(*pipeline, serve ? std::optional(true) : std::nullopt));
+  hooks_changed_ = true;
   return true;
 }
 
@@ -159,6 +171,9 @@ void Daemon::load_served() {
                                                              : workspace_.root() + "/" + record.file)]
           .push_back(std::move(record));
   }
+  for (const TriggerRecord& record : db::triggers(database_.connection())) {
+    if (record.served) known[triggers::file_of(workspace_, record)];
+  }
   for (const std::string& path : paths()) {
     if (!known.contains(path)) drop(path);
   }
@@ -189,6 +204,8 @@ void Daemon::drop(const std::string& path) {
   settle(now_seconds());
   File& file = files_[path];
   unplan(file);
+  triggers_.drop(path);
+  hooks_changed_ = true;
   std::erase_if(file_of_, [&](const auto& entry) { return entry.second == &file; });
   files_.erase(path);
   say(workspace_.relative(path) + " is not served any more");
@@ -290,6 +307,8 @@ void Daemon::take_changes(const std::set<std::string>& changed) {
       changed_.insert(path);
     } else if (owners != owners_.end()) {
       changed_.insert(owners->second.begin(), owners->second.end());
+    } else if (path == schedule::bell_path(workspace_, layout::runs_bell)) {
+      runs_ended_ = true;
     } else if (path == workspace::config_path(workspace_)) {
       dispatcher_.read_limits();
     } else if (path != schedule::bell_path(workspace_, layout::queue_bell)) {
@@ -322,6 +341,8 @@ bool Daemon::wait() {
   wakeup_.watch(dispatcher_.holders());
   const News news = wakeup_.wait(next());
   take_changes(news.changed);
+  triggers_.wake();
+  if (web_) web_->wake();
   stopping_ = stopping_ || news.stop;
   if (news.reload) {
     const auto all = paths();
@@ -349,7 +370,11 @@ void Daemon::work() {
   try {
     dispatcher_.end();
     load_changed();
+    if (std::exchange(hooks_changed_, false) && web_) web_->reload();
+    if (runs_ended_) triggers_.follow_runs();
+    runs_ended_ = false;
     if (!settings_.once) settle(now);
+    triggers_.work();
     dispatcher_.start();
     told_ = false;
   } catch (const Error& error) {
@@ -361,24 +386,27 @@ void Daemon::work() {
 
 int Daemon::run() {
   engine::recover_all(workspace_, database_);
-  for (const char* bell : {layout::daemon_bell, layout::queue_bell})
+  for (const char* bell : {layout::daemon_bell, layout::queue_bell, layout::runs_bell})
     wakeup_.files().add(schedule::bell_path(workspace_, bell));
   wakeup_.files().add(workspace::config_path(workspace_));
   load_served();
   look_at_all(now_seconds());
   std::size_t entries = 0;
   for (const auto& [path, file] : files_) entries += file.records.size();
-  say("serving " + std::to_string(entries) + (entries == 1 ? " schedule" : " schedules") + " of " +
-      std::to_string(files_.size()) + (files_.size() == 1 ? " file" : " files") +
+  if (web_) say("takes webhooks at http://" + web_->address() + "/hooks/NAME");
+  const std::size_t triggers = triggers_.size();
+  say("serving " + std::to_string(entries) + (entries == 1 ? " schedule" : " schedules") +
+      (triggers > 0 ? " and " + std::to_string(triggers) + (triggers == 1 ? " trigger" : " triggers") : "") +
+      " of " + std::to_string(files_.size()) + (files_.size() == 1 ? " file" : " files") +
       (agenda_.empty() ? "" : ", next at " + util::format_local(agenda_.begin()->first)));
   // What was needed to begin is not needed again.
   database_.connection().execute("PRAGMA shrink_memory");
   ::malloc_trim(0);
   work();
   const Children& children = dispatcher_.children();
-  while (!stopping_ && !(settings_.once && children.idle())) {
+  while (!stopping_ && !(settings_.once && children.idle() && triggers_.idle())) {
     // Others may look at what is due next, while the last of these still run.
-    if (settings_.once && children.all_started()) lock_.reset();
+    if (settings_.once && children.all_started() && triggers_.idle()) lock_.reset();
     if (wait()) work();
   }
   if (!settings_.once) {

@@ -5,7 +5,9 @@
 #include <mlops/workspace.hpp>
 
 #include "daemon/dispatcher.hpp"
+#include "daemon/trigger_desk.hpp"
 #include "daemon/wakeup.hpp"
+#include "daemon/web_face.hpp"
 #include "db/database.hpp"
 #include "process/lock_file.hpp"
 #include "schedule/ledger.hpp"
@@ -25,6 +27,7 @@ struct DaemonSettings {
   std::size_t runs = 0;            ///< at a time; 0: as many as there are cores, at least 2
   bool once = false;               ///< run what is due, and end when it has ended
   bool queue = true;               ///< run also what waits in queues
+  WebSettings web = {};
 };
 
 class Daemon {
@@ -74,12 +77,16 @@ class Daemon {
   pipeline::Zones zones_;
   Wakeup wakeup_;
   Dispatcher dispatcher_;
+  TriggerDesk triggers_;
+  std::optional<WebFace> web_;
   std::map<std::string, File> files_;                         // by path
   std::set<std::pair<schedule::sys_seconds, Place>> agenda_;  // what is due when
   std::unordered_map<std::int64_t, File*> file_of_;           // of the schedules
   std::map<std::string, std::set<std::string>> owners_;  // of other files: whose schedules depend on them
   std::set<std::string> changed_;                        // files that are to be read again
   std::optional<schedule::sys_seconds> again_;           // when to try again what did not work
+  bool runs_ended_ = false;                              // of whoever
+  bool hooks_changed_ = false;                           // perhaps: pipelines have
   bool look_again_ = false;                              // at the ledger: it has news
   bool stopping_ = false;
   bool told_ = false;  // that the ledger cannot be written to

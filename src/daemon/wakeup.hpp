@@ -31,6 +31,8 @@ class Wakeup {
   Wakeup();
 
   Watch& files() { return files_; }
+  /// From now on also whatever can be read from this descriptor wakes; reading it is the caller's.
+  void add(int fd);
   /// From now on also the end of one of these wakes, in place of those of before.
   void watch(const std::vector<process::Identity>& processes);
   /// Until something happens; `until` is a time of the clock.
@@ -38,7 +40,6 @@ class Wakeup {
 
  private:
   bool set_timer(std::optional<Instant> until);
-  void add(int fd);
   void read_signals(News& news);
 
   Watch files_;

@@ -2,6 +2,7 @@
 
 #include "db/cache.hpp"
 #include "db/columns.hpp"
+#include "db/triggers.hpp"
 #include "util/id.hpp"
 
 #include <algorithm>
@@ -92,6 +93,7 @@ void finish_run(Connection& db, const std::string& id, RunState state, const std
       )sql")
       .bind(id, to_string(state), reason, exit_code, util::format_utc(ended_at), duration_ms)
       .run();
+  put_run_end(db, id);
 }
 
 void delete_run(Connection& db, const std::string& id) {

@@ -68,6 +68,8 @@ void Statement::run() {
 
 void Statement::reset() { sqlite3_reset(statement_); }
 
+int Statement::parameter(const char* name) const { return sqlite3_bind_parameter_index(statement_, name); }
+
 int Statement::columns() const { return sqlite3_column_count(statement_); }
 std::string Statement::column_name(int column) const { return sqlite3_column_name(statement_, column); }
 bool Statement::is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
@@ -160,7 +162,8 @@ Connection::Connection(const std::string& path, Mode mode) : wal_pages_(std::mak
 Connection::Connection(Connection&& other) noexcept
     : db_(std::exchange(other.db_, nullptr)),
       cache_(std::move(other.cache_)),
-      wal_pages_(std::move(other.wal_pages_)) {}
+      wal_pages_(std::move(other.wal_pages_)),
+      deadline_(std::move(other.deadline_)) {}
 
 Connection::~Connection() {
   cache_.clear();
@@ -203,6 +206,21 @@ void Connection::allow_only_reading() {
         }
       },
       nullptr);
+}
+
+void Connection::give_up_after(std::chrono::milliseconds time) {
+  deadline_ =
+      std::make_unique<std::chrono::steady_clock::time_point>(std::chrono::steady_clock::now() + time);
+  constexpr int steps_between_looks = 10'000;
+  sqlite3_progress_handler(
+      db_, steps_between_looks,
+      [](void* deadline) {
+        return std::chrono::steady_clock::now() >
+                       *static_cast<std::chrono::steady_clock::time_point*>(deadline)
+                   ? 1
+                   : 0;
+      },
+      deadline_.get());
 }
 
 int Connection::changes() const { return sqlite3_changes(db_); }

@@ -3,6 +3,7 @@
 
 #include <mlops/error.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -56,6 +57,8 @@ class Statement {
   std::string text(int column) const;
   std::optional<std::int64_t> maybe_integer(int column) const;
   std::optional<double> maybe_real(int column) const;
+  /// The number of the parameter called `name` (":last"); 0 if the statement has none of that name.
+  int parameter(const char* name) const;
   enum class Type { integer, real, text, blob, null };
   Type type(int column) const;
 
@@ -97,6 +100,8 @@ class Connection {
   void execute(const std::string& sql);
   /// Refuses everything but reading, also pragmas and ATTACH: for SQL that a user typed.
   void allow_only_reading();
+  /// From now on no statement runs for longer than until then: it fails.
+  void give_up_after(std::chrono::milliseconds time);
   int changes() const;
   /// Pages in the write-ahead log after the last commit.
   int wal_pages() const { return *wal_pages_; }
@@ -106,6 +111,7 @@ class Connection {
   sqlite3* db_ = nullptr;
   std::map<std::string, Statement, std::less<>> cache_;
   std::unique_ptr<int> wal_pages_;
+  std::unique_ptr<std::chrono::steady_clock::time_point> deadline_;
 };
 
 int sqlite_version();  ///< as 3040001

@@ -2,10 +2,10 @@
 
 #include "engine/collect.hpp"
 #include "params/shell_context.hpp"
-#include "process/capture.hpp"
 #include "util/files.hpp"
 #include "util/strings.hpp"
 #include "workspace/layout.hpp"
+#include "workspace/secrets.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -126,6 +126,11 @@ process::StartRequest make_request(const Pipeline& pipeline, int index, int atte
   env["MLOPS_METRICS"] = layout::metrics_file(context.run_directory, step.name, attempt);
   env["MLOPS_OUTPUT"] = layout::output_file(context.run_directory, step.name, attempt);
   if (context.fence > 0) env["MLOPS_FENCE"] = std::to_string(context.fence);
+  if (!context.event.path.empty() && names_event(step)) {
+    env["MLOPS_EVENT"] = context.event.path;
+  } else {
+    r.unset_env.push_back("MLOPS_EVENT");
+  }
   if (!step.vars.is_null())
     env["MLOPS_MATRIX"] = step.vars.dump(-1, ' ', false, Json::error_handler_t::replace);
   for (const auto& [name, value] : env) r.env.push_back(name + "=" + value);
@@ -153,41 +158,7 @@ std::map<std::string, std::string> resolve_secrets(const Pipeline& pipeline,
   std::map<std::string, std::string> values;
   for (const Secret& secret : pipeline.secrets) {
     if (!wanted.contains(secret.name)) continue;
-    const std::string what = "cannot get secret '" + secret.name + "'";
-    std::string value;
-    switch (secret.source) {
-      case Secret::Source::env: {
-        const char* text = std::getenv(secret.from[0].c_str());
-        if (!text) {
-          throw Error(ExitCode::usage, what + ": the environment variable " + secret.from[0] + " is not set",
-                      "set it, or let the secret come from a file or a command (see docs/pipeline-file.md)");
-        }
-        value = text;
-        break;
-      }
-      case Secret::Source::file: {
-        const auto text = util::read_file_if_exists(step_path(pipeline.directory, secret.from[0]));
-        if (!text) throw Error(ExitCode::usage, what + ": there is no file '" + secret.from[0] + "'");
-        value = *text;
-        break;
-      }
-      case Secret::Source::command: {
-        process::Captured got = process::capture(secret.from, pipeline.directory, 30'000);
-        if (got.code != 0) {
-          throw Error(
-              ExitCode::usage,
-              what + ": '" + secret.from[0] + "' " +
-                  (got.error.empty() ? "ended with exit code " + std::to_string(got.code) : got.error));
-        }
-        value = std::move(got.out);
-        break;
-      }
-    }
-    if (secret.source != Secret::Source::env) {
-      while (!value.empty() && (value.back() == '\n' || value.back() == '\r')) value.pop_back();
-    }
-    if (value.find('\0') != value.npos) throw Error(ExitCode::usage, what + ": it holds a NUL byte");
-    values[secret.name] = std::move(value);
+    values[secret.name] = workspace::secret_value(secret, pipeline.directory);
   }
   return values;
 }

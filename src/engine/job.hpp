@@ -3,6 +3,7 @@
 
 #include <mlops/pipeline.hpp>
 
+#include "engine/event_file.hpp"
 #include "process/attempt.hpp"
 
 #include <map>
@@ -22,6 +23,7 @@ struct JobContext {
   std::map<std::string, std::string> secrets;  ///< name -> value, resolved
   bool trace_reads = false;
   std::int64_t fence = 0;  ///< of the slot that the run is for; 0: none
+  RunEvent event = {};     ///< that the run is for, if any
 };
 
 /// Fills `text` in; in a shell script each value becomes one quoted word. Throws Error(usage) naming a value

@@ -6,6 +6,7 @@
 #include "engine/collect.hpp"
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
+#include "engine/run_bell.hpp"
 #include "process/attempt.hpp"
 #include "process/identity.hpp"
 #include "process/lock_file.hpp"
@@ -401,6 +402,7 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   db::finish_run(database.connection(), run_id, ending.state, ending.reason, ending.exit_code, end,
                  (end - run->part_started_at).count());
   transaction.commit();
+  ring_end(workspace);
 }
 
 std::vector<std::string> recover_all(const Workspace& workspace, db::Database& database) {

@@ -2,6 +2,7 @@
 
 #include <mlops/version.hpp>
 
+#include "engine/event_file.hpp"
 #include "engine/recovery.hpp"
 #include "pipeline/source.hpp"
 #include "store/file_reader.hpp"
@@ -110,6 +111,7 @@ bool can_repeat(const Pipeline& pipeline, const Plan& plan, const RunSettings& s
                        pipeline.source.find("\\u") != pipeline.source.npos ||
                        pipeline.source.find("\\U") != pipeline.source.npos;
   return may_repeat(settings) && !pipeline.dvc && pipeline.secrets.empty() && !escapes &&
+         std::ranges::none_of(pipeline.steps, [](const Step& step) { return names_event(step); }) &&
          pipeline.steps.size() >= steps_worth_repeating &&
          std::ranges::all_of(plan.steps, &PlannedStep::selected) &&
          std::ranges::all_of(pipeline.steps, [](const Step& step) { return why_never_reused(step).empty(); });

@@ -5,6 +5,7 @@
 #include "db/steps.hpp"
 #include "engine/repeat.hpp"
 #include "engine/resources.hpp"
+#include "engine/run_bell.hpp"
 #include "engine/run_start.hpp"
 #include "pipeline/dvc/load.hpp"
 #include "pipeline/source.hpp"
@@ -138,6 +139,7 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
                    result.duration_ms);
     transaction.commit();
   }
+  engine::ring_end(workspace);
   util::log_debug("nothing has changed since run " + before->id);
   tell(file, directory, run, connection, result, observers);
   return result;

@@ -5,6 +5,7 @@
 #include "db/steps.hpp"
 #include "dvc/project.hpp"
 #include "engine/collect.hpp"
+#include "engine/event_file.hpp"
 #include "engine/kept_inputs.hpp"
 #include "engine/lint.hpp"
 #include "engine/recovery.hpp"
@@ -341,6 +342,7 @@ class Builder {
   void move_pipeline() {
     Pipeline& pipeline = tree_.pipeline;
     for (const Step& step : pipeline.steps) {
+      if (names_event(step)) tree_.notes.push_back(step.name + " names MLOPS_EVENT: here it has no event");
       if (std::ranges::any_of(step.command.argv, [&](const Text& text) {
             return std::ranges::any_of(text.parts, [&](const Text::Part& part) {
               return part.literal.find(tree_.project + "/") != std::string::npos;

@@ -5,6 +5,7 @@
 #include "db/steps.hpp"
 #include "engine/claims.hpp"
 #include "engine/collect.hpp"
+#include "engine/event_file.hpp"
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
 #include "engine/recovery.hpp"
@@ -235,7 +236,10 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
     });
     db::Transaction transaction(database, settings.slot ? db::Durability::full : db::Durability::normal);
     db::Connection& connection = database.connection();
-    if (settings.slot) engine::start_claim(connection, *settings.slot, run.created_at);
+    if (settings.slot) {
+      engine::start_claim(connection, *settings.slot, run.created_at);
+      engine::keep_event(connection, settings.slot->fence, directory);
+    }
     db::insert_run(connection, run, pipeline.source, leaves, workspace::environment_names());
     for (std::size_t i = 0; i < parts.records.size(); ++i) {
       StepRecord record = parts.records[i];

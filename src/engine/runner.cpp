@@ -69,8 +69,8 @@ std::string why_unchecked(const Step& step) {
 Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObserver*> observers)
     : parts_(std::move(parts)),
       observers_(std::move(observers)),
-      jobs_{parts_.id,      parts_.run_directory, parts_.workspace.root(),
-            parts_.secrets, parts_.trace_reads,   parts_.fence},
+      jobs_{parts_.id,          parts_.run_directory, parts_.workspace.root(),       parts_.secrets,
+            parts_.trace_reads, parts_.fence,         event_of(parts_.run_directory)},
       machine_(parts_.pipeline, parts_.graph, parts_.entries,
                {capacity_for(parts_.pipeline, parts_.jobs), parts_.keep_going, seed_of(parts_.id),
                 steps_to_check(parts_.pipeline)}),
@@ -228,7 +228,9 @@ void Runner::perform(const Evaluate& action) {
 
 void Runner::perform(const Check& action) {
   try {
-    collector_.submit(open_facts(parts_.pipeline, action.step, parts_.outputs));
+    OpenFacts open = open_facts(parts_.pipeline, action.step, parts_.outputs);
+    add_event(step(action.step), jobs_.event, open.facts);
+    collector_.submit(std::move(open));
   } catch (const Error&) {
     machine_.checked(action.step, false, "");  // its start will tell what is missing
   }

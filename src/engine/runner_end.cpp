@@ -2,6 +2,7 @@
 #include "db/runs.hpp"
 #include "engine/outcome.hpp"
 #include "engine/repeat.hpp"
+#include "engine/run_bell.hpp"
 #include "engine/runner.hpp"
 #include "util/files.hpp"
 #include "util/time.hpp"
@@ -57,6 +58,7 @@ RunResult Runner::conclude() {
       ::usleep(500'000);
     }
   }
+  ring_end(parts_.workspace);
   if (!parts_.repeat_key.empty() && found_done_ == static_cast<int>(parts_.records.size()))
     remember_repeat(parts_.workspace, parts_.pipeline.file, {parts_.repeat_key, parts_.id, std::move(seen_)});
   for (RunObserver* observer : observers_) observer->run_ended(result);

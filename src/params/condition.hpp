@@ -36,8 +36,9 @@ struct ConditionScope {
   const Json* params = nullptr;
   const Json* vars = nullptr;  ///< as in Scope
   const StepNames* steps = nullptr;
-  bool hints = true;  ///< as in Scope
-  bool open = false;  ///< as in Scope
+  bool hints = true;     ///< as in Scope
+  bool open = false;     ///< as in Scope
+  bool metrics = false;  ///< every name is that of a metric, whichever step logs it
 };
 
 class Condition {

@@ -251,6 +251,7 @@ class ConditionParser {
   }
 
   ConditionName resolve(std::string_view text, std::size_t at) {
+    if (scope_.metrics) return {Root::metric, {}, std::string(text)};
     const auto var = [&](const char* key) -> const Json* {
       return scope_.vars && scope_.vars->is_object() && scope_.vars->contains(key) ? &(*scope_.vars)[key]
                                                                                    : nullptr;

@@ -62,6 +62,9 @@ constexpr Key kPipelineKeys[] = {
      "Of its runs that wait for the daemon or a worker: larger ones come first; default 0."},
     {"concurrency", R"({"$ref":"#/$defs/share"})",
      "So many of its runs go on at a time, of those that the daemon and workers start; default no limit."},
+    {"triggers",
+     R"({"oneOf":[{"$ref":"#/$defs/trigger"},{"type":"array","minItems":1,"items":{"$ref":"#/$defs/trigger"}}]})",
+     "What else than time makes it run by itself: a map, or a list of them."},
     {"keep_inputs", kWord,
      "Which inputs that no step makes are kept for `mlops reproduce`: small ones (default), all, or none.",
      kKeepInputs},
@@ -194,6 +197,40 @@ constexpr Key kCatchupKeys[] = {
     {"window", kDuration, "None that is older; default no limit."},
 };
 
+constexpr Key kTriggerKeys[] = {
+    {"files", kTexts, "Files changed: paths, folders and patterns; one that begins with ! takes files out."},
+    {"succeeded", R"({"oneOf":[{"$ref":"#/$defs/texts"},{"$ref":"#/$defs/succeeded"}]})",
+     "Runs of other pipelines succeeded: all of them, or {any: […]}."},
+    {"webhook", R"({"oneOf":[{"$ref":"#/$defs/variable"},{"$ref":"#/$defs/webhook"}]})",
+     "A signed request came in: the name of a declared secret, or a map."},
+    {"http", kText, "What this URL gives has changed."},
+    {"sql", R"({"$ref":"#/$defs/sql"})", "A query gave a row that it had not given before."},
+    {"metric", R"({"$ref":"#/$defs/metric"})",
+     "A condition on the metrics of a pipeline's runs became true."},
+    {"name", kText, "What the entry is called; of a webhook, the last part of its address."},
+    {"every", kDuration, "Of http, sql and files: time between looks; default 5m, 1m and 1m."},
+    {"debounce", kDuration, "Of files and sql: wait so long for further changes; default 2s and 200ms."},
+};
+
+constexpr Key kSucceededKeys[] = {
+    {"all", kTexts, "Each of these pipelines, since the last event."},
+    {"any", kTexts, "One of these pipelines."},
+};
+
+constexpr Key kWebhookKeys[] = {
+    {"secret", kText, "Name of the declared secret that signs requests."},
+};
+
+constexpr Key kSqlKeys[] = {
+    {"database", kText, "A file of SQLite."},
+    {"query", kText, "A SELECT; its first column tells rows apart, :last is that of the last row seen."},
+};
+
+constexpr Key kMetricKeys[] = {
+    {"pipeline", kText, "Whose runs are looked at."},
+    {"when", kText, "Condition, such as drift.psi > 0.2."},
+};
+
 constexpr Key kSecretKeys[] = {
     {"env", R"({"$ref":"#/$defs/variable"})", "The value is in this environment variable of mlops."},
     {"file", kText, "The value is the text of this file."},
@@ -210,6 +247,11 @@ constexpr KeyTable kTables[] = {
     {"schedule", "When to run by itself.", kScheduleKeys},
     {"dst", "What changes of clocks do to times of day.", kDstKeys},
     {"catchup", "Which slots are made up for that were missed while nobody looked.", kCatchupKeys},
+    {"trigger", "What makes a pipeline run by itself.", kTriggerKeys},
+    {"succeeded", "Which pipelines are to have succeeded.", kSucceededKeys},
+    {"webhook", "What requests are to be signed with.", kWebhookKeys},
+    {"sql", "Where rows appear.", kSqlKeys},
+    {"metric", "Which condition is to become true.", kMetricKeys},
     {"secret", "Where the value of a secret comes from: one of the keys.", kSecretKeys},
 };
 
@@ -226,6 +268,11 @@ Keys resources_keys() { return kResourcesKeys; }
 Keys schedule_keys() { return kScheduleKeys; }
 Keys dst_keys() { return kDstKeys; }
 Keys catchup_keys() { return kCatchupKeys; }
+Keys trigger_keys() { return kTriggerKeys; }
+Keys succeeded_keys() { return kSucceededKeys; }
+Keys webhook_keys() { return kWebhookKeys; }
+Keys sql_keys() { return kSqlKeys; }
+Keys metric_keys() { return kMetricKeys; }
 Keys secret_keys() { return kSecretKeys; }
 std::span<const KeyTable> key_tables() { return kTables; }
 
@@ -287,6 +334,8 @@ std::string_view name_for_foreign(std::string_view name, Keys keys) {
                                                                      {"parameters", "params"},
                                                                      {"vars", "params"},
                                                                      {"cron", "schedule"},
+                                                                     {"on", "triggers"},
+                                                                     {"trigger", "triggers"},
                                                                      {"timeout_minutes", "timeout"},
                                                                      {"timeout-minutes", "timeout"},
                                                                      {"continue-on-error", "on_failure"}};

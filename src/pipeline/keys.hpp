@@ -29,6 +29,11 @@ Keys resources_keys();
 Keys schedule_keys();
 Keys dst_keys();
 Keys catchup_keys();
+Keys trigger_keys();
+Keys succeeded_keys();
+Keys webhook_keys();
+Keys sql_keys();
+Keys metric_keys();
 Keys secret_keys();
 
 /// The table behind a "$ref" of the schema ("#/$defs/retry") and its title there.

@@ -8,6 +8,7 @@
 #include "pipeline/schedule_reader.hpp"
 #include "pipeline/source.hpp"
 #include "pipeline/step_reader.hpp"
+#include "pipeline/trigger_reader.hpp"
 #include "util/strings.hpp"
 
 #include <algorithm>
@@ -44,7 +45,9 @@ class Loader {
     read_keep_inputs();
     read_schedule();
     read_turn();
+    const YamlNode* triggers = read_triggers();
     const std::vector<ReadStep> places = read_steps();
+    if (triggers) pipeline::check_triggers(*triggers, out_, problems_);
     // Of an expansion that could not be read nobody knows what it makes.
     if (!out_.steps.empty()) pipeline::check(out_, places, options_.check_files && all_known_, problems_);
   }
@@ -252,6 +255,14 @@ class Loader {
       out_.priority = fields.integer(*node, "priority", -1'000, 1'000).value_or(0);
     if (const YamlNode* node = find("concurrency"))
       out_.concurrency = fields.integer(*node, "concurrency", 1, 1'000'000).value_or(0);
+  }
+
+  const YamlNode* read_triggers() {
+    const YamlNode* node = find("triggers");
+    if (!node) return nullptr;
+    const params::Scope known = scope();
+    out_.triggers = pipeline::read_triggers(*node, Fields(known, problems_), out_);
+    return node;
   }
 
   std::vector<ReadStep> read_steps() {

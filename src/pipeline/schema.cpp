@@ -50,6 +50,12 @@ Json pipeline_schema() {
   defs["output"]["required"] = {"path"};
   defs["schedule"]["oneOf"] = {{{"required", {"cron"}}}, {{"required", {"every"}}}, {{"required", {"at"}}}};
   defs["catchup"]["required"] = {"mode"};
+  for (const char* kind : {"files", "succeeded", "webhook", "http", "sql", "metric"})
+    defs["trigger"]["oneOf"].push_back({{"required", {kind}}});
+  defs["succeeded"]["oneOf"] = {{{"required", {"all"}}}, {{"required", {"any"}}}};
+  defs["webhook"]["required"] = {"secret"};
+  defs["sql"]["required"] = {"database", "query"};
+  defs["metric"]["required"] = {"pipeline", "when"};
   defs["secret"]["minProperties"] = 1;
   defs["secret"]["maxProperties"] = 1;
   defs["defaults"] = object_schema(pipeline::step_keys(), true, true);

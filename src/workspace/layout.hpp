@@ -17,6 +17,7 @@ inline constexpr const char* daemon = "daemon";            // what runs say that
 inline constexpr const char* daemon_lock = "daemon.lock";  // held by the daemon as long as it lives
 inline constexpr const char* daemon_bell = "daemon.bell";  // touched when the ledger has news for it
 inline constexpr const char* queue_bell = "queue.bell";    // touched when a request has been made
+inline constexpr const char* runs_bell = "runs.bell";      // touched when a run has ended
 inline constexpr const char* workers = "workers";          // of each worker: what runs say that it starts
 inline constexpr const char* repeats = "repeats";          // runs that found nothing to do
 inline constexpr const char* reproduce = "reproduce";      // work trees of `mlops reproduce`
@@ -30,6 +31,7 @@ inline constexpr const char* all_but_config_ignored{"*\n!.gitignore\n!config.yam
 inline constexpr const char* definition = "pipeline.yaml";  // the file as it was when the run started
 inline constexpr const char* settings = "run.json";         // how the run was asked for
 inline constexpr const char* params = "params.json";        // what MLOPS_PARAMS points to
+inline constexpr const char* event = "event.json";          // what MLOPS_EVENT points to
 inline constexpr const char* attempts = process::run_files::attempts;
 inline constexpr const char* output_index = process::run_files::output_index;
 inline constexpr const char* runner_lock = "runner.lock";

@@ -228,7 +228,9 @@ def facts(mlops, source):
     compare(pipeline, "Keys of the file", list(schema["properties"]))
     sections = {"step": "Keys of a step", "output": "Keys of an output", "retry": "Keys of `retry`",
                 "resources": "Keys of `resources`", "schedule": "Keys of `schedule`",
-                "catchup": "Keys of `catchup`", "dst": "Keys of `dst`", "secret": "Keys of a secret"}
+                "catchup": "Keys of `catchup`", "dst": "Keys of `dst`", "trigger": "Keys of `triggers`",
+                "succeeded": "Keys of `succeeded`", "webhook": "Keys of `webhook`", "sql": "Keys of `sql`", "metric": "Keys of `metric`",
+                "secret": "Keys of a secret"}
     for name, title in sections.items():
         compare(pipeline, title, list(schema["$defs"][name]["properties"]))
     for name, definition in schema["$defs"].items():
