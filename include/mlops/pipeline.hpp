@@ -124,7 +124,12 @@ struct SlotValues {
   std::string id;     ///< fit for a file's name: 20260105T030000Z
   std::string start;  ///< the slot before
   std::string end;    ///< the slot's own time
+  bool operator==(const SlotValues&) const = default;
 };
+
+Json to_json(const SlotValues& slot);
+/// Nothing if it is no such object.
+std::optional<SlotValues> parse_slot_values(const Json& json);
 
 struct Pipeline {
   std::string name;
@@ -141,9 +146,10 @@ struct Pipeline {
   std::vector<Schedule> schedules;  ///< no two of one name
   std::vector<Trigger> triggers;
   std::vector<Notification> notifications;
-  int priority = 0;        ///< of its runs, among those that wait: larger ones first
-  int concurrency = 0;     ///< runs at a time, of those that a daemon or worker starts; 0: no limit
-  bool uses_slot = false;  ///< something in it is made of `${slot.…}`
+  int priority = 0;                ///< of its runs, among those that wait: larger ones first
+  int concurrency = 0;             ///< runs at a time, of those that a daemon or worker starts; 0: no limit
+  bool uses_slot = false;          ///< something in it is made of `${slot.…}`
+  std::optional<SlotValues> slot;  ///< the one that it was loaded for
   KeepInputs keep_inputs = KeepInputs::small;
   std::vector<Step> steps;        ///< in the order of the file, expansions in place
   std::optional<DvcProject> dvc;  ///< if the file is a dvc.yaml

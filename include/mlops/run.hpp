@@ -88,10 +88,10 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
                    const RunSettings& settings, process::KeeperProcess keeper,
                    const std::vector<RunObserver*>& observers);
 
-/// Records a run of `file` without looking at its steps, where they are known to be done already
-/// (engine/repeat.hpp); nullopt where they are not: then the file has to be loaded and run.
+/// Records a run of `file`, as it would be loaded, without looking at its steps, where they are known to be
+/// done already (engine/repeat.hpp); nullopt where they are not: then the file has to be loaded and run.
 std::optional<RunResult> repeat_run(const Workspace& workspace, const std::string& file,
-                                    const std::vector<std::string>& overrides, const RunSettings& settings,
+                                    const LoadOptions& options, const RunSettings& settings,
                                     const std::vector<RunObserver*>& observers);
 
 /// Continues run `id` from its frozen definition: waits for steps that its keeper still runs, then runs

@@ -2,6 +2,7 @@
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "db/backfills.hpp"
 #include "db/datasets.hpp"
 #include "db/requests.hpp"
 #include "db/runs.hpp"
@@ -197,6 +198,8 @@ class Completion {
       remotes();
     } else if (option == "--queue") {
       queues();
+    } else if (option == "--order") {
+      words({"oldest", "newest"});
     }
   }
 
@@ -213,6 +216,8 @@ class Completion {
       remotes();
     } else if (command == "queue" && typed_.subcommand != "list") {
       requests(typed_.subcommand == "show");
+    } else if (command == "backfill" && !typed_.subcommand.empty() && typed_.subcommand != "list") {
+      backfills();
     } else if (command == "data") {
       if (typed_.subcommand != "add" && place < (typed_.subcommand == "diff" ? 2u : 1u))
         datasets(typed_.subcommand != "versions");
@@ -277,6 +282,13 @@ class Completion {
     for (const RequestRecord& request : db::list_requests(workspace->database.connection(), filter))
       answer(std::to_string(request.id),
              request.pipeline + " " + to_string(request.state) + ", " + request.queue);
+  }
+
+  void backfills() const {
+    auto workspace = open();
+    if (!workspace) return;
+    for (const BackfillRecord& backfill : db::backfills(workspace->database.connection()))
+      answer(std::to_string(backfill.id), backfill.pipeline + " " + backfill.entry);
   }
 
   void datasets(bool versions) const {

@@ -64,6 +64,7 @@ void set_up_import(CLI::App&, Context&);
 void set_up_run(CLI::App&, Context&);
 void set_up_daemon(CLI::App&, Context&);
 void set_up_submit(CLI::App&, Context&);
+void set_up_backfill(CLI::App&, Context&);
 void set_up_queue(CLI::App&, Context&);
 void set_up_worker(CLI::App&, Context&);
 void set_up_validate(CLI::App&, Context&);

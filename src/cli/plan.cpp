@@ -2,7 +2,9 @@
 
 #include "cli/context.hpp"
 #include "engine/job.hpp"
+#include "schedule/timetable.hpp"
 #include "util/strings.hpp"
+#include "util/time.hpp"
 
 #include <cstdio>
 
@@ -26,7 +28,8 @@ std::string all_words(const std::vector<engine::Cause>& causes) {
 
 struct Options {
   std::string file;
-  std::vector<std::string> overrides;
+  std::string slot;  // now, or a time
+  LoadOptions load;
   RunSettings settings;
   bool json = false;
 };
@@ -85,17 +88,36 @@ void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<
   }
 }
 
+namespace {
+
+Pipeline load(Options& options) {
+  Pipeline pipeline = load_pipeline(options.file, options.load);
+  if (options.slot.empty()) return pipeline;
+  pipeline::Zones zones;
+  const auto timetables = schedule::require_timetables(pipeline, zones);
+  const auto [at, entry] =
+      schedule::slots_meant(pipeline.file, timetables,
+                            options.slot == "now" ? std::nullopt : std::optional(options.slot),
+                            std::chrono::floor<std::chrono::seconds>(util::now()))
+          .front();
+  options.load.slot = schedule::slot_values(timetables[entry], at);
+  return load_pipeline(options.file, options.load);
+}
+
+}  // namespace
+
 void set_up_plan(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("FILE", options->file, "pipeline file")->required();
-  add_set_option(app, options->overrides);
+  add_set_option(app, options->load.overrides);
+  app.add_option("--slot", options->slot, "as for run, which a file with ${slot.…} needs: now, or a time")
+      ->type_name("now|TIME");
   app.add_flag("--json", options->json, "print JSON");
   app.footer(
       "Tells for every step whether it would run, and why. Changes nothing.\n"
       "Example:\n  mlops plan pipeline.yaml --set train.lr=0.2");
   app.callback([options, &context] {
-    const Pipeline pipeline =
-        load_pipeline(options->file, {.overrides = options->overrides, .check_files = true});
+    const Pipeline pipeline = load(*options);
     const Graph graph = make_graph(pipeline);
     const auto plan = engine::foresee(pipeline, graph, make_plan(pipeline, graph, {}),
                                       Workspace::find(pipeline.directory, context.workspace),

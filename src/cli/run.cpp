@@ -8,6 +8,7 @@
 #include "engine/resources.hpp"
 #include "pipeline/source.hpp"
 #include "process/keeper.hpp"
+#include "schedule/backfills.hpp"
 #include "schedule/ledger.hpp"
 #include "schedule/requests.hpp"
 #include "util/files.hpp"
@@ -103,17 +104,21 @@ void take_claim_over(Options& options, const Context& context, Progress& progres
   if (const auto claimed = requests.take_over(options.claimed)) {
     options.settings.slot = claimed->claim;
     options.concurrency = claimed->request.concurrency;
+    if (const auto why = schedule::Backfills(open.workspace, open.database).refusal(claimed->request))
+      throw Error(ExitCode::overlap, "the slot is not run again: " + *why, "see `mlops schedule audit`");
     schedule::RequestOptions asked = schedule::options_of(claimed->request);
     options.load.overrides = std::move(asked.overrides);
     options.load.slot = std::move(asked.slot);
     return;
   }
-  const auto claimed = schedule::Ledger(open.workspace, open.database)
-                           .take_over(options.claimed, std::chrono::floor<std::chrono::seconds>(util::now()));
+  schedule::Ledger ledger(open.workspace, open.database);
+  const auto claimed =
+      ledger.take_over(options.claimed, std::chrono::floor<std::chrono::seconds>(util::now()));
   if (!claimed)
     throw Error(ExitCode::overlap, "the claim " + std::to_string(options.claimed) + " is not valid any more",
                 "see `mlops schedule audit` and `mlops queue list`");
   options.settings.slot = claimed->claim;
+  options.load.slot = ledger.values_of(*claimed);
   make_way(open, *claimed, options, progress);
 }
 
@@ -122,10 +127,10 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
   pipeline::require_lasting(options.file);
   const Pipeline pipeline = load_pipeline(options.file, options.load);
   OpenWorkspace open = open_for(pipeline.directory, context);
+  schedule::Ledger ledger(open.workspace, open.database);
   const schedule::Answer answer =
-      schedule::Ledger(open.workspace, open.database)
-          .claim(pipeline, options.slot == "now" ? std::nullopt : std::optional(options.slot),
-                 std::chrono::floor<std::chrono::seconds>(util::now()));
+      ledger.claim(pipeline, options.slot == "now" ? std::nullopt : std::optional(options.slot),
+                   std::chrono::floor<std::chrono::seconds>(util::now()));
   if (!answer.claimed) {
     if (options.json) {
       print_json(
@@ -136,8 +141,9 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
     }
     return false;
   }
-  make_way(open, *answer.claimed, options, progress);
   options.settings.slot = answer.claimed->claim;
+  options.load.slot = ledger.values_of(*answer.claimed);
+  make_way(open, *answer.claimed, options, progress);
   return true;
 }
 
@@ -145,11 +151,11 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
 std::optional<RunResult> repeat(const Options& options, const Context& context,
                                 std::unique_ptr<Workspace>& workspace, Progress& progress,
                                 const std::vector<RunObserver*>& observers) {
-  if (options.dry_run || options.load.slot) return std::nullopt;
+  if (options.dry_run) return std::nullopt;
   const auto found = Workspace::find(pipeline::directory_of_source(options.file), context.workspace);
   if (!found) return std::nullopt;
   progress.set_workspace_option(workspace_option(*found, context));
-  auto result = repeat_run(*found, options.file, options.load.overrides, options.settings, observers);
+  auto result = repeat_run(*found, options.file, options.load, options.settings, observers);
   if (result) workspace = std::make_unique<Workspace>(*found);
   return result;
 }

@@ -20,7 +20,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <map>
 
 namespace mlops::cli {
@@ -49,13 +48,8 @@ struct Known {
 
 Known known_of(const Workspace& workspace, const ScheduleRecord& record, pipeline::Zones& zones) {
   Known known{record, std::nullopt};
-  const std::string path = record.file.starts_with('/') ? record.file : workspace.root() + "/" + record.file;
   try {
-    const Schedule entry = schedule::schedule_of(Json::parse(record.definition, nullptr, false));
-    known.timetable = schedule::Timetable{
-        entry,
-        pipeline::rule_of(entry, record.pipeline, std::filesystem::path(path).parent_path().string(), zones),
-        pipeline::delay_of(entry, record.pipeline)};
+    known.timetable = schedule::timetable_of(record, workspace.root(), zones);
   } catch (const Error& error) {
     known.record.problem = error.what();
   }

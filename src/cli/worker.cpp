@@ -12,7 +12,8 @@ int work(const daemon::WorkerSettings& settings, const Context& context) {
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(".", context.workspace, created);
   workspace.check_owner();
-  return daemon::Worker(workspace, settings).run();
+  daemon::Worker(workspace, settings).run();
+  return 0;
 }
 
 }  // namespace

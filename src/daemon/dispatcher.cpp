@@ -18,6 +18,7 @@ namespace mlops::daemon {
 namespace {
 
 constexpr std::chrono::seconds retry_after{2};
+bool silent = false;
 
 std::string status_words(int status) {
   if (WIFSIGNALED(status)) return std::string("it was ended by ") + ::strsignal(WTERMSIG(status));
@@ -28,7 +29,10 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 
 }  // namespace
 
+void be_silent() { silent = true; }
+
 void say(const std::string& text) {
+  if (silent) return;
   std::printf("%s %s\n", util::format_local(util::now()).c_str(), text.c_str());
   std::fflush(stdout);
 }
@@ -81,15 +85,17 @@ void Dispatcher::take_requests(std::optional<int> above) {
   if (in_doubt_) requests_.put_back_unknown(children_.fences());
   in_doubt_ = true;
   const schedule::Claims claims =
-      requests_.claim(limits_, {service_.queues, children_.room(), above}, util::now());
+      requests_.claim(limits_, {service_.queues, children_.room(), above, service_.backfill}, util::now());
   look_again(claims.next, claims.holders);
   for (const auto& [claim, request] : claims.claimed) {
     Job job;
     job.fence = claim.fence;
     job.run_id = claim.run_id;
     job.file = (std::filesystem::path(workspace_.root()) / request.file).string();
-    job.what = request.pipeline + ", request " + std::to_string(request.id);
-    job.pipeline = request.pipeline;
+    job.what = request.pipeline + ", " +
+               (request.backfill ? request.cause : "request " + std::to_string(request.id));
+    // Slots that take turns do not wait for a backfill.
+    if (!request.backfill) job.pipeline = request.pipeline;
     job.request = true;
     if (auto failed = children_.start(job)) {
       failed_.push_back(std::move(*failed));

@@ -16,8 +16,9 @@
 
 namespace mlops::daemon {
 
-/// A line on stdout, with the time.
+/// A line on stdout, with the time; none after be_silent().
 void say(const std::string& text);
+void be_silent();
 /// That the program stops, and what becomes of its runs.
 void say_stopping(const Children& children);
 
@@ -27,7 +28,8 @@ std::size_t usual_runs();
 /// Which requests it takes up.
 struct Service {
   bool requests = true;
-  std::vector<std::string> queues;  ///< empty: all
+  std::vector<std::string> queues;            ///< empty: all
+  std::optional<std::int64_t> backfill = {};  ///< only those of this one
 };
 
 class Dispatcher {

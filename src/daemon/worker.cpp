@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "db/backfills.hpp"
 #include "engine/recovery.hpp"
 #include "process/identity.hpp"
 #include "schedule/bell.hpp"
@@ -18,6 +19,7 @@ namespace mlops::daemon {
 namespace {
 
 constexpr std::chrono::seconds retry_after{2};
+constexpr std::chrono::seconds look_often{1};
 
 std::string directory_of_workers(const Workspace& workspace) {
   return layout::in(workspace.state_directory(), layout::workers);
@@ -61,7 +63,8 @@ Worker::Worker(const Workspace& workspace, WorkerSettings settings)
       settings_(std::move(settings)),
       directory_(own_directory(workspace)),
       database_(db::Database::open(workspace.database_path())),
-      dispatcher_(workspace, database_, directory_, settings_.runs, {true, settings_.queues}) {}
+      dispatcher_(workspace, database_, directory_, settings_.runs,
+                  {true, settings_.queues, settings_.backfill}) {}
 
 Worker::~Worker() {
   std::error_code ignored;
@@ -81,7 +84,13 @@ void Worker::work() {
   }
 }
 
-int Worker::run() {
+bool Worker::is_over() {
+  if (!dispatcher_.children().idle() || again_) return false;
+  if (settings_.backfill) return !db::is_backfill_open(database_.connection(), *settings_.backfill);
+  return settings_.once;
+}
+
+bool Worker::run() {
   remove_directories_of_the_dead(workspace_);
   engine::recover_all(workspace_, database_);
   const std::string bell = schedule::bell_path(workspace_, layout::queue_bell);
@@ -92,22 +101,24 @@ int Worker::run() {
           ExitCode::io, "cannot watch '" + path + "'",
           "the system's limit of inotify watches or instances is used up: see fs.inotify in `sysctl -a`");
   }
-  say("taking runs from " +
-      (settings_.queues.empty() ? "all queues" : "the queues " + util::join(settings_.queues, ", ")));
+  if (!settings_.backfill)
+    say("taking runs from " +
+        (settings_.queues.empty() ? "all queues" : "the queues " + util::join(settings_.queues, ", ")));
   work();
-  const Children& children = dispatcher_.children();
-  while (!(settings_.once && children.idle() && !again_)) {
-    const auto next = again_ ? again_ : dispatcher_.next();
+  while (!is_over()) {
+    auto next = again_ ? again_ : dispatcher_.next();
+    // Others may run parts of it, and pause it.
+    if (settings_.backfill) next = std::min(next.value_or(Instant::max()), util::now() + look_often);
     wakeup_.watch(dispatcher_.holders());
     const News news = wakeup_.wait(next);
     if (news.stop) {
-      say_stopping(children);
-      return 0;
+      say_stopping(dispatcher_.children());
+      return false;
     }
     if (news.reload || news.changed.contains(config)) dispatcher_.read_limits();
     if (news.any) work();
   }
-  return 0;
+  return true;
 }
 
 }  // namespace mlops::daemon

@@ -17,6 +17,8 @@ struct WorkerSettings {
   std::vector<std::string> queues;  ///< empty: all
   std::size_t runs = 0;             ///< at a time; 0: usual_runs()
   bool once = false;                ///< end when nothing more can begin
+  std::optional<std::int64_t> backfill =
+      {};  ///< only this one, until nothing of it is left or it is not open any more
 };
 
 class Worker {
@@ -26,11 +28,12 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// Until a signal asks it to stop, which leaves runs to themselves. Returns the exit code.
-  int run();
+  /// Until a signal asks it to stop, which leaves runs to themselves. False: one did.
+  bool run();
 
  private:
   void work();
+  bool is_over();
 
   const Workspace& workspace_;
   WorkerSettings settings_;

@@ -173,13 +173,13 @@ std::vector<RequestRecord> waiting_requests(Connection& db, const std::string& q
 void for_each_candidate(Connection& db, Instant now,
                         const std::function<bool(const Candidate&)>& on_candidate) {
   Statement& row = db.cached(R"sql(
-      SELECT id, queue, pipeline, priority, concurrency FROM requests WHERE state = 'waiting' AND not_before <= ?
+      SELECT id, queue, pipeline, priority, concurrency, backfill FROM requests WHERE state = 'waiting' AND not_before <= ?
       ORDER BY priority DESC, not_before, id
     )sql")
                        .bind(util::format_utc(now));
   while (row.step()) {
     if (!on_candidate({row.integer(0), row.text(1), row.text(2), static_cast<int>(row.integer(3)),
-                       static_cast<int>(row.integer(4))}))
+                       static_cast<int>(row.integer(4)), row.maybe_integer(5)}))
       break;
   }
   row.reset();
@@ -220,19 +220,20 @@ std::optional<Instant> next_candidate(Connection& db, Instant now) {
 
 std::vector<Ongoing> ongoing_work(Connection& db) {
   Statement& row = db.cached(R"sql(
-      SELECT r.id, r.pipeline, coalesce(q.queue, ''), '' FROM runs r
+      SELECT r.id, r.pipeline, coalesce(q.queue, ''), '', q.backfill FROM runs r
       LEFT JOIN requests q ON q.run_id = r.id AND q.state = 'started'
       LEFT JOIN slots s ON s.run_id = r.id AND s.outcome = 'ran'
       WHERE r.state = 'running' AND (q.id IS NOT NULL OR s.id IS NOT NULL)
       UNION ALL
-      SELECT run_id, pipeline, queue, claimer FROM requests WHERE state = 'claimed'
+      SELECT run_id, pipeline, queue, claimer, backfill FROM requests WHERE state = 'claimed'
       UNION ALL
-      SELECT s.run_id, c.pipeline, '', s.claimer FROM slots s JOIN schedules c ON c.id = s.schedule
+      SELECT s.run_id, c.pipeline, '', s.claimer, NULL FROM slots s JOIN schedules c ON c.id = s.schedule
       WHERE s.outcome = 'claimed' AND s.going = 1
     )sql")
                        .bind();
   std::vector<Ongoing> list;
-  while (row.step()) list.push_back({row.text(0), row.text(1), row.text(2), row.text(3)});
+  while (row.step())
+    list.push_back({row.text(0), row.text(1), row.text(2), row.text(3), row.maybe_integer(4)});
   row.reset();
   return list;
 }

@@ -47,6 +47,7 @@ struct Candidate {
   std::int64_t id = 0;
   std::string queue, pipeline;
   int priority = 0, concurrency = 0;
+  std::optional<std::int64_t> backfill;
 };
 /// Those that may begin at `now`, in order of choice, until `on_candidate` says false. It must not write.
 void for_each_candidate(Connection& db, Instant now,
@@ -63,6 +64,7 @@ struct Ongoing {
   std::string run_id, pipeline;
   std::string queue;    ///< empty: for a slot
   std::string claimer;  ///< empty: it has begun
+  std::optional<std::int64_t> backfill;
 };
 /// By what is on record: whoever works on them may be dead.
 std::vector<Ongoing> ongoing_work(Connection& db);

@@ -90,13 +90,13 @@ class Seer {
     return by;
   }
 
-  // The verdict of a condition that no step can change any more.
+  // The verdict of a condition that no step can change any more, nor the slot of a run to come.
   std::optional<params::Verdict> verdict(const Step& step) const {
     using Root = params::ConditionName::Root;
     const params::Condition condition = conditions_.parse(step);
     for (const params::ConditionName& name : condition.names()) {
       if (name.root == Root::state || name.root == Root::exit_code || name.root == Root::output ||
-          name.root == Root::metric)
+          name.root == Root::metric || (name.root == Root::slot && !pipeline_.slot))
         return std::nullopt;
     }
     return conditions_.evaluate(step, [](const auto&, const auto&, const auto&) { return Json(); });

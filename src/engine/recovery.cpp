@@ -110,6 +110,7 @@ FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
   LoadOptions options;
   options.check_files = false;
   options.overrides = settings.value("overrides", std::vector<std::string>());
+  options.slot = parse_slot_values(settings.value("slot", Json()));
   std::map<std::string, std::string> sources;
   if (const auto found = settings.find("sources"); found != settings.end() && found->is_object()) {
     sources = found->get<std::map<std::string, std::string>>();

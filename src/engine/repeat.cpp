@@ -86,11 +86,12 @@ bool are_as_they_were(std::span<const char* const> files) { return std::ranges::
 
 }  // namespace
 
-std::string repeat_key(const std::string& source, const std::string& file,
-                       const std::vector<std::string>& overrides) {
+std::string repeat_key(const std::string& source, const std::string& file, const LoadOptions& options) {
+  const bool asks_for_slot = options.slot && source.find("slot.") != source.npos;
   const Json outside = {{"version", version()},
                         {"file", place_of(file)},
-                        {"overrides", overrides},
+                        {"overrides", options.overrides},
+                        {"slot", asks_for_slot ? to_json(*options.slot) : Json()},
                         {"environment", referenced_environment(source)}};
   util::Sha256 sum;
   sum.update(outside.dump(-1, ' ', false, Json::error_handler_t::replace));

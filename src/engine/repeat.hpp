@@ -30,8 +30,7 @@ constexpr std::size_t steps_worth_repeating = 50;
 
 /// What the outcome of a run of all steps depends on besides their files: the definition `source` of `file`,
 /// and what comes from outside of it.
-std::string repeat_key(const std::string& source, const std::string& file,
-                       const std::vector<std::string>& overrides);
+std::string repeat_key(const std::string& source, const std::string& file, const LoadOptions& options);
 
 /// Whether a run may be spared the look at its steps, as far as it is asked for so.
 bool may_repeat(const RunSettings& settings);

@@ -94,7 +94,7 @@ void tell(const std::string& file, const std::string& directory, const RunRecord
 }  // namespace
 
 std::optional<RunResult> repeat_run(const Workspace& workspace, const std::string& file,
-                                    const std::vector<std::string>& overrides, const RunSettings& settings,
+                                    const LoadOptions& options, const RunSettings& settings,
                                     const std::vector<RunObserver*>& observers) {
   if (!engine::may_repeat(settings) || pipeline::dvc::is_dvc_file(file) || !is_regular(file))
     return std::nullopt;
@@ -102,7 +102,7 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
     return std::nullopt;
   const std::int64_t began_ms = util::monotonic_ms();
   const std::string source = pipeline::read_source(file);
-  const auto repeat = engine::find_repeat(workspace, file, engine::repeat_key(source, file, overrides));
+  const auto repeat = engine::find_repeat(workspace, file, engine::repeat_key(source, file, options));
   if (!repeat || !util::exists(workspace.database_path())) return std::nullopt;
   db::Database database = db::Database::open(workspace.database_path());
   db::Connection& connection = database.connection();

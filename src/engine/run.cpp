@@ -43,6 +43,7 @@ using engine::Entry;
 Json settings_json(const Pipeline& pipeline, const RunSettings& settings, int jobs) {
   return {{"file", util::absolute_path(pipeline.file)},
           {"overrides", pipeline.overrides},
+          {"slot", pipeline.uses_slot && pipeline.slot ? to_json(*pipeline.slot) : Json()},
           {"selection",
            {{"only", settings.selection.only},
             {"from", settings.selection.from},
@@ -175,6 +176,12 @@ void read_recovered_outputs(const Workspace& workspace, db::Database& database, 
 RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const Graph& graph, const Plan& plan,
                    const RunSettings& settings, process::KeeperProcess keeper,
                    const std::vector<RunObserver*>& observers) {
+  if (pipeline.uses_slot && !pipeline.slot) {
+    throw Error(
+        ExitCode::usage,
+        "'" + pipeline.file + "' is made for a slot of its schedule (it has ${slot.…}), and none was given",
+        "mlops run " + pipeline.file + " --slot now  runs the last one");
+  }
   engine::require_possible(pipeline, plan);
   auto secrets = engine::resolve_secrets(pipeline, selected_steps(plan));
   workspace.check_owner();
@@ -218,7 +225,8 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
                          .trace_reads = settings.trace_reads,
                          .keep_inputs = inputs_to_keep(pipeline, settings)};
   if (engine::can_repeat(pipeline, plan, settings))
-    parts.repeat_key = engine::repeat_key(pipeline.source, pipeline.file, pipeline.overrides);
+    parts.repeat_key = engine::repeat_key(pipeline.source, pipeline.file,
+                                          {.overrides = pipeline.overrides, .slot = pipeline.slot});
   parts.entries.resize(pipeline.steps.size());
   parts.records.resize(pipeline.steps.size());
   for (const PlannedStep& planned : plan.steps) {
@@ -231,9 +239,11 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
   }
   {
     std::vector<std::pair<std::string, std::string>> leaves;
-    params::for_each_leaf(pipeline.params, "", [&](const std::string& name, std::string value) {
+    const auto add = [&](const std::string& name, std::string value) {
       leaves.emplace_back(name, std::move(value));
-    });
+    };
+    if (pipeline.uses_slot) params::for_each_leaf(to_json(*pipeline.slot), "slot", add);
+    params::for_each_leaf(pipeline.params, "", add);
     db::Transaction transaction(database, settings.slot ? db::Durability::full : db::Durability::normal);
     db::Connection& connection = database.connection();
     if (settings.slot) {

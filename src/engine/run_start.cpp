@@ -2,6 +2,7 @@
 
 #include <mlops/version.hpp>
 
+#include "db/backfills.hpp"
 #include "db/requests.hpp"
 #include "db/slots.hpp"
 #include "process/identity.hpp"
@@ -30,7 +31,8 @@ RunRecord new_run(const RunSettings& settings, int jobs) {
 
 void start_claim(db::Connection& connection, const SlotClaim& claim, Instant now) {
   if (db::start_slot(connection, claim.fence, claim.run_id, now) ||
-      db::start_request(connection, claim.fence, claim.run_id, now))
+      (db::start_request(connection, claim.fence, claim.run_id, now) &&
+       db::start_backfill_slot(connection, claim.fence, claim.run_id, now)))
     return;
   throw Error(ExitCode::overlap,
               "the claim is not ours any more: it was cancelled, or somebody else has it meanwhile",

@@ -282,7 +282,8 @@ class ConditionCheck {
     if (!is_known(i)) return std::nullopt;
     static const Json nothing;
     const ConditionLookup lookup = [&](const ConditionName& n) {
-      return static_value(n, scope_.params ? *scope_.params : nothing, scope_.vars ? *scope_.vars : nothing);
+      return static_value(n, scope_.params ? *scope_.params : nothing, scope_.vars ? *scope_.vars : nothing,
+                          scope_.slot ? *scope_.slot : nothing);
     };
     try {
       return ConditionEvaluation(condition_, lookup).run(i).holds;
@@ -297,7 +298,7 @@ class ConditionCheck {
     const ConditionName* n = name(i);
     if (!n) return is_known(node(i).left) && is_known(node(i).right);
     return n->root == Root::params || n->root == Root::matrix || n->root == Root::item ||
-           n->root == Root::key;
+           n->root == Root::key || (n->root == Root::slot && scope_.slot);
   }
 
   const Condition& condition_;
@@ -312,7 +313,7 @@ void check_condition(const Condition& condition, const ConditionScope& scope,
   problems.insert(problems.end(), found.begin(), found.end());
 }
 
-Json static_value(const ConditionName& name, const Json& params, const Json& vars) {
+Json static_value(const ConditionName& name, const Json& params, const Json& vars, const Json& slot) {
   const auto at = [&](const Json& values) -> Json {
     const Json* value = name.path.empty() ? &values : find_param(values, name.path);
     return value ? *value : Json();
@@ -325,6 +326,7 @@ Json static_value(const ConditionName& name, const Json& params, const Json& var
     case Root::matrix: return var("matrix");
     case Root::item: return var("item");
     case Root::key: return var("key");
+    case Root::slot: return slot.is_object() ? at(slot) : Json();
     case Root::env: {
       const char* value = std::getenv(name.path.c_str());
       return value ? Json(util::to_utf8(value)) : Json();

@@ -19,10 +19,10 @@ class StepNames;
 
 /// A name in a condition.
 struct ConditionName {
-  enum class Root { params, matrix, item, key, env, state, exit_code, output, metric };
+  enum class Root { params, matrix, item, key, slot, env, state, exit_code, output, metric };
   Root root = Root::params;
   std::string step;  ///< for state, exit_code, output and metric
-  std::string path;  ///< "train.lr", the variable's name, or the key of an output or metric
+  std::string path;  ///< "train.lr", "end", the variable's name, or the key of an output or metric
 };
 
 struct ConditionProblem {
@@ -36,9 +36,10 @@ struct ConditionScope {
   const Json* params = nullptr;
   const Json* vars = nullptr;  ///< as in Scope
   const StepNames* steps = nullptr;
-  bool hints = true;     ///< as in Scope
-  bool open = false;     ///< as in Scope
-  bool metrics = false;  ///< every name is that of a metric, whichever step logs it
+  bool hints = true;           ///< as in Scope
+  bool open = false;           ///< as in Scope
+  bool metrics = false;        ///< every name is that of a metric, whichever step logs it
+  const Json* slot = nullptr;  ///< as in Scope; null: not known yet
 };
 
 class Condition {
@@ -103,7 +104,7 @@ struct Verdict {
 Verdict explain(const Condition& condition, const ConditionLookup& lookup);
 bool evaluate(const Condition& condition, const ConditionLookup& lookup);
 
-/// The value of a name that no step makes: params, matrix, item, key, env. Null if it is not set.
-Json static_value(const ConditionName& name, const Json& params, const Json& vars);
+/// The value of a name that no step makes: params, matrix, item, key, slot, env. Null if it is not set.
+Json static_value(const ConditionName& name, const Json& params, const Json& vars, const Json& slot = {});
 
 }  // namespace mlops::params

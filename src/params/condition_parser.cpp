@@ -275,8 +275,14 @@ class ConditionParser {
     if (text == "key") return below(Root::key, "key", var("key"), "foreach' over a map, not '");
     if (text.starts_with("env.") && text.size() > 4) return {Root::env, {}, std::string(text.substr(4))};
     if (text.starts_with("steps.")) return step(text.substr(6), at);
-    const std::vector<std::string> roots = {"params", "matrix", "item",  "key", "env",
-                                            "steps",  "true",   "false", "null"};
+    if (text.starts_with("slot.")) {
+      const std::string_view part = text.substr(5);
+      if (part != "id" && part != "start" && part != "end")
+        report(at, quoted(text) + " is not set", "known: slot.id, slot.start, slot.end");
+      return {Root::slot, {}, std::string(part)};
+    }
+    const std::vector<std::string> roots = {"params", "matrix", "item", "key",   "env",
+                                            "slot",   "steps",  "true", "false", "null"};
     const std::string near = util::closest(text.substr(0, text.find('.')), roots);
     std::string hint = "put text in quotes: '" + std::string(text) + "'";
     if (scope_.params && find_param(*scope_.params, text)) {

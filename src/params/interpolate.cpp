@@ -14,7 +14,7 @@ namespace mlops::params {
 namespace {
 
 constexpr std::size_t kMostProblems = 50;  // of one text
-constexpr std::array<std::string_view, 5> kRoots = {"params", "env", "matrix", "pipeline", "steps"};
+constexpr std::array<std::string_view, 6> kRoots = {"params", "env", "matrix", "pipeline", "slot", "steps"};
 
 std::string quoted(std::string_view text) {
   std::string result = "'";
@@ -102,6 +102,19 @@ Resolved resolve_step(std::string_view body, const Scope& scope) {
   return {std::nullopt, std::string(split->name), std::string(key), {}, {}};
 }
 
+Resolved resolve_slot(std::string_view body, const Scope& scope) {
+  if (!scope.slot) {
+    return wrong(quoted(body) + " has no value here",
+                 "slot.… may be used in 'env' and in steps: it is the slot that a run is for");
+  }
+  const std::string_view name = body.substr(5);
+  const auto value = scope.slot->find(name);
+  if (value == scope.slot->end())
+    return wrong(quoted(body) + " is not set", "known: slot.id, slot.start, slot.end");
+  if (scope.uses_slot) *scope.uses_slot = true;
+  return {*value, {}, {}, {}, {}};
+}
+
 std::string suggest_root(std::string_view body, const Scope& scope) {
   const std::string_view root = body.substr(0, body.find('.'));
   std::vector<std::string> roots(kRoots.begin(), kRoots.end());
@@ -110,7 +123,7 @@ std::string suggest_root(std::string_view body, const Scope& scope) {
     return "did you mean '${params." + std::string(body) + "}'?";
   const std::string near = util::closest(root, roots);
   if (near.empty() || near == body)
-    return "known: params.…, env.NAME, matrix.…, item, key, pipeline.name, steps.NAME.outputs.KEY";
+    return "known: params.…, env.NAME, matrix.…, item, key, pipeline.name, slot.…, steps.NAME.outputs.KEY";
   return "did you mean '${" + near + std::string(body.substr(root.size())) + "}'?";
 }
 
@@ -134,6 +147,7 @@ Resolved resolve(std::string_view body, const Scope& scope) {
   if (body.starts_with("params.") && scope.params) return below("params", scope.params);
   if (body.starts_with("env.")) return resolve_env(body);
   if (body.starts_with("steps.")) return resolve_step(body, scope);
+  if (body.starts_with("slot.")) return resolve_slot(body, scope);
   if (body == "pipeline.name") return {std::string(scope.pipeline), {}, {}, {}, {}};
   if (body.starts_with("pipeline."))
     return wrong(quoted(body) + " is not set", "did you mean 'pipeline.name'?");

@@ -21,7 +21,9 @@ struct Scope {
   std::string_view pipeline;   ///< for ${pipeline.name}
   const StepNames* steps = nullptr;  ///< null: references to steps are not allowed here
   bool hints = true;                 ///< false saves the search for the nearest param
-  bool open = false;  ///< the expansion could not be read: what refers to its values is not judged
+  bool open = false;           ///< the expansion could not be read: what refers to its values is not judged
+  const Json* slot = nullptr;  ///< {"id", "start", "end"}; null: references to a slot are not allowed here
+  bool* uses_slot = nullptr;   ///< set by a reference to the slot; may be null
 };
 
 /// A stretch of text, or a value that a step makes while running.

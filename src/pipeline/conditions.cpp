@@ -11,7 +11,8 @@ params::StepNames step_names(const Pipeline& pipeline) {
 params::Condition Conditions::parse(const Step& step) const {
   std::vector<params::ConditionProblem> problems;
   // What is wrong with it was said, with hints, when the file was loaded.
-  const params::ConditionScope scope{&pipeline_.params, &step.vars, &names_, false};
+  const params::ConditionScope scope{
+      &pipeline_.params, &step.vars, &names_, false, false, pipeline_.slot ? &slot_ : nullptr};
   params::Condition condition = params::parse_condition(step.when, scope, problems);
   if (!problems.empty()) {
     throw Error(ExitCode::usage, "when of step '" + step.name + "': " + problems[0].message,
@@ -35,9 +36,10 @@ params::Verdict Conditions::evaluate(const Step& step, const StepValue& value) c
       case Root::params:
       case Root::matrix:
       case Root::item:
-      case Root::key: break;
+      case Root::key:
+      case Root::slot: break;
     }
-    return params::static_value(name, pipeline_.params, step.vars);
+    return params::static_value(name, pipeline_.params, step.vars, slot_);
   });
 }
 

@@ -25,7 +25,10 @@ class Conditions {
   /// `pipeline` must outlive this. `environment` has the variables that are not to be asked of the process:
   /// their values, or null for those that are not set.
   explicit Conditions(const Pipeline& pipeline, Json environment = {})
-      : pipeline_(pipeline), environment_(std::move(environment)), names_(step_names(pipeline)) {}
+      : pipeline_(pipeline),
+        environment_(std::move(environment)),
+        names_(step_names(pipeline)),
+        slot_(pipeline.slot ? to_json(*pipeline.slot) : Json()) {}
 
   /// Whether `step` is to run, and why. Throws Error(usage) when its condition cannot be decided.
   params::Verdict evaluate(const Step& step, const StepValue& value) const;
@@ -37,6 +40,7 @@ class Conditions {
   const Pipeline& pipeline_;
   Json environment_;
   params::StepNames names_;
+  Json slot_;
 };
 
 }  // namespace mlops::pipeline

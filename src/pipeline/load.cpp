@@ -33,7 +33,12 @@ constexpr std::size_t kMostSecrets = 1000;
 class Loader {
  public:
   Loader(Pipeline& result, const YamlNode& root, const LoadOptions& options, Problems& problems)
-      : out_(result), root_(root), options_(options), problems_(problems) {}
+      : out_(result), root_(root), options_(options), problems_(problems) {
+    out_.slot = options.slot;
+    // For no slot its parts stand for themselves.
+    slot_ = options.slot ? to_json(*options.slot)
+                         : to_json(SlotValues{"${slot.id}", "${slot.start}", "${slot.end}"});
+  }
 
   void load() {
     if (!pipeline::check_keys(root_, pipeline::pipeline_keys(), "the file", problems_)) return;
@@ -50,6 +55,10 @@ class Loader {
     if (triggers) pipeline::check_triggers(*triggers, out_, problems_);
     // Of an expansion that could not be read nobody knows what it makes.
     if (!out_.steps.empty()) pipeline::check(out_, places, options_.check_files && all_known_, problems_);
+    if (out_.uses_slot && out_.schedules.empty() && !problems_.many()) {
+      problems_.add(root_.at, "${slot.…} stands for a slot, and the file has no schedule",
+                    "such as  schedule: \"0 3 * * *\"  for every day at 03:00");
+    }
   }
 
  private:
@@ -59,6 +68,13 @@ class Loader {
   }
   // References to params, env and the pipeline's name; nothing else is known outside steps.
   params::Scope scope() const { return {&out_.params, nullptr, out_.name, nullptr}; }
+  // What belongs to a run knows the slot that it is for, too.
+  params::Scope run_scope() {
+    params::Scope result = scope();
+    result.slot = &slot_;
+    result.uses_slot = &out_.uses_slot;
+    return result;
+  }
 
   void read_head() {
     const params::Scope nothing;
@@ -134,7 +150,8 @@ class Loader {
     for (std::size_t i = 0; i < node.text.size(); ++i) {
       const std::string_view rest = std::string_view(node.text).substr(i);
       if (rest.starts_with("$${")) continue;
-      for (const char* root : {"${params.", "${env.", "${matrix.", "${item", "${steps.", "${pipeline."}) {
+      for (const char* root :
+           {"${params.", "${env.", "${matrix.", "${item", "${steps.", "${pipeline.", "${slot."}) {
         if (rest.starts_with(root) && (i == 0 || node.text[i - 1] != '$')) {
           problems_.add(node.at, "params are values: references in them are not filled in",
                         "put the reference where the value is used, or write $${ for the text itself");
@@ -149,7 +166,7 @@ class Loader {
   void read_env() {
     const YamlNode* node = find("env");
     if (!node) return;
-    const params::Scope known = scope();
+    const params::Scope known = run_scope();
     const Fields fields(known, problems_);
     if (const YamlNode* inherit = node->find("inherit")) {
       out_.inherit_env = fields.boolean(*inherit, "env inherit").value_or(true);
@@ -280,7 +297,7 @@ class Loader {
     const YamlNode* defaults = read_defaults();
     std::vector<std::vector<Variant>> variants;
     const params::StepNames names = read_names(*steps, variants);
-    const pipeline::StepReader reader(out_, names, defaults, problems_);
+    const pipeline::StepReader reader(out_, run_scope(), names, defaults, problems_);
     std::size_t total = 0;
     for (const auto& list : variants) total += list.size();
     out_.steps.reserve(total);
@@ -313,7 +330,7 @@ class Loader {
   // Names come first, as any step may refer to any other.
   params::StepNames read_names(const YamlNode& steps, std::vector<std::vector<Variant>>& variants) {
     params::StepNames names;
-    const params::Scope known = scope();
+    const params::Scope known = run_scope();
     const Fields fields(known, problems_);
     std::size_t total = 0;
     for (const YamlEntry& entry : steps.entries) {
@@ -344,6 +361,7 @@ class Loader {
   const YamlNode& root_;
   const LoadOptions& options_;
   Problems& problems_;
+  Json slot_;
   bool all_known_ = true;  // what steps there are
 };
 

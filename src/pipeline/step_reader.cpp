@@ -300,8 +300,9 @@ class Reading {
     if (util::trim(node.text).empty()) return problems_.add(node.at, "when: the condition is empty");
     out_.step.when = node.text;
     std::vector<params::ConditionProblem> found;
-    const params::ConditionScope scope{&pipeline_.params, scope_.vars, &names_, !problems_.many(),
-                                       scope_.open};
+    const params::ConditionScope scope{&pipeline_.params, scope_.vars,
+                                       &names_,           !problems_.many(),
+                                       scope_.open,       pipeline_.slot ? scope_.slot : nullptr};
     const params::Condition condition = params::parse_condition(node.text, scope, found);
     const Location text = problems_.locate(node.at, node.text, 0);  // past quotes
     const bool one_line = node.text.find('\n') == node.text.npos;
@@ -312,6 +313,7 @@ class Reading {
     for (const params::ConditionName& name : condition.names()) {
       if (name.step == out_.step.name && !name.step.empty())
         problems_.add(node.at, "when: step '" + name.step + "' asks about itself");
+      if (name.root == params::ConditionName::Root::slot && scope_.uses_slot) *scope_.uses_slot = true;
     }
   }
 
@@ -333,8 +335,10 @@ ReadStep StepReader::read(const util::YamlEntry& entry, Variant variant) const {
   result.step.base = entry.key;
   result.step.vars = std::move(variant.vars);
   result.step.at = entry.at;
-  const params::Scope scope{&pipeline_.params, &result.step.vars, pipeline_.name, &names_, true,
-                            variant.open};
+  params::Scope scope = scope_;
+  scope.vars = &result.step.vars;
+  scope.steps = &names_;
+  scope.open = variant.open;
   Reading(result, entry, defaults_, pipeline_, names_, scope, problems_).read_all();
   return result;
 }

@@ -16,15 +16,17 @@ struct ReadStep {
 
 class StepReader {
  public:
-  /// `defaults` is the map under `defaults:`, or null. What is passed must outlive the reader.
-  StepReader(const Pipeline& pipeline, const params::StepNames& names, const util::YamlNode* defaults,
-             Problems& problems)
-      : pipeline_(pipeline), names_(names), defaults_(defaults), problems_(problems) {}
+  /// `scope` is that of the file; `defaults` is the map under `defaults:`, or null. What is passed must
+  /// outlive the reader.
+  StepReader(const Pipeline& pipeline, const params::Scope& scope, const params::StepNames& names,
+             const util::YamlNode* defaults, Problems& problems)
+      : pipeline_(pipeline), scope_(scope), names_(names), defaults_(defaults), problems_(problems) {}
 
   ReadStep read(const util::YamlEntry& entry, Variant variant) const;
 
  private:
   const Pipeline& pipeline_;
+  const params::Scope scope_;
   const params::StepNames& names_;
   const util::YamlNode* defaults_;
   Problems& problems_;

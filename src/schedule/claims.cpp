@@ -1,7 +1,7 @@
 // How slots are claimed, and what becomes of those that are not.
 #include <mlops/error.hpp>
 
-#include "calendar/instants.hpp"
+#include "db/backfills.hpp"
 #include "db/runs.hpp"
 #include "db/slots.hpp"
 #include "engine/cancellation.hpp"
@@ -24,6 +24,7 @@ using std::chrono::seconds;
 
 namespace {
 
+// But for those of backfills: they are in nobody's way.
 std::vector<std::string> live_runs(const Workspace& workspace, db::Connection& connection,
                                    const std::string& pipeline) {
   db::RunFilter filter;
@@ -32,7 +33,9 @@ std::vector<std::string> live_runs(const Workspace& workspace, db::Connection& c
   filter.limit = 0;
   std::vector<std::string> ids;
   for (const RunRecord& run : db::list_runs(connection, filter)) {
-    if (engine::liveness(workspace, run.id) != engine::Liveness::dead) ids.push_back(run.id);
+    if (engine::liveness(workspace, run.id) != engine::Liveness::dead &&
+        !db::is_of_backfill(connection, run.id))
+      ids.push_back(run.id);
   }
   return ids;
 }
@@ -89,7 +92,7 @@ Claimed Ledger::claim_row(const ScheduleRecord& schedule, sys_seconds at, const 
     row.local = local;
     db::put_slot(connection, row);
   }
-  return {{*row.fence, row.run_id}, schedule.id, schedule.pipeline, local, overlap_of(row.overlap)};
+  return {{*row.fence, row.run_id}, schedule.id, schedule.pipeline, at, local, overlap_of(row.overlap)};
 }
 
 std::vector<Claimed> Ledger::settle(const std::vector<Entry>& entries, sys_seconds now) {
@@ -252,40 +255,22 @@ std::optional<SlotRecord> Ledger::row_at(const ScheduleRecord& schedule, const T
   return db::find_slot(connection, schedule.id, at);
 }
 
+std::optional<SlotRecord> Ledger::set_apart(const ScheduleRecord& schedule, const Timetable& timetable,
+                                            sys_seconds at) {
+  auto slot = row_at(schedule, timetable, at);
+  if (slot && slot->outcome == SlotOutcome::claimed && is_dead(*slot)) {
+    slot->outcome = SlotOutcome::missed;
+    slot->reason = died;
+    slot->run_id.clear();
+    db::update_slot(database_.connection(), *slot);
+  }
+  return slot;
+}
+
 Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sys_seconds now) {
-  if (pipeline.schedules.empty()) {
-    throw Error(ExitCode::usage, "'" + pipeline.file + "' has no schedule, so it has no slots",
-                "such as  schedule: \"0 3 * * *\"  for every day at 03:00");
-  }
   pipeline::Zones zones;
-  const std::vector<Timetable> all = timetables(pipeline, zones);
-  // Of each entry the slot that is meant: the last one, or the one at that time.
-  std::vector<std::pair<sys_seconds, std::size_t>> slots;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const calendar::Rule& rule = all[i].rule;
-    std::optional<sys_seconds> time;
-    if (at) {
-      const sys_seconds wanted = calendar::read_time(*at, *rule.zone);
-      if (calendar::next_fire(rule, wanted - seconds(1)) == wanted) time = wanted;
-    } else {
-      time = calendar::last_fire(rule, now);
-    }
-    if (time) slots.emplace_back(*time, i);
-  }
-  if (slots.empty()) {
-    const auto next = calendar::next_fire(all.front().rule, now);
-    throw Error(ExitCode::usage,
-                at ? "'" + pipeline.file + "' has no slot at " + *at
-                   : "no slot of '" + pipeline.file + "' has come yet",
-                next ? "the next one is " + all.front().text(*next) + "; see `mlops schedule next`"
-                     : "see `mlops schedule next`");
-  }
-  std::ranges::stable_sort(slots, std::ranges::greater{}, &std::pair<sys_seconds, std::size_t>::first);
-  if (slots.front().first > now) {
-    throw Error(ExitCode::usage,
-                "the slot " + all[slots.front().second].text(slots.front().first) + " is yet to come",
-                "slots are run when their time has come");
-  }
+  const std::vector<Timetable> all = require_timetables(pipeline, zones);
+  const auto slots = slots_meant(pipeline.file, all, at, now);
   std::vector<ScheduleRecord> records = adopt(pipeline, all, now);
   db::Transaction transaction(database_, db::Durability::full);
   db::Connection& connection = database_.connection();
@@ -387,8 +372,15 @@ std::optional<Claimed> Ledger::take_over(std::int64_t fence, sys_seconds now) {
   slot->claimer = process::to_string(process::self());
   db::update_slot(connection, *slot);
   transaction.commit();
-  return Claimed{
-      {fence, slot->run_id}, slot->schedule, schedule->pipeline, slot->local, overlap_of(slot->overlap)};
+  return Claimed{{fence, slot->run_id}, slot->schedule,           schedule->pipeline, slot->at,
+                 slot->local,           overlap_of(slot->overlap)};
+}
+
+SlotValues Ledger::values_of(const Claimed& claimed) {
+  const auto schedule = db::find_schedule(database_.connection(), claimed.schedule);
+  if (!schedule) throw Error(ExitCode::usage, "the schedule of the slot " + claimed.local + " is gone");
+  pipeline::Zones zones;
+  return slot_values(timetable_of(*schedule, workspace_.root(), zones), claimed.at);
 }
 
 Permission Ledger::let_go(std::int64_t fence, const Wish& wish, const workspace::Config& limits) {

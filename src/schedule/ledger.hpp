@@ -24,6 +24,7 @@ struct Claimed {
   SlotClaim claim;
   std::int64_t schedule = 0;
   std::string pipeline;
+  sys_seconds at{};
   std::string local;
   Overlap overlap = Overlap::allow;  ///< what to do before it runs, see make_way(); never `skip`
 };
@@ -93,6 +94,15 @@ class Ledger {
   /// Lets a slot begin that this process has claimed, unless a limit holds it back; until then it does not
   /// count among what goes on.
   Permission let_go(std::int64_t fence, const Wish& wish, const workspace::Config& limits);
+
+  /// What `${slot.…}` stands for in the run of a claim. Throws Error(usage) when the times of its schedule
+  /// cannot be told any more.
+  SlotValues values_of(const Claimed& claimed);
+
+  /// The row of one slot, if it has one: divided from a row that stands for many, and no claim of a dead
+  /// process any more. Within a transaction of the caller.
+  std::optional<SlotRecord> set_apart(const ScheduleRecord& schedule, const Timetable& timetable,
+                                      sys_seconds at);
 
   /// Says of a claim that it led to no run.
   void reject(std::int64_t fence, const std::string& reason);

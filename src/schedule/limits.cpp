@@ -19,10 +19,11 @@ std::string go_on(int runs, const std::string& of = {}) {
   return std::to_string(runs) + (runs == 1 ? " run" : " runs") + of + (runs == 1 ? " goes on" : " go on");
 }
 
-void add(Load& load, const std::string& pipeline, const std::string& queue) {
+void add(Load& load, const std::string& pipeline, const std::string& queue, std::int64_t backfill) {
   ++load.runs;
   ++load.pipelines[pipeline];
   if (!queue.empty()) ++load.queues[queue];
+  if (backfill != 0) ++load.backfills[backfill];
 }
 
 }  // namespace
@@ -49,7 +50,7 @@ Load load_of(const Workspace& workspace, db::Connection& connection) {
       holder = process::LockFile::holder(layout::in(workspace.run_directory(work.run_id),
                                                     runner ? layout::runner_lock : layout::keeper_lock));
     }
-    add(load, work.pipeline, work.queue);
+    add(load, work.pipeline, work.queue, work.backfill.value_or(0));
     if (holder) load.holders.push_back(std::move(*holder));
   }
   return load;
@@ -71,14 +72,14 @@ std::string Admission::hold(const Wish& wish) {
   }
   why = held_by_rate(wish);
   if (!why.empty()) return why;
-  add(begun_, wish.pipeline, wish.queue);
+  add(begun_, wish.pipeline, wish.queue, wish.backfill);
   return {};
 }
 
 std::string Admission::held_by_load(const Wish& wish) {
   const workspace::QueueConfig* queue = config_.find_queue(wish.queue);
   const int at_once = queue ? queue->concurrency : 0;
-  if (config_.runs == 0 && at_once == 0 && wish.concurrency == 0) return {};
+  if (config_.runs == 0 && at_once == 0 && wish.concurrency == 0 && wish.jobs == 0) return {};
   const int others = load().pipelines[wish.pipeline] + begun_.pipelines[wish.pipeline];
   const int replaced = wish.replaces ? others : 0;
   if (const int runs = load().runs + begun_.runs - replaced; config_.runs > 0 && runs >= config_.runs)
@@ -87,6 +88,9 @@ std::string Admission::held_by_load(const Wish& wish) {
     return go_on(runs, " of the queue '" + wish.queue + "'") + ", its concurrency";
   if (wish.concurrency > 0 && others - replaced >= wish.concurrency)
     return go_on(others, " of " + wish.pipeline) + ", its concurrency";
+  if (const int runs = load().backfills[wish.backfill] + begun_.backfills[wish.backfill];
+      wish.jobs > 0 && runs >= wish.jobs)
+    return go_on(runs, " of backfill " + std::to_string(wish.backfill)) + ", as many as it has at a time";
   return {};
 }
 

@@ -27,6 +27,7 @@ bool is_alive(const std::string& claimer);
 struct Load {
   int runs = 0;
   std::map<std::string, int> queues, pipelines;
+  std::map<std::int64_t, int> backfills;
   std::vector<process::Identity> holders;  ///< whose end may make room
   bool in_motion = false;                  ///< a claim is passed on to the process that is to run it
 };
@@ -36,8 +37,10 @@ Load load_of(const Workspace& workspace, db::Connection& connection);
 struct Wish {
   std::string queue;  ///< empty: for a slot
   std::string pipeline;
-  int concurrency = 0;    ///< as its file says
-  bool replaces = false;  ///< it ends the other runs of its pipeline
+  int concurrency = 0;        ///< as its file says
+  bool replaces = false;      ///< it ends the other runs of its pipeline
+  std::int64_t backfill = 0;  ///< which one it is a part of; 0: none
+  int jobs = 0;               ///< runs of the backfill at a time
 };
 
 /// Says of one after the other whether it may begin, and counts it then.

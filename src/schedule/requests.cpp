@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "db/backfills.hpp"
 #include "db/requests.hpp"
 #include "db/slots.hpp"
 #include "process/identity.hpp"
@@ -11,6 +12,8 @@
 #include "workspace/environment.hpp"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -19,16 +22,42 @@ namespace mlops::schedule {
 
 namespace {
 
-Wish wish_of(const std::string& queue, const std::string& pipeline, int concurrency) {
-  return {queue, pipeline, concurrency, false};
-}
+// Says of one request after the other what holds it back, as Admission::hold(): limits, and backfills that
+// are paused or have as many runs as they want.
+class Turns {
+ public:
+  Turns(db::Connection& connection, Admission& admission) : connection_(connection), admission_(admission) {}
+
+  template <typename Request>
+  std::string hold(const Request& request) {
+    Wish wish{request.queue, request.pipeline, request.concurrency};
+    if (request.backfill) {
+      const auto& backfill = find(*request.backfill);
+      if (backfill && backfill->state != BackfillState::open)
+        return "backfill " + std::to_string(backfill->id) + " is " + to_string(backfill->state);
+      wish.backfill = *request.backfill;
+      wish.jobs = backfill ? backfill->jobs : 1;
+    }
+    return admission_.hold(wish);
+  }
+
+ private:
+  const std::optional<BackfillRecord>& find(std::int64_t id) {
+    const auto [known, is_new] = known_.try_emplace(id);
+    if (is_new) known->second = db::find_backfill(connection_, id);
+    return known->second;
+  }
+
+  db::Connection& connection_;
+  Admission& admission_;
+  std::map<std::int64_t, std::optional<BackfillRecord>> known_;
+};
 
 }  // namespace
 
 std::string to_text(const RequestOptions& options) {
   Json json = {{"set", options.overrides}};
-  if (options.slot)
-    json["slot"] = {{"id", options.slot->id}, {"start", options.slot->start}, {"end", options.slot->end}};
+  if (options.slot) json["slot"] = to_json(*options.slot);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -37,8 +66,7 @@ RequestOptions options_of(const RequestRecord& request) {
   const Json json = Json::parse(request.options, nullptr, false);
   if (!json.is_object()) return options;
   options.overrides = json.value("set", std::vector<std::string>());
-  if (const auto slot = json.find("slot"); slot != json.end() && slot->is_object())
-    options.slot = SlotValues{slot->value("id", ""), slot->value("start", ""), slot->value("end", "")};
+  options.slot = parse_slot_values(json.value("slot", Json()));
   return options;
 }
 
@@ -128,16 +156,20 @@ Claims Requests::claim(const workspace::Config& limits, const Demand& demand, In
   db::Connection& connection = database_.connection();
   bool changed = release_dead_claims(claims, now);
   Admission admission = this->admission(limits, now);
+  Turns turns(connection, admission);
   std::vector<std::int64_t> chosen;
-  std::set<std::tuple<std::string, std::string, int>> held;  // what holds one back holds all of its kind
+  std::set<std::tuple<std::string, std::string, int, std::int64_t>>
+      held;  // what holds one back holds all of its kind
   db::for_each_candidate(connection, now, [&](const db::Candidate& c) {
     if (chosen.size() == demand.most || (demand.above && c.priority <= *demand.above)) return false;
     if (!demand.queues.empty() && std::ranges::count(demand.queues, c.queue) == 0) return true;
-    if (held.contains({c.queue, c.pipeline, c.concurrency})) return true;
-    if (admission.hold(wish_of(c.queue, c.pipeline, c.concurrency)).empty()) {
+    if (demand.backfill && demand.backfill != c.backfill) return true;
+    std::tuple kind(c.queue, c.pipeline, c.concurrency, c.backfill.value_or(0));
+    if (held.contains(kind)) return true;
+    if (turns.hold(c).empty()) {
       chosen.push_back(c.id);
     } else {
-      held.emplace(c.queue, c.pipeline, c.concurrency);
+      held.insert(std::move(kind));
     }
     return true;
   });
@@ -253,6 +285,7 @@ bool Requests::set_priority(std::int64_t id, int priority) {
 std::vector<Outlook> Requests::outlook(const workspace::Config& limits, const std::string& queue, int limit,
                                        Instant now) {
   Admission admission = this->admission(limits, now);
+  Turns turns(database_.connection(), admission);
   std::vector<Outlook> list;
   // What comes first of other queues counts for the limits as well.
   for (RequestRecord& request : db::waiting_requests(database_.connection(), "", queue.empty() ? limit : 0)) {
@@ -261,7 +294,7 @@ std::vector<Outlook> Requests::outlook(const workspace::Config& limits, const st
     if (request.not_before > now) {
       why = "waits for its time, " + util::format_local(request.not_before);
     } else {
-      why = admission.hold(wish_of(request.queue, request.pipeline, request.concurrency));
+      why = turns.hold(request);
       if (why.empty()) why = "waits for a worker";
     }
     if (queue.empty() || request.queue == queue) list.push_back({std::move(request), std::move(why)});

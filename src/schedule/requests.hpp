@@ -40,7 +40,8 @@ struct ClaimedRequest {
 struct Demand {
   std::vector<std::string> queues;  ///< empty: all
   std::size_t most = 1;
-  std::optional<int> above;  ///< only of a larger priority
+  std::optional<int> above;                   ///< only of a larger priority
+  std::optional<std::int64_t> backfill = {};  ///< only of this one
 };
 
 /// What it gets, and when there may be more.

@@ -1,6 +1,13 @@
 #include "schedule/timetable.hpp"
 
+#include <mlops/error.hpp>
+
+#include "calendar/instants.hpp"
 #include "util/digest.hpp"
+#include "util/time.hpp"
+
+#include <algorithm>
+#include <variant>
 
 namespace mlops::schedule {
 
@@ -13,6 +20,65 @@ std::vector<Timetable> timetables(const Pipeline& pipeline, pipeline::Zones& zon
                       pipeline::delay_of(entry, pipeline.name)});
   }
   return result;
+}
+
+std::vector<Timetable> require_timetables(const Pipeline& pipeline, pipeline::Zones& zones) {
+  if (pipeline.schedules.empty()) {
+    throw Error(ExitCode::usage, "'" + pipeline.file + "' has no schedule, so it has no slots",
+                "such as  schedule: \"0 3 * * *\"  for every day at 03:00");
+  }
+  return timetables(pipeline, zones);
+}
+
+std::vector<std::pair<sys_seconds, std::size_t>> slots_meant(const std::string& file,
+                                                             const std::vector<Timetable>& timetables,
+                                                             const std::optional<std::string>& at,
+                                                             sys_seconds now) {
+  std::vector<std::pair<sys_seconds, std::size_t>> slots;
+  for (std::size_t i = 0; i < timetables.size(); ++i) {
+    const calendar::Rule& rule = timetables[i].rule;
+    std::optional<sys_seconds> time;
+    if (at) {
+      const sys_seconds wanted = calendar::read_time(*at, *rule.zone);
+      if (calendar::next_fire(rule, wanted - std::chrono::seconds(1)) == wanted) time = wanted;
+    } else {
+      time = calendar::last_fire(rule, now);
+    }
+    if (time) slots.emplace_back(*time, i);
+  }
+  if (slots.empty()) {
+    const auto next = calendar::next_fire(timetables.front().rule, now);
+    throw Error(ExitCode::usage,
+                at ? "'" + file + "' has no slot at " + *at : "no slot of '" + file + "' has come yet",
+                next ? "the next one is " + timetables.front().text(*next) + "; see `mlops schedule next`"
+                     : "see `mlops schedule next`");
+  }
+  std::ranges::stable_sort(slots, std::ranges::greater{}, &std::pair<sys_seconds, std::size_t>::first);
+  if (slots.front().first > now) {
+    throw Error(ExitCode::usage,
+                "the slot " + timetables[slots.front().second].text(slots.front().first) + " is yet to come",
+                "slots are run when their time has come");
+  }
+  return slots;
+}
+
+SlotValues slot_values(const Timetable& timetable, sys_seconds at) {
+  calendar::Rule rule = timetable.rule;
+  rule.start.reset();
+  const auto* every = std::get_if<calendar::Every>(&rule.what);
+  const sys_seconds before =
+      calendar::last_fire(rule, at - std::chrono::seconds(1)).value_or(every ? at - every->period : at);
+  std::string id = util::format_utc(at).substr(0, 19);
+  std::erase_if(id, [](char c) { return c == '-' || c == ':'; });
+  std::ranges::replace(id, ' ', 'T');
+  return {id + "Z", timetable.text(before), timetable.text(at)};
+}
+
+Timetable timetable_of(const ScheduleRecord& record, const std::string& root, pipeline::Zones& zones) {
+  const Schedule entry = schedule_of(Json::parse(record.definition, nullptr, false));
+  const std::string path = record.file.starts_with('/') ? record.file : root + "/" + record.file;
+  return {entry, pipeline::rule_of(entry, record.pipeline, path.substr(0, path.rfind('/')), zones),
+          pipeline::delay_of(entry, record.pipeline)};
 }
 
 Json definition_of(const Timetable& timetable) {

@@ -1,0 +1,15 @@
+// What a pipeline's steps do, as a digest: whether a run of before did what the file says now.
+#pragma once
+
+#include <mlops/pipeline.hpp>
+
+#include <string>
+
+namespace mlops::engine {
+
+/// Changes with whatever steps are made of and depend on by the file: commands, params, variables, paths,
+/// conditions, order. Not with when and how patiently they run: schedules, retries, limits, resources; nor
+/// with comments.
+std::string steps_digest(const Pipeline& pipeline);
+
+}  // namespace mlops::engine
