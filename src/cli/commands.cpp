@@ -34,6 +34,7 @@ const std::vector<Command>& commands() {
       {"queue", "Schedules", "list, move and cancel what waits in queues", set_up_queue},
       {"worker", "Schedules", "run what waits in queues", set_up_worker},
       {"backfill", "Schedules", "run slots of the past that are missing, failed or stale", set_up_backfill},
+      {"notify", "Schedules", "see and send messages about how runs end", set_up_notify},
       {"runs", "Runs", "list runs", set_up_runs},
       {"show", "Runs", "show a run: steps, params, metrics, artifacts", set_up_show},
       {"why", "Runs", "tell why a step ran, or did not", set_up_why},

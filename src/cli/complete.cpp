@@ -209,7 +209,7 @@ class Completion {
     if (command == "completion" && place == 0) {
       words({"bash", "zsh", "fish"});
     } else if ((command == "store" || command == "remote" || command == "data" || command == "schedule" ||
-                command == "queue" || command == "trigger") &&
+                command == "queue" || command == "trigger" || command == "notify") &&
                typed_.subcommand.empty() && place == 0) {
       subcommands();
     } else if (command == "remote" && typed_.subcommand == "rm") {

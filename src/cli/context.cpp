@@ -2,6 +2,7 @@
 
 #include "db/runs.hpp"
 #include "engine/recovery.hpp"
+#include "notify/delivery.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
@@ -24,6 +25,12 @@ void warn_of_dead_runs(const Workspace& workspace, db::Database& database) {
   }
 }
 
+// Who is told how runs end is told of these, too, without being waited for.
+void recover(const Workspace& workspace, db::Database& database) {
+  if (engine::recover_all(workspace, database).empty()) return;
+  for (const std::string& problem : notify::deliver_at_end(workspace, {}, 0)) util::log_warning(problem);
+}
+
 }  // namespace
 
 OpenWorkspace open_to_read(const Context& context) {
@@ -43,7 +50,7 @@ OpenWorkspace open_to_read(const Context& context) {
         "the workspace cannot be written to, and changes that its database has not taken in yet cannot be "
         "read: what follows may be out of date");
   }
-  engine::recover_all(workspace, database);
+  recover(workspace, database);
   warn_of_dead_runs(workspace, database);
   return {std::move(workspace), std::move(database)};
 }
@@ -53,7 +60,7 @@ OpenWorkspace open_to_write(const Context& context) {
   Workspace workspace = Workspace::require(".", context.workspace);
   workspace.check_owner();
   db::Database database = db::Database::open_existing(workspace.database_path());
-  engine::recover_all(workspace, database);
+  recover(workspace, database);
   return {std::move(workspace), std::move(database)};
 }
 

@@ -89,6 +89,7 @@ void set_up_trigger(CLI::App&, Context&);
 void set_up_runs(CLI::App&, Context&);
 void set_up_show(CLI::App&, Context&);
 void set_up_logs(CLI::App&, Context&);
+void set_up_notify(CLI::App&, Context&);
 void set_up_status(CLI::App&, Context&);
 void set_up_cancel(CLI::App&, Context&);
 void set_up_rm(CLI::App&, Context&);

@@ -6,6 +6,8 @@
 #include "cli/progress.hpp"
 #include "db/steps.hpp"
 #include "engine/resources.hpp"
+#include "notify/delivery.hpp"
+#include "notify/outbox.hpp"
 #include "pipeline/source.hpp"
 #include "process/keeper.hpp"
 #include "schedule/backfills.hpp"
@@ -22,6 +24,8 @@
 namespace mlops::cli {
 
 namespace {
+
+constexpr int longest_delivery_ms = 5'000;  // that the end of a run waits for
 
 struct Options {
   std::string file;
@@ -182,12 +186,30 @@ void give_back(const Options& options, const Context& context, const std::string
   }
 }
 
+// Nobody may be looking when a run for a slot cannot begin. Somebody else's run is no failure.
+void tell_not_begun(const Options& options, const Context& context, const std::exception& why) {
+  const auto* error = dynamic_cast<const Error*>(&why);
+  if (!options.settings.slot || (error && error->code() == ExitCode::overlap)) return;
+  try {
+    const Pipeline pipeline =
+        load_pipeline(options.file, {.overrides = options.overrides, .check_files = false, .slot = {}});
+    const auto workspace = Workspace::find(pipeline.directory, context.workspace);
+    if (!workspace) return;
+    db::Database database = db::Database::open(workspace->database_path());
+    notify::tell_not_begun(database, pipeline, options.settings.slot->run_id, why.what());
+    notify::deliver_at_end(*workspace, {}, 0);
+  } catch (const Error&) {
+    // Who is to be told stands in a file that cannot be read.
+  }
+}
+
 int run_claimed(Options& options, const Context& context, const CLI::App& app);
 
 int run(Options& options, const Context& context, const CLI::App& app) {
   try {
     return run_claimed(options, context, app);
   } catch (const std::exception& error) {
+    tell_not_begun(options, context, error);
     give_back(options, context, error.what());
     throw;
   }
@@ -267,6 +289,11 @@ int run_claimed(Options& options, const Context& context, const CLI::App& app) {
     result = run_plan(*workspace, pipeline, graph, plan, options.settings, std::move(keeper), observers);
   }
   if (options.json) print_json(result_json(result, *workspace));
+  std::fflush(stdout);
+  // Nobody sees what a run of the daemon's says.
+  for (const std::string& problem :
+       notify::deliver_at_end(*workspace, result.id, options.claimed > 0 ? 0 : longest_delivery_ms))
+    std::fprintf(stderr, "mlops: %s\n", problem.c_str());
   if (options.propagate_exit_code && result.state == RunState::failed && result.failed_step_code > 0) {
     return result.failed_step_code;
   }

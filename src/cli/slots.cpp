@@ -305,8 +305,7 @@ void serve(const std::vector<std::string>& files, const Context& context) {
                   times_of(timetable.entry).c_str(), next ? timetable.text(*next).c_str() : "no time");
     }
     for (const TriggerRecord& trigger : others)
-      std::printf("serving %s %s: %s\n", pipeline.name.c_str(), trigger.name.c_str(),
-                  trigger.kind.c_str());
+      std::printf("serving %s %s: %s\n", pipeline.name.c_str(), trigger.name.c_str(), trigger.kind.c_str());
     const bool daemon =
         process::LockFile::is_locked(layout::in(workspace.state_directory(), layout::daemon_lock));
     if (!daemon) std::printf("no daemon runs: start one with `mlops daemon`\n");

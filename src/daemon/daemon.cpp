@@ -58,7 +58,8 @@ Daemon::Daemon(const Workspace& workspace, DaemonSettings settings)
       ledger_(workspace_, database_),
       dispatcher_(workspace, database_, layout::in(workspace.state_directory(), layout::daemon),
                   settings_.runs, {settings_.queue, {}}),
-      triggers_(workspace, database_, say) {
+      triggers_(workspace, database_, say),
+      deliveries_(workspace_, database_) {
   wakeup_.add(triggers_.fd());
   if (settings_.web.address.empty()) return;
   web_.emplace(workspace, settings_.web, say);
@@ -333,6 +334,7 @@ std::optional<Instant> Daemon::next() const {
   const auto take = [&](sys_seconds at) { next = std::min<Instant>(next.value_or(at), at); };
   if (again_) take(*again_);
   if (!agenda_.empty() && !settings_.once) take(agenda_.begin()->first);
+  if (const auto messages = deliveries_.next(); messages && !settings_.once) take(*messages);
   return next;
 }
 
@@ -376,6 +378,7 @@ void Daemon::work() {
     if (!settings_.once) settle(now);
     triggers_.work();
     dispatcher_.start();
+    deliveries_.tend(now);
     told_ = false;
   } catch (const Error& error) {
     if (error.code() == ExitCode::usage) throw;

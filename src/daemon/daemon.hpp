@@ -4,6 +4,7 @@
 
 #include <mlops/workspace.hpp>
 
+#include "daemon/deliveries.hpp"
 #include "daemon/dispatcher.hpp"
 #include "daemon/trigger_desk.hpp"
 #include "daemon/wakeup.hpp"
@@ -79,6 +80,7 @@ class Daemon {
   Dispatcher dispatcher_;
   TriggerDesk triggers_;
   std::optional<WebFace> web_;
+  Deliveries deliveries_;
   std::map<std::string, File> files_;                         // by path
   std::set<std::pair<schedule::sys_seconds, Place>> agenda_;  // what is due when
   std::unordered_map<std::int64_t, File*> file_of_;           // of the schedules

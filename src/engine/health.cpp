@@ -1,5 +1,6 @@
 #include "engine/health.hpp"
 
+#include "db/outbox.hpp"
 #include "db/runs.hpp"
 #include "engine/recovery.hpp"
 #include "process/spawn.hpp"
@@ -15,6 +16,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -159,6 +161,24 @@ void check_runs(std::vector<Finding>& findings, const Workspace& workspace, db::
   }
 }
 
+// Messages about runs that have not got through.
+void check_messages(std::vector<Finding>& findings, db::Database& database) {
+  constexpr std::chrono::days lately{7};
+  const auto failed = db::list_messages(
+      database.connection(), {.state = MessageState::failed, .since = util::now() - lately, .limit = 1'000});
+  const auto waiting =
+      db::list_messages(database.connection(), {.state = MessageState::waiting, .since = {}, .limit = 1'000});
+  const auto tried = std::ranges::count_if(waiting, [](const MessageRecord& m) { return m.attempts > 0; });
+  if (!failed.empty())
+    findings.push_back({"messages", State::note,
+                        std::to_string(failed.size()) + " of the last week could not be delivered: " +
+                            failed.front().notification + ": " + failed.front().error,
+                        "mlops notify list --state failed"});
+  if (tried > 0)
+    findings.push_back({"messages", State::note, std::to_string(tried) + " wait to be sent again",
+                        "`mlops notify list` says why; `mlops notify retry` sends them now"});
+}
+
 }  // namespace
 
 const char* to_string(Finding::State state) {
@@ -193,6 +213,7 @@ std::vector<Finding> examine(const std::optional<Workspace>& workspace) {
     db::Database database = db::Database::open_to_read(workspace->database_path(), access);
     check_database(findings, database);
     check_runs(findings, *workspace, database);
+    check_messages(findings, database);
   } catch (const Error& error) {
     findings.push_back({"database", State::broken, error.what(),
                         error.hint().empty() || error.hint() == "run `mlops doctor`"

@@ -7,6 +7,7 @@
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
 #include "engine/run_bell.hpp"
+#include "notify/outbox.hpp"
 #include "process/attempt.hpp"
 #include "process/identity.hpp"
 #include "process/lock_file.hpp"
@@ -84,6 +85,20 @@ class FrozenEnvironment {
 };
 
 }  // namespace
+
+std::vector<notify::Addressee> frozen_addressees(const Json& settings) {
+  std::vector<notify::Addressee> list;
+  const auto found = settings.is_object() ? settings.find("notify") : settings.end();
+  if (!settings.is_object() || found == settings.end() || !found->is_array()) return list;
+  for (const Json& addressee : *found) {
+    try {
+      list.push_back(notify::read_addressee(addressee));
+    } catch (const Error& error) {
+      util::log_warning(std::string("somebody will not be told how a run ended: ") + error.what());
+    }
+  }
+  return list;
+}
 
 Json referenced_environment(const std::string& source) {
   constexpr std::string_view mark = "env.";  // of ${env.NAME} and of `when: env.NAME`
@@ -396,12 +411,18 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
     end = std::max(end, step.started_at.value_or(end));
   }
 
+  // Also where the definition cannot be read.
+  const std::string settings = layout::in(workspace.run_directory(run_id), layout::settings);
+  const auto addressees =
+      frozen_addressees(Json::parse(util::read_file_if_exists(settings).value_or(""), nullptr, false));
+
   db::Transaction transaction(database, db::Durability::full);
   // Another process may have come first.
   const auto now = db::find_run(database.connection(), run_id);
   if (!now || now->state != RunState::running) return;
   db::finish_run(database.connection(), run_id, ending.state, ending.reason, ending.exit_code, end,
                  (end - run->part_started_at).count());
+  notify::tell_end(database.connection(), addressees, run_id);
   transaction.commit();
   ring_end(workspace);
 }

@@ -6,6 +6,7 @@
 #include <mlops/workspace.hpp>
 
 #include "db/database.hpp"
+#include "notify/addressee.hpp"
 
 #include <functional>
 #include <string>
@@ -31,6 +32,9 @@ struct FrozenRun {
   Json environment = {};  ///< see referenced_environment()
 };
 FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id);
+
+/// Who is told how a run ends, as frozen in its settings; nobody where these cannot be read.
+std::vector<notify::Addressee> frozen_addressees(const Json& settings);
 
 /// The values of the environment variables that a pipeline file refers to, null for those that are not set:
 /// they are part of its frozen definition.

@@ -3,10 +3,12 @@
 
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/recovery.hpp"
 #include "engine/repeat.hpp"
 #include "engine/resources.hpp"
 #include "engine/run_bell.hpp"
 #include "engine/run_start.hpp"
+#include "notify/outbox.hpp"
 #include "pipeline/dvc/load.hpp"
 #include "pipeline/source.hpp"
 #include "util/files.hpp"
@@ -137,6 +139,7 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
     result.duration_ms = util::monotonic_ms() - began_ms;
     db::finish_run(connection, run.id, result.state, "", static_cast<int>(result.exit_code), util::now(),
                    result.duration_ms);
+    notify::tell_end(connection, engine::frozen_addressees(asked), run.id);
     transaction.commit();
   }
   engine::ring_end(workspace);

@@ -66,6 +66,7 @@ class Builder {
     }
     FrozenRun frozen = load_frozen(workspace_, id);
     tree_.pipeline = std::move(frozen.pipeline);
+    tree_.pipeline.notifications.clear();  // whoever reproduces is looking
     tree_.settings = std::move(frozen.settings);
     // Variables that the file refers to are part of what it said then; conditions still ask for them.
     for (const auto& [name, value] : frozen.environment.items()) {

@@ -13,6 +13,7 @@
 #include "engine/results.hpp"
 #include "engine/run_start.hpp"
 #include "engine/runner.hpp"
+#include "notify/addressee.hpp"
 #include "params/overrides.hpp"
 #include "pipeline/conditions.hpp"
 #include "process/identity.hpp"
@@ -40,6 +41,13 @@ namespace {
 
 using engine::Entry;
 
+Json addressees_json(const Pipeline& pipeline) {
+  Json list = Json::array();
+  for (const notify::Addressee& addressee : notify::addressees_of(pipeline))
+    list.push_back(notify::to_json(addressee));
+  return list;
+}
+
 Json settings_json(const Pipeline& pipeline, const RunSettings& settings, int jobs) {
   return {{"file", util::absolute_path(pipeline.file)},
           {"overrides", pipeline.overrides},
@@ -57,6 +65,7 @@ Json settings_json(const Pipeline& pipeline, const RunSettings& settings, int jo
           {"trace_reads", settings.trace_reads},
           {"fence", settings.slot ? settings.slot->fence : 0},
           {"keep_inputs", to_string(settings.keep_inputs.value_or(pipeline.keep_inputs))},
+          {"notify", addressees_json(pipeline)},
           {"sources", pipeline.dvc ? Json(pipeline.dvc->sources) : Json()},
           {"environment", engine::referenced_environment(pipeline.source)}};
 }

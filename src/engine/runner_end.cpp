@@ -4,6 +4,7 @@
 #include "engine/repeat.hpp"
 #include "engine/run_bell.hpp"
 #include "engine/runner.hpp"
+#include "notify/outbox.hpp"
 #include "util/files.hpp"
 #include "util/time.hpp"
 
@@ -51,6 +52,7 @@ RunResult Runner::conclude() {
       db::Connection& connection = parts_.database.connection();
       db::finish_run(connection, parts_.id, result.state, result.reason, static_cast<int>(result.exit_code),
                      util::now(), result.duration_ms);
+      notify::tell_end(connection, notify::addressees_of(parts_.pipeline), parts_.id);
       transaction.commit();
       break;
     } catch (const Error&) {

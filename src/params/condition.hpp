@@ -38,8 +38,8 @@ struct ConditionScope {
   const StepNames* steps = nullptr;
   bool hints = true;           ///< as in Scope
   bool open = false;           ///< as in Scope
-  bool metrics = false;        ///< every name is that of a metric, whichever step logs it
   const Json* slot = nullptr;  ///< as in Scope; null: not known yet
+  bool metrics = false;        ///< every name is that of a metric, whichever step logs it
 };
 
 class Condition {

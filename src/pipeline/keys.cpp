@@ -11,6 +11,10 @@ const char* to_string(KeepInputs keep) {
   return pipeline::keep_inputs_values()[static_cast<std::size_t>(keep)].data();
 }
 
+const char* to_string(Occasion occasion) {
+  return pipeline::occasion_values()[static_cast<std::size_t>(occasion)].data();
+}
+
 std::optional<KeepInputs> parse_keep_inputs(std::string_view text) {
   const auto words = pipeline::keep_inputs_values();
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -32,6 +36,8 @@ constexpr std::array<std::string_view, 2> kGap = {"run", "skip"};
 constexpr std::array<std::string_view, 2> kRepeated = {"first", "both"};
 constexpr std::array<std::string_view, 3> kKeepInputs = {"small", "all", "none"};
 constexpr std::array<std::string_view, 2> kOnFailure = {"stop", "continue"};
+constexpr std::array<std::string_view, 5> kOccasions = {"failure", "recovery", "late", "refused", "success"};
+constexpr std::array<std::string_view, 5> kPresets = {"json", "slack", "discord", "teams", "ntfy"};
 constexpr std::array<std::string_view, 5> kRetryCauses = {"any", "timeout", "no_output", "signal", "lost"};
 
 constexpr std::string_view kScalar = R"({"$ref":"#/$defs/scalar"})";
@@ -65,6 +71,9 @@ constexpr Key kPipelineKeys[] = {
     {"triggers",
      R"({"oneOf":[{"$ref":"#/$defs/trigger"},{"type":"array","minItems":1,"items":{"$ref":"#/$defs/trigger"}}]})",
      "What else than time makes it run by itself: a map, or a list of them."},
+    {"notify",
+     R"({"oneOf":[{"$ref":"#/$defs/notification"},{"type":"array","minItems":1,"items":{"$ref":"#/$defs/notification"}}]})",
+     "Who is told how runs end: a map, or a list of them."},
     {"keep_inputs", kWord,
      "Which inputs that no step makes are kept for `mlops reproduce`: small ones (default), all, or none.",
      kKeepInputs},
@@ -238,6 +247,25 @@ constexpr Key kSecretKeys[] = {
      "The value is what this program prints."},
 };
 
+constexpr Key kNotificationKeys[] = {
+    {"name", R"({"$ref":"#/$defs/name"})", "Name of the entry; default: made of where it goes."},
+    {"webhook", R"({"oneOf":[{"$ref":"#/$defs/text"},{"$ref":"#/$defs/webhook_url"}]})",
+     "A URL that gets the message, or {secret: NAME} of a declared secret whose value is the URL."},
+    {"preset", kWord, "Form of what a webhook gets: json (default), slack, discord, teams or ntfy.",
+     kPresets},
+    {"email", kTexts, "Mail addresses; the server is in .mlops/config.yaml."},
+    {"command",
+     R"({"oneOf":[{"$ref":"#/$defs/text"},{"type":"array","items":{"$ref":"#/$defs/scalar"},"minItems":1}]})",
+     "What to run, as in a step; it gets the message in its environment, and as JSON on its input."},
+    {"on", R"({"$ref":"#/$defs/occasions"})", "What is told; default: failure and recovery."},
+    {"text", kText, "What the message says, with fields such as ${run.reason}."},
+    {"every", kDuration, "No more than one message for each occasion in such a time; default no limit."},
+};
+
+constexpr Key kWebhookUrlKeys[] = {
+    {"secret", R"({"$ref":"#/$defs/variable"})", "The declared secret whose value is the URL."},
+};
+
 constexpr KeyTable kTables[] = {
     {"pipeline", "A pipeline file of mlops.", kPipelineKeys},
     {"step", "A step.", kStepKeys},
@@ -253,6 +281,8 @@ constexpr KeyTable kTables[] = {
     {"sql", "Where rows appear.", kSqlKeys},
     {"metric", "Which condition is to become true.", kMetricKeys},
     {"secret", "Where the value of a secret comes from: one of the keys.", kSecretKeys},
+    {"notification", "Who is told how runs end: one of webhook, email and command.", kNotificationKeys},
+    {"webhook_url", "A URL that is a secret.", kWebhookUrlKeys},
 };
 
 constexpr bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
@@ -274,6 +304,8 @@ Keys webhook_keys() { return kWebhookKeys; }
 Keys sql_keys() { return kSqlKeys; }
 Keys metric_keys() { return kMetricKeys; }
 Keys secret_keys() { return kSecretKeys; }
+Keys notification_keys() { return kNotificationKeys; }
+Keys webhook_url_keys() { return kWebhookUrlKeys; }
 std::span<const KeyTable> key_tables() { return kTables; }
 
 std::span<const std::string_view> catchup_values() { return kCatchup; }
@@ -283,6 +315,8 @@ std::span<const std::string_view> gap_values() { return kGap; }
 std::span<const std::string_view> repeated_values() { return kRepeated; }
 std::span<const std::string_view> keep_inputs_values() { return kKeepInputs; }
 std::span<const std::string_view> on_failure_values() { return kOnFailure; }
+std::span<const std::string_view> occasion_values() { return kOccasions; }
+std::span<const std::string_view> preset_values() { return kPresets; }
 std::span<const std::string_view> retry_causes() { return kRetryCauses; }
 
 bool is_name(std::string_view text) {

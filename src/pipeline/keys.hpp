@@ -35,6 +35,8 @@ Keys webhook_keys();
 Keys sql_keys();
 Keys metric_keys();
 Keys secret_keys();
+Keys notification_keys();
+Keys webhook_url_keys();
 
 /// The table behind a "$ref" of the schema ("#/$defs/retry") and its title there.
 struct KeyTable {
@@ -50,6 +52,8 @@ std::span<const std::string_view> gap_values();
 std::span<const std::string_view> repeated_values();
 std::span<const std::string_view> keep_inputs_values();
 std::span<const std::string_view> on_failure_values();
+std::span<const std::string_view> occasion_values();  ///< in the order of Occasion
+std::span<const std::string_view> preset_values();
 std::span<const std::string_view> retry_causes();  ///< words in `retry: {on: …}`, besides exit codes
 
 /// Names of steps and kinds: [A-Za-z0-9_][A-Za-z0-9_.-]{0,99}.

@@ -5,6 +5,7 @@
 
 #include "params/overrides.hpp"
 #include "pipeline/check.hpp"
+#include "pipeline/notification_reader.hpp"
 #include "pipeline/schedule_reader.hpp"
 #include "pipeline/source.hpp"
 #include "pipeline/step_reader.hpp"
@@ -51,6 +52,7 @@ class Loader {
     read_schedule();
     read_turn();
     const YamlNode* triggers = read_triggers();
+    read_notify();
     const std::vector<ReadStep> places = read_steps();
     if (triggers) pipeline::check_triggers(*triggers, out_, problems_);
     // Of an expansion that could not be read nobody knows what it makes.
@@ -280,6 +282,13 @@ class Loader {
     const params::Scope known = scope();
     out_.triggers = pipeline::read_triggers(*node, Fields(known, problems_), out_);
     return node;
+  }
+
+  void read_notify() {
+    const YamlNode* node = find("notify");
+    if (!node) return;
+    const params::Scope known = scope();
+    out_.notifications = pipeline::read_notifications(*node, Fields(known, problems_), known, out_);
   }
 
   std::vector<ReadStep> read_steps() {

@@ -56,6 +56,9 @@ Json pipeline_schema() {
   defs["webhook"]["required"] = {"secret"};
   defs["sql"]["required"] = {"database", "query"};
   defs["metric"]["required"] = {"pipeline", "when"};
+  defs["notification"]["oneOf"] = {
+      {{"required", {"webhook"}}}, {{"required", {"email"}}}, {{"required", {"command"}}}};
+  defs["webhook_url"]["required"] = {"secret"};
   defs["secret"]["minProperties"] = 1;
   defs["secret"]["maxProperties"] = 1;
   defs["defaults"] = object_schema(pipeline::step_keys(), true, true);
@@ -88,6 +91,8 @@ Json pipeline_schema() {
                         {"additionalProperties", one_of(ref("secret"), {{"type", "null"}})}}}}};
   const Json cause =
       one_of({{"type", "integer"}, {"minimum", 1}, {"maximum", 255}}, {{"enum", pipeline::retry_causes()}});
+  const Json occasion = or_reference({{"enum", pipeline::occasion_values()}});
+  defs["occasions"] = one_of(occasion, list_of(occasion));
   defs["retry_on"] = one_of(cause, list_of(cause));
 
   Json schema = defs["pipeline"];

@@ -2,13 +2,11 @@
 
 #include <mlops/error.hpp>
 
+#include "util/addresses.hpp"
+#include "util/curl_library.hpp"
 #include "util/strings.hpp"
 
-#define CURL_DISABLE_TYPECHECK  // its macros stand in the way of pointers to functions
-#include <curl/curl.h>
-
-#include <dlfcn.h>
-#include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,46 +23,6 @@ constexpr long connect_limit_s = 10;
 constexpr long silence_limit_s = 60;  // without a byte in either direction
 constexpr std::size_t body_limit = 16 << 20;
 
-void* open_library() {
-  // Kept open: closing it would run its destructors for nothing.
-  static void* const library = ::dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-  return library;
-}
-
-template <typename Function>
-Function* find(const char* name) {
-  void* const symbol = ::dlsym(open_library(), name);
-  if (!symbol)
-    throw Error(ExitCode::unreachable, std::string("libcurl.so.4 has no function '") + name + "'",
-                "install libcurl 7.30 or later");
-  return reinterpret_cast<Function*>(symbol);
-}
-
-// The functions of the library that are used, by their own names.
-struct Curl {
-  decltype(&curl_easy_init) init = find<std::remove_pointer_t<decltype(init)>>("curl_easy_init");
-  decltype(&curl_easy_cleanup) cleanup = find<std::remove_pointer_t<decltype(cleanup)>>("curl_easy_cleanup");
-  decltype(&curl_easy_reset) reset = find<std::remove_pointer_t<decltype(reset)>>("curl_easy_reset");
-  decltype(&curl_easy_setopt) set = find<std::remove_pointer_t<decltype(set)>>("curl_easy_setopt");
-  decltype(&curl_easy_perform) perform = find<std::remove_pointer_t<decltype(perform)>>("curl_easy_perform");
-  decltype(&curl_easy_getinfo) info = find<std::remove_pointer_t<decltype(info)>>("curl_easy_getinfo");
-  decltype(&curl_easy_strerror) words = find<std::remove_pointer_t<decltype(words)>>("curl_easy_strerror");
-  decltype(&curl_slist_append) append = find<std::remove_pointer_t<decltype(append)>>("curl_slist_append");
-  decltype(&curl_slist_free_all) free = find<std::remove_pointer_t<decltype(free)>>("curl_slist_free_all");
-};
-
-const Curl& curl() {
-  static const Curl functions = [] {
-    if (!open_library()) {
-      throw Error(ExitCode::unreachable, std::string("cannot open libcurl: ") + ::dlerror(),
-                  "install it: apt-get install libcurl4");
-    }
-    find<CURLcode(long)>("curl_global_init")(CURL_GLOBAL_DEFAULT);
-    return Curl();
-  }();
-  return functions;
-}
-
 // One request under way; libcurl's callbacks get a pointer to it.
 struct Exchange {
   const HttpRequest& request;
@@ -72,6 +30,9 @@ struct Exchange {
   std::uint64_t sent = 0;
   void* handle = nullptr;
   bool stopped = false;  // by the sink
+  bool enough = false;   // of the body
+  std::string refused;   // an address, with what it is
+  bool reached = false;  // another one was not
 
   long status() const {
     long code = 0;
@@ -101,9 +62,26 @@ std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
     exchange.stopped = true;
     return 0;
   }
+  const std::size_t limit = exchange.request.answer_limit;
+  if (limit > 0 && exchange.answer.body.size() + size > limit) {
+    exchange.answer.body.append(data, limit - exchange.answer.body.size());
+    exchange.enough = true;
+    return 0;
+  }
   if (exchange.answer.body.size() + size > body_limit) return 0;
   exchange.answer.body.append(data, size);
   return size;
+}
+
+// The address is what the name was resolved to, in this very attempt: no second look-up can come between.
+curl_socket_t on_socket(void* user, curlsocktype, curl_sockaddr* address) {
+  auto& exchange = *static_cast<Exchange*>(user);
+  if (!exchange.request.reachable->permits(address->addr)) {
+    exchange.refused = address_text(address->addr) + " is " + std::string(private_kind(address->addr));
+    return CURL_SOCKET_BAD;
+  }
+  exchange.reached = true;
+  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 std::size_t on_read(char* data, std::size_t, std::size_t room, void* user) {
@@ -125,56 +103,6 @@ int on_seek(void* user, curl_off_t offset, int origin) {
   return CURL_SEEKFUNC_OK;
 }
 
-bool may_work_again(CURLcode code) {
-  switch (static_cast<int>(code)) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_OPERATION_TIMEDOUT:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_GOT_NOTHING:
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM: return true;
-    default: return false;
-  }
-}
-
-/// Keeps a connection that the other side has closed from ending the process: libraries below libcurl write
-/// to it without a word that no signal is wanted.
-class NoPipeSignal {
- public:
-  NoPipeSignal() {
-    ::sigemptyset(&pipe_);
-    ::sigaddset(&pipe_, SIGPIPE);
-    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-  }
-  ~NoPipeSignal() {
-    const timespec at_once{};
-    while (::sigtimedwait(&pipe_, nullptr, &at_once) > 0) {}
-    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  NoPipeSignal(const NoPipeSignal&) = delete;
-  NoPipeSignal& operator=(const NoPipeSignal&) = delete;
-
- private:
-  sigset_t pipe_{}, before_{};
-};
-
-void set_protocols(void* handle) {
-  const Curl& c = curl();
-#if LIBCURL_VERSION_NUM >= 0x075500
-  if (c.set(handle, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK) return;
-#endif
-  // The library that runs may be older than the one that was built with; the number is that of its old
-  // option.
-  constexpr auto old_option = static_cast<CURLoption>(CURLOPTTYPE_LONG + 181);
-  if (c.set(handle, old_option, 3L) != CURLE_OK)
-    throw Error(ExitCode::unreachable, "this libcurl cannot be limited to http and https",
-                "install libcurl 7.30 or later");
-}
-
 }  // namespace
 
 HttpClient::HttpClient() : handle_(curl().init()) {
@@ -186,7 +114,7 @@ HttpClient::~HttpClient() { curl().cleanup(handle_); }
 HttpAnswer HttpClient::perform(const HttpRequest& request) {
   const Curl& c = curl();
   c.reset(handle_);  // options only: the connection stays
-  Exchange exchange{.request = request, .answer = {}, .handle = handle_};
+  Exchange exchange{.request = request, .answer = {}, .handle = handle_, .refused = {}};
   char words[CURL_ERROR_SIZE] = "";
   c.set(handle_, CURLOPT_URL, request.url.c_str());
   c.set(handle_, CURLOPT_ERRORBUFFER, words);
@@ -195,7 +123,15 @@ HttpAnswer HttpClient::perform(const HttpRequest& request) {
   c.set(handle_, CURLOPT_LOW_SPEED_LIMIT, 1L);
   c.set(handle_, CURLOPT_LOW_SPEED_TIME, silence_limit_s);
   c.set(handle_, CURLOPT_BUFFERSIZE, 256L << 10);
-  set_protocols(handle_);
+  set_protocols(handle_, "http,https", CURLPROTO_HTTP | CURLPROTO_HTTPS);
+  if (request.limit_s > 0) c.set(handle_, CURLOPT_TIMEOUT, static_cast<long>(request.limit_s));
+  if (!request.proxy.empty()) {
+    c.set(handle_, CURLOPT_PROXY, request.proxy.c_str());
+  } else if (request.reachable) {
+    c.set(handle_, CURLOPT_PROXY, "");  // one from the environment would be all that the check sees
+    c.set(handle_, CURLOPT_OPENSOCKETFUNCTION, &on_socket);
+    c.set(handle_, CURLOPT_OPENSOCKETDATA, &exchange);
+  }
   if (const char* bundle = std::getenv("AWS_CA_BUNDLE"); bundle && *bundle)
     c.set(handle_, CURLOPT_CAINFO, bundle);
   c.set(handle_, CURLOPT_HEADERFUNCTION, &on_header);
@@ -233,19 +169,17 @@ HttpAnswer HttpClient::perform(const HttpRequest& request) {
   }();
   c.free(list);
   HttpAnswer answer = std::move(exchange.answer);
-  if (code == CURLE_OK) {
+  if (code == CURLE_OK || exchange.enough) {
     answer.status = static_cast<int>(exchange.status());
     return answer;
   }
-  answer.error = exchange.stopped ? "the transfer was ended here" : *words ? words : c.words(code);
+  answer.refused = !exchange.refused.empty() && !exchange.reached;
+  answer.error = answer.refused     ? exchange.refused
+                 : exchange.stopped ? "the transfer was ended here"
+                 : *words           ? words
+                                    : c.words(code);
   answer.again = !exchange.stopped && may_work_again(code);
   return answer;
-}
-
-std::string curl_version() {
-  if (!open_library()) return "not installed";
-  const auto version = reinterpret_cast<char* (*)()>(::dlsym(open_library(), "curl_version"));
-  return version ? version() : "unknown";
 }
 
 }  // namespace mlops::util

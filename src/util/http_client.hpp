@@ -1,6 +1,7 @@
-// The one home of libcurl. It is opened on first use: linked plainly, its 25 libraries would cost every start
-// of mlops some 7 ms. Only http and https are spoken, whatever a URL says, and redirects are not followed.
+// Requests by libcurl. Only http and https are spoken, whatever a URL says, and redirects are not followed.
 #pragma once
+
+#include "util/addresses.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -22,6 +23,12 @@ struct HttpRequest {
   /// Gets the body of an answer of success part by part; false from it ends the transfer. Without one, it is
   /// in HttpAnswer::body.
   std::function<bool(std::string_view)> sink;
+
+  // For a URL that somebody else has chosen:
+  const Networks* reachable = nullptr;  ///< no other private addresses; no proxy of the environment then
+  std::string proxy;                    ///< asked in place of looking at addresses
+  int limit_s = 0;                      ///< for all of it; 0: only silence is limited
+  std::size_t answer_limit = 0;         ///< of the body, which is cut there; 0: an error after 16 MiB
 };
 
 struct HttpAnswer {
@@ -30,6 +37,7 @@ struct HttpAnswer {
   std::string body;                            ///< 16 MiB at most
   std::string error;                           ///< without an answer: why, in words
   bool again = false;                          ///< without an answer: another try may do better
+  bool refused = false;                        ///< nothing was asked: the address is a private one
   bool ok() const { return status >= 200 && status < 300; }
 };
 

@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "util/addresses.hpp"
 #include "util/files.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
@@ -50,9 +51,14 @@ class ConfigReader {
         config.runs = count(entry.value, entry.key);
       } else if (entry.key == "queues") {
         read_queues(entry.value, config);
+      } else if (entry.key == "smtp") {
+        read_mail(entry.value, config.mail);
+      } else if (entry.key == "notify") {
+        read_notify(entry.value, config.notify);
       } else {
-        complain(entry.at, "there is no key '" + entry.key + "' here",
-                 util::did_you_mean(entry.key, {"remotes", "default_remote", "runs", "queues"}));
+        complain(
+            entry.at, "there is no key '" + entry.key + "' here",
+            util::did_you_mean(entry.key, {"remotes", "default_remote", "runs", "queues", "smtp", "notify"}));
       }
     }
     if (!config.default_remote.empty() && !config.find(config.default_remote)) {
@@ -132,9 +138,109 @@ class ConfigReader {
     std::ranges::sort(config.remotes, {}, &RemoteConfig::name);
   }
 
+  void read_mail(const util::YamlNode& node, MailConfig& mail) {
+    if (!node.is_map())
+      return complain(node.at, "'smtp' has to be a map",
+                      "such as {url: \"smtps://mail.example.org\", from: …}");
+    for (const util::YamlEntry& part : node.entries) {
+      if (part.key == "url") {
+        mail.url = text(part.value, part.key);
+        const bool known = mail.url.starts_with("smtp://") || mail.url.starts_with("smtps://");
+        if (!known || mail.url.find_first_of("@ ") != mail.url.npos || mail.url.ends_with("://"))
+          complain(part.value.at, "'url' has to be smtps://HOST[:PORT] or smtp://HOST[:PORT]",
+                   "a user and a password have keys of their own");
+      } else if (part.key == "from") {
+        mail.from = text(part.value, part.key);
+        if (mail.from.find('@') == mail.from.npos)
+          complain(part.value.at, "'from' has to be a mail address", "");
+      } else if (part.key == "user") {
+        mail.user = text(part.value, part.key);
+      } else if (part.key == "password") {
+        read_password(part.value, mail);
+      } else {
+        complain(part.at, "smtp has no key '" + part.key + "'",
+                 util::did_you_mean(part.key, {"url", "from", "user", "password"}));
+      }
+    }
+    if (mail.url.empty()) complain(node.at, "smtp: 'url' is missing", "");
+    if (mail.from.empty()) complain(node.at, "smtp: 'from' is missing", "the address that mail comes from");
+    if (mail.password && mail.user.empty()) complain(node.at, "smtp: 'user' is missing", "");
+  }
+
+  void read_password(const util::YamlNode& node, MailConfig& mail) {
+    constexpr const char* hint =
+        "say where it comes from: {env: NAME}, {file: PATH} or {command: [PROGRAM, …]}";
+    if (!node.is_map() || node.entries.size() != 1)
+      return complain(node.at, "a password does not belong into this file", hint);
+    const util::YamlEntry& source = node.entries[0];
+    Secret secret{"smtp password", Secret::Source::env, {}};
+    if (source.key == "env" || source.key == "file") {
+      if (source.key == "file") secret.source = Secret::Source::file;
+      secret.from = {text(source.value, source.key)};
+    } else if (source.key == "command" && source.value.is_list()) {
+      secret.source = Secret::Source::command;
+      for (const util::YamlNode& word : source.value.items) secret.from.push_back(text(word, "command"));
+    }
+    if (secret.from.empty() || secret.from[0].empty())
+      return complain(source.at, "cannot read where the password comes from", hint);
+    mail.password = std::move(secret);
+  }
+
+  void read_notify(const util::YamlNode& node, NotifyConfig& notify) {
+    if (!node.is_map()) return complain(node.at, "'notify' has to be a map", "");
+    for (const util::YamlEntry& part : node.entries) {
+      if (part.key == "allow_private") {
+        read_networks(part.value, notify);
+      } else if (part.key == "proxy") {
+        notify.proxy = text(part.value, part.key);
+      } else {
+        complain(part.at, "notify has no key '" + part.key + "'",
+                 util::did_you_mean(part.key, {"allow_private", "proxy"}));
+      }
+    }
+  }
+
+  void read_networks(const util::YamlNode& node, NotifyConfig& notify) {
+    const auto read_one = [&](const util::YamlNode& item) {
+      if (!item.is_scalar() || !util::Networks().add(item.text))
+        return complain(item.at, "'allow_private' has to be true, or a list of networks",
+                        "such as [10.0.0.0/8, 127.0.0.1]");
+      notify.allow_private.push_back(item.text);
+    };
+    if (node.is_scalar() && node.text == "false") return;
+    if (node.is_scalar() && node.text == "true") return notify.allow_private.push_back("all");
+    if (!node.is_list()) return read_one(node);
+    for (const util::YamlNode& item : node.items) read_one(item);
+  }
+
   std::string file_;
   std::vector<Diagnostic>& problems_;
 };
+
+std::string list_text(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + quoted(word);
+  return "[" + text + "]";
+}
+
+std::string mail_text(const MailConfig& mail) {
+  std::string text = "smtp:\n  url: " + quoted(mail.url) + "\n  from: " + quoted(mail.from) + "\n";
+  if (!mail.user.empty()) text += "  user: " + quoted(mail.user) + "\n";
+  if (!mail.password) return text;
+  const bool command = mail.password->source == Secret::Source::command;
+  const char* source = mail.password->source == Secret::Source::env ? "env" : command ? "command" : "file";
+  return text + "  password: {" + source + ": " +
+         (command ? list_text(mail.password->from) : quoted(mail.password->from[0])) + "}\n";
+}
+
+std::string notify_text(const NotifyConfig& notify) {
+  std::string text = "notify:\n";
+  if (!notify.allow_private.empty())
+    text +=
+        "  allow_private: " + (notify.allow_private[0] == "all" ? "true" : list_text(notify.allow_private)) +
+        "\n";
+  return notify.proxy.empty() ? text : text + "  proxy: " + quoted(notify.proxy) + "\n";
+}
 
 }  // namespace
 
@@ -178,7 +284,8 @@ Config read_config(const Workspace& workspace) {
 
 void write_config(const Workspace& workspace, const Config& config) {
   std::string text =
-      "# What this workspace is set up with; `mlops remote` writes it. Credentials do not belong here.\n";
+      "# What this workspace is set up with; `mlops remote` writes remotes. Credentials do not belong "
+      "here.\n";
   if (config.remotes.empty()) {
     text += "remotes: {}\n";
   } else {
@@ -198,6 +305,9 @@ void write_config(const Workspace& workspace, const Config& config) {
     if (queue.rate) text += (queue.concurrency > 0 ? ", rate: " : "rate: ") + quoted(queue.rate->text);
     text += "}\n";
   }
+  if (!config.mail.url.empty()) text += mail_text(config.mail);
+  if (!config.notify.allow_private.empty() || !config.notify.proxy.empty())
+    text += notify_text(config.notify);
   util::write_file_atomically(config_path(workspace), text);
   // As long as there was no configuration, git was to see nothing. What somebody wrote by hand stays.
   const std::string ignore = workspace.state_directory() + "/.gitignore";

@@ -1,6 +1,7 @@
 // .mlops/config.yaml: what a workspace is set up with, fit to be kept in git. Never credentials.
 #pragma once
 
+#include <mlops/pipeline.hpp>
 #include <mlops/workspace.hpp>
 
 #include <chrono>
@@ -33,11 +34,27 @@ struct QueueConfig {
   std::optional<Rate> rate;
 };
 
+/// The server that takes the mail of notifications.
+struct MailConfig {
+  std::string url;                 ///< smtps://HOST[:PORT] or smtp://HOST[:PORT]; empty: there is none
+  std::string from;                ///< "ml@example.org", or with a name before it in <>
+  std::string user;                ///< may be empty
+  std::optional<Secret> password;  ///< where it comes from
+};
+
+/// Where webhooks of notifications may lead.
+struct NotifyConfig {
+  std::vector<std::string> allow_private;  ///< networks, or "all"
+  std::string proxy;                       ///< asked for all of them; may be empty
+};
+
 struct Config {
   std::vector<RemoteConfig> remotes;  ///< in the order of their names
   std::string default_remote;         ///< empty: the only one, if there is just one
   int runs = 0;                       ///< at a time, of those that the daemon and workers start; 0: no limit
   std::vector<QueueConfig> queues;    ///< in the order of their names
+  MailConfig mail;
+  NotifyConfig notify;
 
   const RemoteConfig* find(const std::string& name) const;
   const QueueConfig* find_queue(const std::string& name) const;

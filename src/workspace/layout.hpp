@@ -19,6 +19,7 @@ inline constexpr const char* daemon_bell = "daemon.bell";  // touched when the l
 inline constexpr const char* queue_bell = "queue.bell";    // touched when a request has been made
 inline constexpr const char* runs_bell = "runs.bell";      // touched when a run has ended
 inline constexpr const char* workers = "workers";          // of each worker: what runs say that it starts
+inline constexpr const char* outbox_lock = "outbox.lock";  // held by who tries messages again
 inline constexpr const char* repeats = "repeats";          // runs that found nothing to do
 inline constexpr const char* reproduce = "reproduce";      // work trees of `mlops reproduce`
 inline constexpr const char* config = "config.yaml";

@@ -216,15 +216,22 @@ TEST_CASE("schema and loader accept the same shapes") {
         head("secrets: {A: ~, B: {env: X}, C: {file: f}, D: {command: [a, 1]}}"),
         head("pools: {a: 1}"),
         head("triggers: {files: 'data/*.csv', debounce: 5s, every: 1m, name: data}"),
-        head("triggers: [{files: [a, '!a/b']}, {succeeded: a}, {succeeded: [a, b], name: x}, {succeeded: {any: [a, b]}, name: y}]"),
+        head("triggers: [{files: [a, '!a/b']}, {succeeded: a}, {succeeded: [a, b], name: x}, {succeeded: "
+             "{any: [a, b]}, name: y}]"),
         head("secrets: [HOOK]\ntriggers: [{webhook: HOOK}, {webhook: {secret: HOOK}, name: push}]"),
         head("triggers: [{http: 'https://x/y', every: 90}, {sql: {database: a.db, query: SELECT 1}}]"),
         head("triggers: {metric: {pipeline: m, when: drift.psi > 0.2}}"),
+        head("secrets: [S]\nnotify: {webhook: {secret: S}, preset: slack, on: failure, every: 1h}"),
+        head("notify: [{webhook: 'https://x/y', name: w}, {email: [a@b], on: [late, refused, success, "
+             "recovery]}]"),
+        head("notify: {command: [./tell.sh, 1], text: '${run.reason}'}"),
         head("schedule: '@daily'"),
         head("schedule: {cron: '0 3 * * *', timezone: UTC, catchup: none, overlap: replace}"),
         head("schedule: ['@daily', {every: 15m, start: 2026-01-01, jitter: 10s}, {at: '2026-12-24 18:00'}]"),
-        head("schedule: {cron: '@daily', name: night, days: and, dst: {gap: skip, overlap: both}, except: [2026-12-24]}"),
-        head("schedule: {cron: '@daily', catchup: {mode: all, max: 3, window: 7d}, start_within: 1h, end: 2030-01-01}"),
+        head("schedule: {cron: '@daily', name: night, days: and, dst: {gap: skip, overlap: both}, except: "
+             "[2026-12-24]}"),
+        head("schedule: {cron: '@daily', catchup: {mode: all, max: 3, window: 7d}, start_within: 1h, end: "
+             "2030-01-01}"),
         head("defaults: {timeout: 1s, retry: 1, env: {A: x}, kind: train}"),
         head("defaults: ~"),
         head("defaults: {timeout: ~}"),
@@ -337,6 +344,16 @@ TEST_CASE("schema and loader refuse the same shapes") {
                                   head("triggers: {succeeded: {any: a, all: b}}"),
                                   head("triggers: {sql: {database: a.db}}"),
                                   head("triggers: {metric: {pipeline: m}}"),
+                                  head("notify: []"),
+                                  head("notify: x"),
+                                  head("notify: {on: failure}"),
+                                  head("notify: {email: a@b, command: x}"),
+                                  head("notify: {webhook: {}}"),
+                                  head("notify: {webhook: [x]}"),
+                                  head("notify: {webhook: 'https://x', preset: irc}"),
+                                  head("notify: {command: []}"),
+                                  head("notify: {email: a@b, on: never}"),
+                                  head("notify: {email: a@b, who: me}"),
                                   head("schedule: []"),
                                   head("schedule: [[x]]"),
                                   head("schedule: {cron: '@daily', every: 1h}"),
@@ -383,6 +400,10 @@ TEST_CASE("the words of the schema are those of the loader") {
     REQUIRE(problems(head("schedule: {cron: '@daily', catchup: " + std::string(word) + "}")).empty());
   for (const std::string_view word : pipeline::overlap_values())
     REQUIRE(problems(head("schedule: {cron: '@daily', overlap: " + std::string(word) + "}")).empty());
+  for (const std::string_view word : pipeline::preset_values())
+    REQUIRE(problems(head("notify: {webhook: 'https://x', preset: " + std::string(word) + "}")).empty());
+  for (const std::string_view word : pipeline::occasion_values())
+    REQUIRE(problems(head("notify: {email: a@b, on: " + std::string(word) + "}")).empty());
   for (const char* name : {"a", "_a", "0", "a.b-c", "-a", ".a", "", "a b", "é", "a/b", "a@b", "a\n"}) {
     INFO(name);
     REQUIRE(pipeline::is_name(name) == matches(name, std::string(pipeline::kNamePattern)));

@@ -62,11 +62,38 @@ TEST_CASE("limits of queues are read, and stay when remotes are written") {
 TEST_CASE("a configuration that was edited badly says where") {
   const TempDir dir;
   const Workspace workspace = Workspace::create(dir.path());
-  for (const char* text :
-       {"remote: {}", "remotes: []", "remotes: {a: /x}", "remotes: {a: {}}", "remotes: {a: {url: [x]}}",
-        "remotes: {a: {url: /x, key: secret}}", "default_remote: b", "runs: 0", "runs: many", "runs: [1]",
-        "queues: []", "queues: {a: 3}", "queues: {a: {rate: fast}}", "queues: {a: {rate: [1]}}",
-        "queues: {a: {concurrency: -1}}", "queues: {a: {limit: 3}}", "[", "- x"}) {
+  for (const char* text : {"remote: {}",
+                           "remotes: []",
+                           "remotes: {a: /x}",
+                           "remotes: {a: {}}",
+                           "remotes: {a: {url: [x]}}",
+                           "remotes: {a: {url: /x, key: secret}}",
+                           "default_remote: b",
+                           "runs: 0",
+                           "runs: many",
+                           "runs: [1]",
+                           "queues: []",
+                           "queues: {a: 3}",
+                           "queues: {a: {rate: fast}}",
+                           "queues: {a: {rate: [1]}}",
+                           "queues: {a: {concurrency: -1}}",
+                           "queues: {a: {limit: 3}}",
+                           "[",
+                           "- x",
+                           "smtp: x",
+                           "smtp: {url: 'smtp://h'}",
+                           "smtp: {from: a@b}",
+                           "smtp: {url: 'http://h', from: a@b}",
+                           "smtp: {url: 'smtp://u:p@h', from: a@b}",
+                           "smtp: {url: 'smtp://h', from: a}",
+                           "smtp: {url: 'smtp://h', from: a@b, user: u, password: geheim}",
+                           "smtp: {url: 'smtp://h', from: a@b, user: u, password: {env: A, file: b}}",
+                           "smtp: {url: 'smtp://h', from: a@b, password: {env: A}}",
+                           "smtp: {url: 'smtp://h', from: a@b, usr: u}",
+                           "notify: {allow: true}",
+                           "notify: x",
+                           "notify: {allow_private: some}",
+                           "notify: {allow_private: [10.0.0.0/99]}"}) {
     INFO(text);
     util::write_file(config_path(workspace), text);
     REQUIRE_THROWS_AS(read_config(workspace), BadFile);
@@ -75,4 +102,30 @@ TEST_CASE("a configuration that was edited badly says where") {
     util::write_file(config_path(workspace), text);
     REQUIRE(read_config(workspace).remotes.empty());
   }
+}
+
+TEST_CASE("what notifications need is read, and stays when remotes are written") {
+  const TempDir dir;
+  const Workspace workspace = Workspace::create(dir.path());
+  util::write_file(
+      config_path(workspace),
+      "smtp: {url: 'smtps://mail:465', from: 'ML <ml@b>', user: u, password: {command: [pass, x]}}\n"
+      "notify: {allow_private: [10.0.0.0/8, 127.0.0.1], proxy: 'http://p:3128'}\n");
+  Config config = read_config(workspace);
+  for (int i = 0; i < 2; ++i) {
+    REQUIRE(config.mail.url == "smtps://mail:465");
+    REQUIRE(config.mail.from == "ML <ml@b>");
+    REQUIRE(config.mail.user == "u");
+    REQUIRE(config.mail.password->source == Secret::Source::command);
+    REQUIRE(config.mail.password->from == std::vector<std::string>{"pass", "x"});
+    REQUIRE(config.notify.allow_private == std::vector<std::string>{"10.0.0.0/8", "127.0.0.1"});
+    REQUIRE(config.notify.proxy == "http://p:3128");
+    write_config(workspace, config);
+    config = read_config(workspace);
+  }
+  config.notify.allow_private = {"all"};
+  config.mail.password = Secret{"smtp password", Secret::Source::env, {"P"}};
+  write_config(workspace, config);
+  REQUIRE(read_config(workspace).notify.allow_private == std::vector<std::string>{"all"});
+  REQUIRE(read_config(workspace).mail.password->from[0] == "P");
 }
