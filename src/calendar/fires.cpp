@@ -141,4 +141,17 @@ std::vector<Gap> gaps_between(const Rule& rule, sys_seconds after, sys_seconds u
   return gaps;
 }
 
+std::string note_on(const Rule& rule, sys_seconds at) {
+  const local_seconds local = rule.zone->to_local(at);
+  const std::vector<sys_seconds> shown = rule.zone->instants_of(local);
+  if (shown.size() > 1)
+    return std::string("the ") + (shown[0] == at ? "first" : "second") +
+           " of two times that clocks show this";
+  for (const Gap& gap : gaps_between(rule, at - seconds(1), at)) {
+    if (gap.instant == at && gap.local < local)
+      return "in place of " + to_text(gap.local).substr(11) + ", which clocks skip";
+  }
+  return {};
+}
+
 }  // namespace mlops::calendar

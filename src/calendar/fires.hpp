@@ -44,6 +44,10 @@ std::optional<sys_seconds> last_fire(const Rule& rule, sys_seconds at);
 std::vector<sys_seconds> fires_between(const Rule& rule, sys_seconds after, sys_seconds until,
                                        std::size_t most);
 
+/// How a time at which `rule` fires is told apart from others of its day, where clocks change: "in place of
+/// 02:30, which clocks skip". Mostly empty.
+std::string note_on(const Rule& rule, sys_seconds at);
+
 /// A fixed time that clocks skip: what they would have shown, and the instant at which they jumped.
 struct Gap {
   local_seconds local;

@@ -89,14 +89,7 @@ void add_common_options(CLI::App& app, Context& context) {
 // Whoever asked for JSON gets a document also when there is nothing but an error to tell.
 void print_error_json(const Error& error) {
   nlohmann::json problems = nlohmann::json::array();
-  if (const auto* bad = dynamic_cast<const BadFile*>(&error)) {
-    for (const Diagnostic& d : bad->problems())
-      problems.push_back({{"file", d.file},
-                          {"line", d.at.line},
-                          {"column", d.at.column},
-                          {"message", d.message},
-                          {"hint", d.hint}});
-  }
+  if (const auto* bad = dynamic_cast<const BadFile*>(&error)) problems = to_json(bad->problems());
   const std::string message = problems.empty()       ? error.what()
                               : problems.size() == 1 ? "1 problem found"
                                                      : std::to_string(problems.size()) + " problems found";

@@ -2,9 +2,11 @@
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "pipeline/doubts.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
+#include "util/time.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -34,7 +36,7 @@ std::string line_text(const std::pair<std::string, std::vector<std::string>>& li
   return line.first + ": [" + util::join(line.second, ", ") + "]";
 }
 
-void print(const Pipeline& pipeline, const std::vector<engine::LintStep>& steps) {
+void print(const Pipeline& pipeline, const std::vector<engine::LintStep>& steps, bool warned) {
   const Style style = style_of(stdout);
   std::size_t count = 0;
   std::vector<std::string> never;
@@ -53,7 +55,7 @@ void print(const Pipeline& pipeline, const std::vector<engine::LintStep>& steps)
     for (const auto& line : step.lines)
       std::printf("    %s\n", style.accent(util::to_utf8(line_text(line))).c_str());
   }
-  if (count == 0)
+  if (count == 0 && !warned)
     std::printf("%s nothing to suggest for %s\n", style.good("✔").c_str(), pipeline.name.c_str());
   if (!never.empty()) {
     std::printf("%s never traced: `mlops run %s --trace-reads --force` finds what %s\n",
@@ -63,7 +65,8 @@ void print(const Pipeline& pipeline, const std::vector<engine::LintStep>& steps)
   }
 }
 
-nlohmann::json as_json(const Pipeline& pipeline, const std::vector<engine::LintStep>& steps) {
+nlohmann::json as_json(const Pipeline& pipeline, const std::vector<engine::LintStep>& steps,
+                       const std::vector<Diagnostic>& warnings) {
   nlohmann::json list = nlohmann::json::array();
   for (const engine::LintStep& step : steps) {
     nlohmann::json findings = nlohmann::json::array(), suggested = nlohmann::json::object();
@@ -77,7 +80,10 @@ nlohmann::json as_json(const Pipeline& pipeline, const std::vector<engine::LintS
          {"findings", std::move(findings)},
          {"suggested", std::move(suggested)}});
   }
-  return {{"pipeline", pipeline.name}, {"file", pipeline.file}, {"steps", std::move(list)}};
+  return {{"pipeline", pipeline.name},
+          {"file", pipeline.file},
+          {"steps", std::move(list)},
+          {"warnings", to_json(warnings)}};
 }
 
 void lint(const Options& options, Context& context) {
@@ -88,10 +94,15 @@ void lint(const Options& options, Context& context) {
                 "mlops lint FILE");
   const Pipeline pipeline = load_pipeline(file, {.overrides = options.overrides, .check_files = false});
   const auto steps = look(pipeline, context);
-  const bool clean = std::ranges::all_of(steps, [](const engine::LintStep& s) { return s.findings.empty(); });
+  const auto warnings =
+      pipeline::doubts_about(pipeline, std::chrono::floor<std::chrono::seconds>(util::now()));
+  const bool clean = warnings.empty() &&
+                     std::ranges::all_of(steps, [](const engine::LintStep& s) { return s.findings.empty(); });
   if (options.strict && !clean) context.exit_code = static_cast<int>(ExitCode::gate_refused);
-  if (options.json) return print_json(as_json(pipeline, steps));
-  print(pipeline, steps);
+  if (options.json) return print_json(as_json(pipeline, steps, warnings));
+  print(pipeline, steps, !warnings.empty());
+  std::fflush(stdout);
+  print_warnings(warnings);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "cli/context.hpp"
+#include "daemon/pinger.hpp"
 #include "process/keeper.hpp"
 #include "process/trace_filter.hpp"
 
@@ -34,5 +35,7 @@ int main(int argc, char** argv) {
   if (argc == 2 && std::strcmp(argv[1], mlops::process::keeper_argument) == 0) {
     return mlops::process::run_keeper(mlops::util::Fd(3));
   }
+  if (argc == 3 && std::strcmp(argv[1], mlops::daemon::ping_argument) == 0)
+    return mlops::daemon::run_ping(argv[2]);
   return mlops::cli::run_command_line(argc, argv);
 }

@@ -152,17 +152,43 @@ nlohmann::json to_json(const StepRecord& step) {
           {"source_run", step.source_run ? nlohmann::json(*step.source_run) : nlohmann::json(nullptr)}};
 }
 
-void print_diagnostics(const std::vector<Diagnostic>& problems, const char* consequence) {
-  const Style style = style_of(stderr);
+nlohmann::json to_json(const std::vector<Diagnostic>& problems) {
+  nlohmann::json list = nlohmann::json::array();
   for (const Diagnostic& d : problems) {
+    list.push_back({{"file", d.file},
+                    {"line", d.at.line},
+                    {"column", d.at.column},
+                    {"message", d.message},
+                    {"hint", d.hint}});
+  }
+  return list;
+}
+
+namespace {
+
+// `word` tells what each of them is.
+void print_each(const std::vector<Diagnostic>& list, const Style& style, const std::string& word) {
+  for (const Diagnostic& d : list) {
     std::string place = util::to_utf8(d.file);
     if (d.at.line) place += ":" + std::to_string(d.at.line) + ":" + std::to_string(d.at.column);
-    std::fprintf(stderr, "%s %s %s\n", style.bold(place + ":").c_str(), style.error("error:").c_str(),
+    std::fprintf(stderr, "%s %s %s\n", style.bold(place + ":").c_str(), word.c_str(),
                  util::to_utf8(d.message).c_str());
     if (!d.hint.empty()) std::fprintf(stderr, "    %s\n", util::to_utf8(d.hint).c_str());
   }
+}
+
+}  // namespace
+
+void print_diagnostics(const std::vector<Diagnostic>& problems, const char* consequence) {
+  const Style style = style_of(stderr);
+  print_each(problems, style, style.error("error:"));
   std::fprintf(stderr, "%zu problem%s found%s\n", problems.size(), problems.size() == 1 ? "" : "s",
                consequence);
+}
+
+void print_warnings(const std::vector<Diagnostic>& warnings) {
+  const Style style = style_of(stderr);
+  print_each(warnings, style, style.warn("warning:"));
 }
 
 std::string format_number(double value) {

@@ -68,8 +68,12 @@ nlohmann::json to_json(const RunRecord& run);
 nlohmann::json to_json(const StepRecord& step);
 nlohmann::json time_json(const std::optional<Instant>& instant);  ///< ISO 8601 with Z, or null
 
+nlohmann::json to_json(const std::vector<Diagnostic>& problems);
+
 /// All problems on stderr, in the order given, with a count and what follows from them.
 void print_diagnostics(const std::vector<Diagnostic>& problems, const char* consequence = "");
+/// Likewise what is valid and seldom meant.
+void print_warnings(const std::vector<Diagnostic>& warnings);
 
 /// A number as people write it: 0.913, 12, 1.2e-05.
 std::string format_number(double value);

@@ -4,7 +4,9 @@
 #include "calendar/instants.hpp"
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "cli/simulate.hpp"
 #include "cli/slots.hpp"
+#include "pipeline/doubts.hpp"
 #include "pipeline/schedule_rule.hpp"
 #include "util/files.hpp"
 #include "util/quantity.hpp"
@@ -74,20 +76,6 @@ sys_seconds beginning(const Options& options, const Entry& entry) {
   return std::chrono::floor<std::chrono::seconds>(util::now());
 }
 
-// How a time is told apart from others of its day.
-std::string remark(const Entry& entry, sys_seconds at) {
-  const calendar::TimeZone& zone = *entry.rule.zone;
-  const auto local = zone.to_local(at);
-  if (zone.instants_of(local).size() > 1)
-    return zone.instants_of(local)[0] == at ? "the first of two times that clocks show this"
-                                            : "the second of two times that clocks show this";
-  for (const calendar::Gap& gap : calendar::gaps_between(entry.rule, at - std::chrono::seconds(1), at)) {
-    if (gap.instant == at && gap.local < local)
-      return "in place of " + calendar::to_text(gap.local).substr(11) + ", which clocks skip";
-  }
-  return {};
-}
-
 void next(const Options& options) {
   const std::vector<Entry> entries = find_entries(options);
   std::vector<std::pair<sys_seconds, const Entry*>> fires;
@@ -104,7 +92,7 @@ void next(const Options& options) {
     nlohmann::json list = nlohmann::json::array();
     for (const auto& [at, entry] : fires) {
       list.push_back({{"time", calendar::to_text(at, *entry->rule.zone)},
-                      {"note", remark(*entry, at)},
+                      {"note", calendar::note_on(entry->rule, at)},
                       {"schedule", entry->schedule.name}});
     }
     return print_json({{"expression", times_of(first.schedule)},
@@ -114,7 +102,7 @@ void next(const Options& options) {
   if (fires.empty()) std::fprintf(stderr, "it never runs: no such time comes until the end of 2199\n");
   const Style style = style_of(stdout);
   for (const auto& [at, entry] : fires) {
-    std::string note = remark(*entry, at);
+    std::string note = calendar::note_on(entry->rule, at);
     if (entries.size() > 1) note = entry->schedule.name + (note.empty() ? "" : ", " + note);
     std::printf("%s%s\n", calendar::to_text(at, *entry->rule.zone).c_str(),
                 note.empty() ? "" : style.dim("  " + note).c_str());
@@ -170,6 +158,9 @@ std::vector<std::string> limits_of(const Entry& entry) {
   if (!entry.rule.except.empty())
     lines.push_back("but on " + std::to_string(entry.rule.except.size()) +
                     (entry.rule.except.size() == 1 ? " day" : " days"));
+  if (!s.deadline.empty()) lines.push_back("to be done by " + s.deadline);
+  if (s.fresh_within.count() > 0)
+    lines.push_back("the last success never older than " + util::format_duration(s.fresh_within));
   if (s.jitter.count() > 0)
     lines.push_back("up to " + util::format_duration(s.jitter) + " later, each time by the same");
   return lines;
@@ -178,10 +169,8 @@ std::vector<std::string> limits_of(const Entry& entry) {
 nlohmann::json explained(const Options& options, const Entry& entry) {
   nlohmann::json warnings = nlohmann::json::array(), times = nlohmann::json::array();
   const sys_seconds from = beginning(options, entry);
-  if (entry.cron()) {
-    for (const calendar::CronProblem& doubt : calendar::doubts_about(entry.schedule.cron, *entry.cron()))
-      warnings.push_back({{"message", doubt.message}, {"hint", doubt.hint}, {"column", doubt.at + 1}});
-  }
+  for (const pipeline::Doubt& doubt : pipeline::doubts_about(entry.schedule, entry.rule, from))
+    warnings.push_back({{"message", doubt.message}, {"hint", doubt.hint}, {"column", doubt.at + 1}});
   for (const sys_seconds at : calendar::fires_between(entry.rule, from, sys_seconds::max(), 3))
     times.push_back(calendar::to_text(at, *entry.rule.zone));
   const bool clocks = entry.cron() && !entry.cron()->at_boot;
@@ -247,6 +236,7 @@ void set_up_schedule(CLI::App& app, Context& context) {
       "explain", "say in words what an expression means, and what changes of clocks do to it");
   add_options(*words, *options);
   words->callback([options] { explain(*options); });
+  add_simulate_command(app, context);
   add_ledger_commands(app, context);
   app.footer(
       "Expressions are those of cron, with L, W, #, ? and H beyond it; what changes of clocks do is what "
@@ -255,6 +245,7 @@ void set_up_schedule(CLI::App& app, Context& context) {
       "  mlops schedule next \"30 2 * * *\" --tz Europe/Berlin --from 2026-03-28\n"
       "  mlops schedule next pipeline.yaml -n 3\n"
       "  mlops schedule explain \"0 0 13 * 5\"\n"
+      "  mlops schedule simulate --to 24h\n"
       "  mlops schedule audit pipeline.yaml --last 7d\n"
       "  mlops schedule pause pipeline.yaml --note \"the source moves\"");
 }

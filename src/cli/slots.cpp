@@ -9,6 +9,7 @@
 #include "db/triggers.hpp"
 #include "process/lock_file.hpp"
 #include "schedule/bell.hpp"
+#include "schedule/known.hpp"
 #include "schedule/ledger.hpp"
 #include "triggers/events.hpp"
 #include "util/files.hpp"
@@ -27,6 +28,7 @@ namespace mlops::cli {
 namespace {
 
 using calendar::sys_seconds;
+using schedule::Known;
 
 struct Options {
   std::string file;
@@ -40,32 +42,15 @@ struct Options {
 
 sys_seconds now_seconds() { return std::chrono::floor<std::chrono::seconds>(util::now()); }
 
-/// A schedule of the ledger with its times, as far as they can be told.
-struct Known {
-  ScheduleRecord record;
-  std::optional<schedule::Timetable> timetable;
-};
-
-Known known_of(const Workspace& workspace, const ScheduleRecord& record, pipeline::Zones& zones) {
-  Known known{record, std::nullopt};
-  try {
-    known.timetable = schedule::timetable_of(record, workspace.root(), zones);
-  } catch (const Error& error) {
-    known.record.problem = error.what();
-  }
-  return known;
-}
-
 // Those of a file or of a pipeline; all if `what` is empty.
 std::vector<Known> find_schedules(OpenWorkspace& open, const std::string& what, bool may_be_none = false) {
-  pipeline::Zones zones;
   std::vector<Known> result;
   std::vector<std::string> names;
   const std::string file = what.empty() ? "" : open.workspace.relative(what);
-  for (const ScheduleRecord& record : db::schedules(open.database.connection())) {
-    names.push_back(record.file);
-    if (what.empty() || record.file == file || record.pipeline == what)
-      result.push_back(known_of(open.workspace, record, zones));
+  for (Known& known : schedule::known_schedules(open.workspace, open.database.connection())) {
+    names.push_back(known.record.file);
+    if (what.empty() || known.record.file == file || known.record.pipeline == what)
+      result.push_back(std::move(known));
   }
   if (result.empty() && !what.empty() && !may_be_none) {
     throw Error(ExitCode::usage, "the ledger has no schedule of '" + what + "'",
@@ -109,6 +94,7 @@ void list(const Options& options, const Context& context) {
   const std::vector<Known> all = find_schedules(open, options.file);
   const sys_seconds now = now_seconds();
   nlohmann::json json = nlohmann::json::array();
+  std::vector<schedule::Promise> promises;
   Table table({"FILE", "SCHEDULE", "TIMES", "STATE", "NEXT", "LAST"});
   for (const Known& known : all) {
     const ScheduleRecord& record = known.record;
@@ -119,6 +105,14 @@ void list(const Options& options, const Context& context) {
     }
     const auto last = db::list_slots(open.database.connection(),
                                      {.schedule = record.id, .since = {}, .outcome = {}, .limit = 1});
+    nlohmann::json promised = nlohmann::json::array();
+    if (known.timetable) {
+      for (schedule::Standing& standing : schedule::standings_of(open.workspace, open.database.connection(),
+                                                                 record, *known.timetable, now)) {
+        promised.push_back(to_json(standing));
+        promises.push_back({record, std::move(standing)});
+      }
+    }
     const std::string ended = last.empty() ? "" : last.back().local + " " + to_string(last.back().outcome);
     if (options.json) {
       json.push_back({{"file", record.file},
@@ -128,6 +122,7 @@ void list(const Options& options, const Context& context) {
                       {"state", state_of(record)},
                       {"note", record.paused_at ? record.pause_note : record.problem},
                       {"next", next},
+                      {"promises", std::move(promised)},
                       {"last", last.empty() ? nlohmann::json(nullptr) : slot_json(last.back(), record)}});
     } else {
       table.add({record.file, record.name, times, state_of(record), next, ended});
@@ -143,6 +138,7 @@ void list(const Options& options, const Context& context) {
       process::LockFile::is_locked(layout::in(open.workspace.state_directory(), layout::daemon_lock));
   std::printf("%s\n",
               daemon ? "a daemon serves them" : "no daemon runs: slots are run by `mlops run --slot` only");
+  for (const schedule::Promise& promise : promises) print_promise(promise);
   for (const Known& known : all) {
     const std::string note = known.record.paused_at ? known.record.pause_note : known.record.problem;
     if (!note.empty())
@@ -281,6 +277,7 @@ void set_paused(const Options& options, const Context& context, bool paused) {
                   next ? (": next at " + timetable->text(*next)).c_str() : "");
     }
   }
+  schedule::ring(open.workspace, layout::daemon_bell);
 }
 
 void serve(const std::vector<std::string>& files, const Context& context) {
@@ -331,6 +328,23 @@ void unserve(const Options& options, const Context& context) {
 }
 
 }  // namespace
+
+nlohmann::json to_json(const schedule::Standing& standing) {
+  return {{"promise", to_string(standing.kind)}, {"state", to_string(standing.state)},
+          {"due", time_json(standing.due)},      {"late_s", standing.by.count()},
+          {"made_up", standing.made_up},         {"words", standing.words}};
+}
+
+void print_promise(const schedule::Promise& promise) {
+  using State = schedule::Standing::State;
+  const Style style = style_of(stdout);
+  const schedule::Standing& standing = promise.standing;
+  const std::string mark = standing.state == State::kept                          ? style.good("✔")
+                           : standing.state == State::at_risk || standing.made_up ? style.warn("!")
+                                                                                  : style.error("✘");
+  std::printf("%s %s %s: %s\n", mark.c_str(), promise.record.pipeline.c_str(), promise.record.name.c_str(),
+              standing.words.c_str());
+}
 
 void add_ledger_commands(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();

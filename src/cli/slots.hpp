@@ -2,8 +2,14 @@
 #pragma once
 
 #include "cli/context.hpp"
+#include "cli/output.hpp"
+#include "schedule/standings.hpp"
 
 namespace mlops::cli {
+
+nlohmann::json to_json(const schedule::Standing& standing);
+/// "! churn main: will be late by about …".
+void print_promise(const schedule::Promise& promise);
 
 void add_ledger_commands(CLI::App& schedule, Context& context);
 

@@ -1,5 +1,6 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "cli/slots.hpp"
 #include "engine/activity.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
@@ -55,14 +56,26 @@ void print(const engine::ActiveRun& active, const Style& style, Instant now) {
 void status(bool json, Context& context) {
   OpenWorkspace open = open_to_read(context);
   const auto runs = engine::active_runs(open.workspace, open.database);
+  const auto promises = schedule::promises_of(open.workspace, open.database.connection(),
+                                              std::chrono::floor<std::chrono::seconds>(util::now()));
   if (json) {
-    nlohmann::json list = nlohmann::json::array();
+    nlohmann::json list = nlohmann::json::array(), promised = list;
     for (const engine::ActiveRun& active : runs) list.push_back(active_json(active));
-    return print_json({{"workspace", open.workspace.root()}, {"runs", std::move(list)}});
+    for (const schedule::Promise& promise : promises) {
+      promised.push_back(to_json(promise.standing));
+      promised.back()["pipeline"] = promise.record.pipeline;
+      promised.back()["schedule"] = promise.record.name;
+    }
+    return print_json(
+        {{"workspace", open.workspace.root()}, {"runs", std::move(list)}, {"promises", std::move(promised)}});
   }
   const Style style = style_of(stdout);
   for (const engine::ActiveRun& active : runs) print(active, style, util::now());
   if (runs.empty()) std::printf("nothing is running in %s\n", open.workspace.root().c_str());
+  for (const schedule::Promise& promise : promises) {
+    if (promise.standing.state != schedule::Standing::State::kept && !promise.standing.made_up)
+      print_promise(promise);
+  }
 }
 
 }  // namespace

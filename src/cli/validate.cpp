@@ -2,7 +2,9 @@
 
 #include "cli/context.hpp"
 #include "cli/output.hpp"
+#include "pipeline/doubts.hpp"
 #include "util/strings.hpp"
+#include "util/time.hpp"
 
 #include <cstdio>
 
@@ -13,31 +15,27 @@ namespace {
 struct Options {
   std::vector<std::string> files;
   std::vector<std::string> overrides;
+  bool strict = false;
   bool json = false;
 };
 
-nlohmann::json to_json(const std::vector<Diagnostic>& problems) {
-  nlohmann::json list = nlohmann::json::array();
-  for (const Diagnostic& d : problems) {
-    list.push_back({{"file", d.file},
-                    {"line", d.at.line},
-                    {"column", d.at.column},
-                    {"message", d.message},
-                    {"hint", d.hint}});
-  }
-  return list;
-}
-
 void validate(const Options& options, Context& context) {
   nlohmann::json files = nlohmann::json::array();
-  std::vector<Diagnostic> all;
+  std::vector<Diagnostic> all, warnings;
   ExitCode worst = ExitCode::usage;
   for (const std::string& file : options.files) {
-    nlohmann::json entry = {{"file", file}, {"valid", true}, {"problems", nlohmann::json::array()}};
+    nlohmann::json entry = {{"file", file},
+                            {"valid", true},
+                            {"problems", nlohmann::json::array()},
+                            {"warnings", nlohmann::json::array()}};
     try {
       const Pipeline pipeline = load_pipeline(file, {.overrides = options.overrides});
       entry["name"] = pipeline.name;
       entry["steps"] = pipeline.steps.size();
+      const auto doubts =
+          pipeline::doubts_about(pipeline, std::chrono::floor<std::chrono::seconds>(util::now()));
+      entry["warnings"] = to_json(doubts);
+      warnings.insert(warnings.end(), doubts.begin(), doubts.end());
       if (!options.json) {
         std::printf("%s: ok (%s, %zu step%s)\n", util::escape_controls(util::to_utf8(file)).c_str(),
                     pipeline.name.c_str(), pipeline.steps.size(), pipeline.steps.size() == 1 ? "" : "s");
@@ -57,12 +55,14 @@ void validate(const Options& options, Context& context) {
     files.push_back(std::move(entry));
   }
   if (options.json) print_json({{"valid", all.empty()}, {"files", std::move(files)}});
-  if (all.empty()) return;
-  context.exit_code = static_cast<int>(worst);
   if (!options.json) {
     std::fflush(stdout);
-    print_diagnostics(all);
+    print_warnings(warnings);
   }
+  if (options.strict && !warnings.empty()) context.exit_code = static_cast<int>(ExitCode::gate_refused);
+  if (all.empty()) return;
+  context.exit_code = static_cast<int>(worst);
+  if (!options.json) print_diagnostics(all);
 }
 
 }  // namespace
@@ -71,9 +71,10 @@ void set_up_validate(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   app.add_option("FILE", options->files, "pipeline files")->required();
   add_set_option(app, options->overrides);
+  app.add_flag("--strict", options->strict, "exit with 3 if there is a warning");
   app.add_flag("--json", options->json, "print JSON");
   app.footer(
-      "Exits with 2 if there is a problem.\n"
+      "Exits with 2 if there is a problem. A warning tells of what is valid and seldom meant.\n"
       "Examples:\n  mlops validate pipeline.yaml\n  mlops validate pipelines/*/pipeline.yaml --json");
   app.callback([options, &context] { validate(*options, context); });
 }

@@ -59,7 +59,9 @@ Daemon::Daemon(const Workspace& workspace, DaemonSettings settings)
       dispatcher_(workspace, database_, layout::in(workspace.state_directory(), layout::daemon),
                   settings_.runs, {settings_.queue, {}}),
       triggers_(workspace, database_, say),
-      deliveries_(workspace_, database_) {
+      deliveries_(workspace_, database_),
+      vigil_(workspace_, database_),
+      pinger_(workspace_, say) {
   wakeup_.add(triggers_.fd());
   if (settings_.web.address.empty()) return;
   web_.emplace(workspace, settings_.web, say);
@@ -114,6 +116,7 @@ bool Daemon::load(const std::string& path, bool serve) {
   std::vector<ScheduleRecord> records =
       ledger_.adopt(*pipeline, timetables, now, serve ? std::optional(true) : std::nullopt);
   unplan(file);
+  for (const ScheduleRecord& record : file.records) vigil_.forget(record.id);
   file.records = std::move(records);
   file.timetables = std::move(timetables);
   file.priority = pipeline->priority;
@@ -124,6 +127,7 @@ bool Daemon::load(const std::string& path, bool serve) {
   file.due.resize(file.records.size());
   for (std::size_t i = 0; i < file.records.size(); ++i) {
     file_of_[file.records[i].id] = &file;
+    vigil_.watch(file.records[i], file.timetables[i]);
     plan({&file, i});
   }
   triggers_.take(
@@ -154,6 +158,7 @@ void Daemon::remember(File& file, std::vector<ScheduleRecord> records) {
     }
     if (!rule || record.removed_at) continue;
     file.timetables.push_back({entry, std::move(*rule), pipeline::delay_of(entry, record.pipeline)});
+    vigil_.watch(record, file.timetables.back());
     file_of_[record.id] = &file;
     file.records.push_back(std::move(record));
   }
@@ -207,6 +212,7 @@ void Daemon::drop(const std::string& path) {
   unplan(file);
   triggers_.drop(path);
   hooks_changed_ = true;
+  for (const ScheduleRecord& record : file.records) vigil_.forget(record.id);
   std::erase_if(file_of_, [&](const auto& entry) { return entry.second == &file; });
   files_.erase(path);
   say(workspace_.relative(path) + " is not served any more");
@@ -250,6 +256,7 @@ void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
     ScheduleRecord& record = place.first->records[place.second];
     if (const auto current = db::find_schedule(database_.connection(), record.id))
       record.cursor = current->cursor;
+    vigil_.news_of(record.id);
     // One that the ledger leaves alone, as it is removed, is not due again at once.
     plan(place, schedule::settled_until(place.first->timetables[place.second], now));
   }
@@ -301,6 +308,11 @@ void Daemon::take(const std::vector<Claimed>& claims) {
   }
 }
 
+void Daemon::look_at_promises(sys_seconds now) {
+  for (const schedule::Promise& news : vigil_.look(now))
+    say(news.record.pipeline + " " + news.record.name + ": " + news.standing.words);
+}
+
 void Daemon::take_changes(const std::set<std::string>& changed) {
   for (const std::string& path : changed) {
     const auto owners = owners_.find(path);
@@ -312,6 +324,7 @@ void Daemon::take_changes(const std::set<std::string>& changed) {
       runs_ended_ = true;
     } else if (path == workspace::config_path(workspace_)) {
       dispatcher_.read_limits();
+      pinger_.set_up(now_seconds());
     } else if (path != schedule::bell_path(workspace_, layout::queue_bell)) {
       look_again_ = true;
     }
@@ -325,16 +338,26 @@ void Daemon::load_changed() {
     if (files_.contains(path)) load(path, false);
     changed_.erase(path);
   }
-  if (look_again_) load_served();
+  if (look_again_) {
+    load_served();
+    vigil_.news_of_all();
+  }
   look_again_ = false;
 }
 
 std::optional<Instant> Daemon::next() const {
+  // As long as the ledger cannot be written to, what is due stays due.
+  if (told_) return again_;
   std::optional<Instant> next = dispatcher_.next();
-  const auto take = [&](sys_seconds at) { next = std::min<Instant>(next.value_or(at), at); };
-  if (again_) take(*again_);
-  if (!agenda_.empty() && !settings_.once) take(agenda_.begin()->first);
-  if (const auto messages = deliveries_.next(); messages && !settings_.once) take(*messages);
+  const auto take = [&](std::optional<sys_seconds> at) {
+    if (at) next = std::min<Instant>(next.value_or(*at), *at);
+  };
+  take(again_);
+  if (settings_.once) return next;
+  if (!agenda_.empty()) take(agenda_.begin()->first);
+  take(vigil_.next());
+  take(pinger_.next());
+  take(deliveries_.next());
   return next;
 }
 
@@ -351,9 +374,12 @@ bool Daemon::wait() {
     changed_.insert(all.begin(), all.end());
     look_again_ = true;
     dispatcher_.read_limits();
+    pinger_.set_up(now_seconds());
   }
   if (news.clock_was_set) {
     say("the clock was set: all schedules are looked at");
+    vigil_.news_of_all();
+    pinger_.begin_anew(now_seconds());
     look_at_all(now_seconds());
   }
   return news.any;
@@ -370,7 +396,7 @@ void Daemon::work() {
     }
   }
   try {
-    dispatcher_.end();
+    for (const std::string& pipeline : dispatcher_.end()) vigil_.news_of(pipeline);
     load_changed();
     if (std::exchange(hooks_changed_, false) && web_) web_->reload();
     if (runs_ended_) triggers_.follow_runs();
@@ -378,7 +404,9 @@ void Daemon::work() {
     if (!settings_.once) settle(now);
     triggers_.work();
     dispatcher_.start();
+    look_at_promises(now);
     deliveries_.tend(now);
+    pinger_.work(now);  // who cannot write to the ledger is not alive
     told_ = false;
   } catch (const Error& error) {
     if (error.code() == ExitCode::usage) throw;
@@ -392,6 +420,7 @@ int Daemon::run() {
   for (const char* bell : {layout::daemon_bell, layout::queue_bell, layout::runs_bell})
     wakeup_.files().add(schedule::bell_path(workspace_, bell));
   wakeup_.files().add(workspace::config_path(workspace_));
+  pinger_.set_up(now_seconds());
   load_served();
   look_at_all(now_seconds());
   std::size_t entries = 0;

@@ -6,7 +6,9 @@
 
 #include "daemon/deliveries.hpp"
 #include "daemon/dispatcher.hpp"
+#include "daemon/pinger.hpp"
 #include "daemon/trigger_desk.hpp"
+#include "daemon/vigil.hpp"
 #include "daemon/wakeup.hpp"
 #include "daemon/web_face.hpp"
 #include "db/database.hpp"
@@ -63,6 +65,7 @@ class Daemon {
   void recover(schedule::sys_seconds now);
   void look_at_all(schedule::sys_seconds now);
   void take(const std::vector<schedule::Claimed>& claims);
+  void look_at_promises(schedule::sys_seconds now);
   void take_changes(const std::set<std::string>& changed);
   std::optional<Instant> next() const;
   bool wait();
@@ -81,6 +84,8 @@ class Daemon {
   TriggerDesk triggers_;
   std::optional<WebFace> web_;
   Deliveries deliveries_;
+  Vigil vigil_;
+  Pinger pinger_;
   std::map<std::string, File> files_;                         // by path
   std::set<std::pair<schedule::sys_seconds, Place>> agenda_;  // what is due when
   std::unordered_map<std::int64_t, File*> file_of_;           // of the schedules

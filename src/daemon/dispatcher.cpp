@@ -127,9 +127,13 @@ void Dispatcher::give_up(const NotStarted& failed) {
   say(failed.job.what + ": " + failed.why);
 }
 
-void Dispatcher::end() {
-  for (Ended& ended : children_.reap()) ended_.push_back(std::move(ended));
+std::set<std::string> Dispatcher::end() {
+  for (Ended& ended : children_.reap()) {
+    over_.insert(ended.job.pipeline);
+    ended_.push_back(std::move(ended));
+  }
   for (; !ended_.empty(); ended_.pop_back()) record(ended_.back());
+  return std::exchange(over_, {});
 }
 
 void Dispatcher::record(const Ended& ended) {

@@ -11,6 +11,7 @@
 #include "workspace/config.hpp"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,8 +43,8 @@ class Dispatcher {
   void add(Job job) { children_.add(std::move(job)); }
   /// Starts what may begin, of what was added and of the queue.
   void start();
-  /// Takes note of runs that have ended.
-  void end();
+  /// Takes note of runs that have ended; returns of which pipelines.
+  std::set<std::string> end();
   /// The configuration has changed. One that cannot be read changes nothing.
   void read_limits();
 
@@ -67,6 +68,7 @@ class Dispatcher {
   workspace::Config limits_;
   std::vector<NotStarted> failed_;            // each stays until it is on record
   std::vector<Ended> ended_;                  // likewise
+  std::set<std::string> over_;                // their pipelines, until end() returns
   std::optional<Instant> next_, not_before_;  // the latter: nothing can be started until then
   std::vector<process::Identity> holders_;
   bool in_doubt_ = false;  // whether all that was claimed is known here

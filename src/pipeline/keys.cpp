@@ -193,6 +193,9 @@ constexpr Key kScheduleKeys[] = {
     {"overlap", kWord, "While the run before is not over: skip (default), queue, replace it, or allow both.",
      kOverlap},
     {"start_within", kDuration, "A slot that cannot start so soon is missed; default no limit."},
+    {"deadline", kText,
+     "A time of day, such as 06:00, by which the run of the slot before it is to have ended well."},
+    {"fresh_within", kDuration, "The last successful run is never to be older than this."},
 };
 
 constexpr Key kDstKeys[] = {

@@ -94,6 +94,17 @@ class Entry {
     }
     if (const YamlNode* node = find("start_within"))
       out.start_within = fields_.duration(*node, "start_within").value_or(out.start_within);
+    if (const YamlNode* node = find("deadline")) {
+      out.deadline = text("deadline");
+      if (!read_time_of_day(out.deadline))
+        fields_.expected(*node, "deadline", "a time of day, such as \"06:00\"");
+    }
+    if (const YamlNode* node = find("fresh_within")) {
+      const auto span = fields_.duration(*node, "fresh_within");
+      if (span && *span < std::chrono::seconds(1))
+        fields_.expected(*node, "fresh_within", "a time of a second or more, such as 26h");
+      out.fresh_within = span.value_or(out.fresh_within);
+    }
   }
 
   void read_catchup(const YamlNode& node, Schedule& out) {

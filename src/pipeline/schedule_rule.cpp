@@ -110,6 +110,29 @@ calendar::Rule rule_of(const Schedule& schedule, const std::string& pipeline, co
   return rule;
 }
 
+std::optional<minutes> read_time_of_day(std::string_view text) {
+  const auto digit = [&](std::size_t at) {
+    return text[at] >= '0' && text[at] <= '9' ? text[at] - '0' : 100;
+  };
+  if (text.size() != 5 || text[2] != ':') return std::nullopt;
+  const int hour = digit(0) * 10 + digit(1), minute = digit(3) * 10 + digit(4);
+  if (hour > 23 || minute > 59) return std::nullopt;
+  return hours(hour) + minutes(minute);
+}
+
+std::optional<calendar::Rule> deadlines_of(const Schedule& schedule,
+                                           std::shared_ptr<const calendar::TimeZone> zone) {
+  const auto time = read_time_of_day(schedule.deadline);
+  if (!time) return std::nullopt;
+  calendar::CronProblem none;
+  const auto daily = calendar::parse_cron(
+      std::to_string(time->count() % 60) + " " + std::to_string(time->count() / 60) + " * * *", "", none);
+  calendar::Rule rule;
+  rule.what = daily.value();
+  rule.zone = std::move(zone);
+  return rule;
+}
+
 seconds delay_of(const Schedule& schedule, const std::string& pipeline) {
   const auto most = duration_cast<seconds>(schedule.jitter).count();
   if (most <= 0) return seconds(0);

@@ -7,7 +7,9 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace mlops::pipeline {
 
@@ -25,6 +27,13 @@ class Zones {
 /// with what is wrong with the entry, Error(io) when a file of `except` cannot be read.
 calendar::Rule rule_of(const Schedule& schedule, const std::string& pipeline, const std::string& directory,
                        Zones& zones);
+
+/// "06:00" as minutes of the day; nothing if it is no such time.
+std::optional<std::chrono::minutes> read_time_of_day(std::string_view text);
+
+/// The instants at which clocks show the entry's `deadline`; nothing if it has none.
+std::optional<calendar::Rule> deadlines_of(const Schedule& schedule,
+                                           std::shared_ptr<const calendar::TimeZone> zone);
 
 /// How much later than its slot a run of the entry starts: less than `schedule.jitter`, always the same.
 std::chrono::seconds delay_of(const Schedule& schedule, const std::string& pipeline);

@@ -102,7 +102,9 @@ Json definition_of(const Timetable& timetable) {
           {"catchup_most", s.catchup_most},
           {"catchup_window_ms", s.catchup_window.count()},
           {"start_within_ms", s.start_within.count()},
-          {"overlap", to_string(s.overlap)}};
+          {"overlap", to_string(s.overlap)},
+          {"deadline", s.deadline},
+          {"fresh_within_ms", s.fresh_within.count()}};
 }
 
 Schedule schedule_of(const Json& json) {
@@ -129,6 +131,8 @@ Schedule schedule_of(const Json& json) {
   const std::string overlap = json.value("overlap", "skip");
   for (const Overlap each : {Overlap::skip, Overlap::queue, Overlap::replace, Overlap::allow})
     if (overlap == to_string(each)) s.overlap = each;
+  s.deadline = json.value("deadline", "");
+  s.fresh_within = milliseconds(json.value("fresh_within_ms", std::int64_t{0}));
   return s;
 }
 

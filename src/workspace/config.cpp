@@ -55,10 +55,12 @@ class ConfigReader {
         read_mail(entry.value, config.mail);
       } else if (entry.key == "notify") {
         read_notify(entry.value, config.notify);
+      } else if (entry.key == "ping") {
+        read_ping(entry.value, config.ping);
       } else {
-        complain(
-            entry.at, "there is no key '" + entry.key + "' here",
-            util::did_you_mean(entry.key, {"remotes", "default_remote", "runs", "queues", "smtp", "notify"}));
+        complain(entry.at, "there is no key '" + entry.key + "' here",
+                 util::did_you_mean(
+                     entry.key, {"remotes", "default_remote", "runs", "queues", "smtp", "notify", "ping"}));
       }
     }
     if (!config.default_remote.empty() && !config.find(config.default_remote)) {
@@ -109,6 +111,29 @@ class ConfigReader {
       config.queues.push_back(std::move(queue));
     }
     std::ranges::sort(config.queues, {}, &QueueConfig::name);
+  }
+  void read_ping(const util::YamlNode& node, PingConfig& ping) {
+    if (node.is_null()) return;
+    if (!node.is_map())
+      return complain(node.at, "'ping' has to be a map with a 'url'", "such as {url: https://…, every: 5m}");
+    for (const util::YamlEntry& part : node.entries) {
+      if (part.key == "url") {
+        ping.url = text(part.value, part.key);
+        if (!ping.url.starts_with("https://") && !ping.url.starts_with("http://"))
+          complain(part.value.at, "the 'url' of 'ping' has to begin with https:// or http://", "");
+      } else if (part.key == "every") {
+        const auto every = util::parse_duration(text(part.value, part.key));
+        if (every && *every >= std::chrono::seconds(1)) {
+          ping.every = *every;
+        } else {
+          complain(part.value.at, "'every' has to be a second or more", "such as 5m");
+        }
+      } else {
+        complain(part.at, "'ping' has no key '" + part.key + "'",
+                 util::did_you_mean(part.key, {"url", "every"}));
+      }
+    }
+    if (ping.url.empty()) complain(node.at, "'ping' has no 'url'", "");
   }
   void read_remotes(const util::YamlNode& node, Config& config) {
     if (node.is_null()) return;
@@ -308,6 +333,10 @@ void write_config(const Workspace& workspace, const Config& config) {
   if (!config.mail.url.empty()) text += mail_text(config.mail);
   if (!config.notify.allow_private.empty() || !config.notify.proxy.empty())
     text += notify_text(config.notify);
+  if (!config.ping.url.empty()) {
+    text += "ping:\n  url: " + quoted(config.ping.url) +
+            "\n  every: " + std::to_string(config.ping.every.count()) + "ms\n";
+  }
   util::write_file_atomically(config_path(workspace), text);
   // As long as there was no configuration, git was to see nothing. What somebody wrote by hand stays.
   const std::string ignore = workspace.state_directory() + "/.gitignore";

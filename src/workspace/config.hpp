@@ -48,6 +48,13 @@ struct NotifyConfig {
   std::string proxy;                       ///< asked for all of them; may be empty
 };
 
+/// Whom the daemon tells that it is alive.
+struct PingConfig {
+  std::string url;  ///< empty: nobody
+  std::chrono::milliseconds every{5 * 60'000};
+  bool operator==(const PingConfig&) const = default;
+};
+
 struct Config {
   std::vector<RemoteConfig> remotes;  ///< in the order of their names
   std::string default_remote;         ///< empty: the only one, if there is just one
@@ -55,6 +62,7 @@ struct Config {
   std::vector<QueueConfig> queues;    ///< in the order of their names
   MailConfig mail;
   NotifyConfig notify;
+  PingConfig ping;
 
   const RemoteConfig* find(const std::string& name) const;
   const QueueConfig* find_queue(const std::string& name) const;

@@ -150,6 +150,16 @@ CREATE TABLE pinned_versions (
   FOREIGN KEY (dataset, version) REFERENCES dataset_versions(dataset, version) ON DELETE CASCADE
 ) WITHOUT ROWID;
 
+CREATE TABLE promises (
+  schedule  INTEGER NOT NULL REFERENCES schedules(id) ON DELETE CASCADE,
+  kind      TEXT NOT NULL,               -- deadline, fresh_within
+  due_at    INTEGER NOT NULL,            -- seconds since 1970: by when it was to be kept
+  state     TEXT NOT NULL,               -- at_risk, missed
+  words     TEXT NOT NULL,               -- what was told
+  told_at   TEXT NOT NULL,
+  PRIMARY KEY (schedule, kind, due_at, state)
+) WITHOUT ROWID;
+
 CREATE TABLE run_environment (
   run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
   name    TEXT NOT NULL,
@@ -353,6 +363,11 @@ CREATE VIEW v_pins AS
   FROM pinned_runs p JOIN runs r ON r.id = p.run_id
   UNION ALL
   SELECT 'dataset', dataset || '@' || version, dataset, note, created_at FROM pinned_versions;
+
+CREATE VIEW v_promises AS
+  SELECT c.pipeline, c.name AS schedule, c.file, p.kind, strftime('%Y-%m-%d %H:%M:%f', p.due_at, 'unixepoch') AS due,
+         p.state, p.words, p.told_at
+  FROM promises p JOIN schedules c ON c.id = p.schedule;
 
 CREATE VIEW v_runs AS
   SELECT id, pipeline, state, reason, created_at, ended_at, duration_ms / 1000.0 AS seconds, steps,

@@ -231,7 +231,7 @@ TEST_CASE("schema and loader accept the same shapes") {
         head("schedule: {cron: '@daily', name: night, days: and, dst: {gap: skip, overlap: both}, except: "
              "[2026-12-24]}"),
         head("schedule: {cron: '@daily', catchup: {mode: all, max: 3, window: 7d}, start_within: 1h, end: "
-             "2030-01-01}"),
+             "2030-01-01, deadline: 06:00, fresh_within: 26h}"),
         head("defaults: {timeout: 1s, retry: 1, env: {A: x}, kind: train}"),
         head("defaults: ~"),
         head("defaults: {timeout: ~}"),

@@ -18,6 +18,7 @@ TEST_CASE("a configuration is read as it was written") {
   config.remotes = {{"a", "/mnt/with \"quotes\" # and ü", "", ""},
                     {"b", "s3://bucket/x", "http://h:1", "eu"}};
   config.default_remote = "b";
+  config.ping = {"https://h/a?b=\"c\"", std::chrono::milliseconds(90'500)};
   write_config(workspace, config);
   const Config read = read_config(workspace);
   REQUIRE(read.remotes.size() == 2);
@@ -25,6 +26,7 @@ TEST_CASE("a configuration is read as it was written") {
   REQUIRE(read.find("b")->endpoint == "http://h:1");
   REQUIRE(read.find("b")->region == "eu");
   REQUIRE(read.default_remote == "b");
+  REQUIRE(read.ping == config.ping);
   // Git may take it from now on; what somebody wrote there stays.
   const std::string ignore = workspace.state_directory() + "/.gitignore";
   REQUIRE_THAT(util::read_file(ignore), ContainsSubstring("!config.yaml"));
@@ -93,7 +95,13 @@ TEST_CASE("a configuration that was edited badly says where") {
                            "notify: {allow: true}",
                            "notify: x",
                            "notify: {allow_private: some}",
-                           "notify: {allow_private: [10.0.0.0/99]}"}) {
+                           "notify: {allow_private: [10.0.0.0/99]}",
+                           "ping: https://h",
+                           "ping: {every: 5m}",
+                           "ping: {url: h}",
+                           "ping: {url: 'file:///x'}",
+                           "ping: {url: 'https://h', every: 0s}",
+                           "ping: {url: 'https://h', often: 5m}"}) {
     INFO(text);
     util::write_file(config_path(workspace), text);
     REQUIRE_THROWS_AS(read_config(workspace), BadFile);

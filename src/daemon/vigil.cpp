@@ -1,0 +1,62 @@
+#include "daemon/vigil.hpp"
+
+#include "db/slots.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace mlops::daemon {
+
+using schedule::Promise;
+using schedule::Standing;
+using schedule::sys_seconds;
+
+void Vigil::watch(const ScheduleRecord& record, const schedule::Timetable& timetable) {
+  watched_.erase(record.id);
+  if (schedule::makes_promises(timetable.entry))
+    watched_.emplace(record.id, Watched{record.pipeline, timetable, sys_seconds{}});
+}
+
+void Vigil::news_of(std::int64_t schedule) {
+  if (const auto found = watched_.find(schedule); found != watched_.end()) found->second.look = sys_seconds{};
+}
+
+void Vigil::news_of(const std::string& pipeline) {
+  for (auto& [id, watched] : watched_) {
+    if (watched.pipeline == pipeline) watched.look = sys_seconds{};
+  }
+}
+
+void Vigil::news_of_all() {
+  for (auto& [id, watched] : watched_) watched.look = sys_seconds{};
+}
+
+std::optional<sys_seconds> Vigil::next() const {
+  std::optional<sys_seconds> next;
+  for (const auto& [id, watched] : watched_) {
+    if (watched.look) next = std::min(next.value_or(*watched.look), *watched.look);
+  }
+  return next;
+}
+
+std::vector<Promise> Vigil::look(sys_seconds now) {
+  std::vector<Promise> all;
+  for (auto& [id, watched] : watched_) {
+    if (!watched.look || *watched.look > now) continue;
+    const auto record = db::find_schedule(database_.connection(), id);
+    std::vector<Standing> standings;
+    if (record)
+      standings = schedule::standings_of(workspace_, database_.connection(), *record, watched.timetable, now);
+    std::vector<Promise> news;
+    if (record) news = schedule::news_of_promises(database_, *record, standings);
+    all.insert(all.end(), std::move_iterator(news.begin()), std::move_iterator(news.end()));
+    watched.look.reset();
+    for (const Standing& standing : standings) {
+      if (standing.turns) watched.look = std::min(watched.look.value_or(*standing.turns), *standing.turns);
+    }
+  }
+  return all;
+}
+
+}  // namespace mlops::daemon

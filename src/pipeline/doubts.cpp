@@ -1,0 +1,95 @@
+#include "pipeline/doubts.hpp"
+
+#include "pipeline/problems.hpp"
+#include "pipeline/schedule_rule.hpp"
+#include "pipeline/source.hpp"
+#include "util/quantity.hpp"
+#include "util/yaml.hpp"
+
+#include <algorithm>
+
+namespace mlops::pipeline {
+
+using calendar::sys_seconds;
+using std::chrono::seconds;
+using util::YamlNode;
+
+namespace {
+
+// Between two slots that follow each other, of the next few thousand.
+seconds longest_distance(const calendar::Rule& rule, sys_seconds from) {
+  seconds longest{0};
+  const auto fires = calendar::fires_between(rule, from, from + std::chrono::days(800), 3'000);
+  for (std::size_t i = 1; i < fires.size(); ++i) longest = std::max(longest, fires[i] - fires[i - 1]);
+  return longest;
+}
+
+// "5", where "5m" may have been meant.
+bool bare_number(const YamlNode& node) {
+  return node.is_scalar() && node.text.size() <= 2 && !node.text.empty() &&
+         std::ranges::all_of(node.text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+Location place_of(const YamlNode& entry, const Doubt& doubt, const Schedule& schedule,
+                  const Problems& source) {
+  const YamlNode* value = entry.is_map() ? entry.find(doubt.key) : &entry;
+  if (!value) return entry.at;
+  if (doubt.key != "cron" || value->text != schedule.cron) return value->at;
+  Location at = source.locate(value->at, schedule.cron, 0);
+  // Behind its quote, if it was found.
+  const bool found = !value->quoted || at.line != value->at.line || at.column != value->at.column;
+  if (found) at.column += static_cast<int>(doubt.at);
+  return at;
+}
+
+}  // namespace
+
+std::vector<Doubt> doubts_about(const Schedule& schedule, const calendar::Rule& rule, sys_seconds from) {
+  std::vector<Doubt> doubts;
+  if (const auto* cron = std::get_if<calendar::Cron>(&rule.what)) {
+    for (calendar::CronProblem& doubt : calendar::doubts_about(schedule.cron, *cron))
+      doubts.push_back({"cron", doubt.at, std::move(doubt.message), std::move(doubt.hint)});
+  }
+  const seconds distance = schedule.fresh_within.count() > 0 ? longest_distance(rule, from) : seconds(0);
+  if (distance > schedule.fresh_within && schedule.fresh_within.count() > 0) {
+    doubts.push_back({"fresh_within", 0,
+                      "'fresh_within' is " + util::format_duration(schedule.fresh_within) +
+                          ", and slots lie up to " + util::format_duration(distance) + " apart",
+                      "it cannot be kept: give it that distance and the time that a run takes"});
+  }
+  return doubts;
+}
+
+std::vector<Diagnostic> doubts_about(const Pipeline& pipeline, sys_seconds from) {
+  if (pipeline.schedules.empty()) return {};
+  std::vector<Diagnostic> unreadable, result;
+  const std::string file = shown_name(pipeline.file);
+  const YamlNode root = util::parse_yaml(pipeline.source, file, unreadable);
+  const YamlNode* node = root.find("schedule");
+  if (!node) return {};
+  const Problems source(file, pipeline.source);
+  Zones zones;
+  for (std::size_t i = 0; i < pipeline.schedules.size(); ++i) {
+    // Of a file without problems each entry became a schedule.
+    const YamlNode& entry = node->is_list() ? node->items[i] : *node;
+    const Schedule& schedule = pipeline.schedules[i];
+    std::vector<Doubt> doubts =
+        doubts_about(schedule, rule_of(schedule, pipeline.name, pipeline.directory, zones), from);
+    const YamlNode* every = entry.is_map() ? entry.find("every") : nullptr;
+    if (every && bare_number(*every)) {
+      doubts.push_back(
+          {"every", 0, "'" + every->text + "' is " + every->text + " seconds",
+           "write '" + every->text + "s' if that is meant, or '" + every->text + "m' for minutes"});
+    }
+    for (Doubt& doubt : doubts) {
+      result.push_back({file, place_of(entry, doubt, schedule, source), "schedule: " + doubt.message,
+                        std::move(doubt.hint)});
+    }
+  }
+  std::ranges::stable_sort(result, [](const Diagnostic& a, const Diagnostic& b) {
+    return std::pair(a.at.line, a.at.column) < std::pair(b.at.line, b.at.column);
+  });
+  return result;
+}
+
+}  // namespace mlops::pipeline

@@ -1,0 +1,25 @@
+// Schedules of the ledger with their times, as far as they can be told.
+#pragma once
+
+#include <mlops/slots.hpp>
+#include <mlops/workspace.hpp>
+
+#include "db/database.hpp"
+#include "schedule/timetable.hpp"
+
+#include <optional>
+#include <vector>
+
+namespace mlops::schedule {
+
+struct Known {
+  ScheduleRecord record;  ///< `problem` says why there are no times
+  std::optional<Timetable> timetable;
+};
+
+Known known_of(const Workspace& workspace, const ScheduleRecord& record, pipeline::Zones& zones);
+
+/// Also those that were removed.
+std::vector<Known> known_schedules(const Workspace& workspace, db::Connection& connection);
+
+}  // namespace mlops::schedule
