@@ -7,7 +7,7 @@ BUILD_PACKAGES=(g++ cmake ninja-build ccache git python3 ca-certificates
     libyaml-cpp-dev libcli11-dev libspdlog-dev nlohmann-json3-dev
     libsqlite3-dev libssl-dev libcurl4-openssl-dev libtomlplusplus-dev libboost-dev)
 # shellcheck disable=SC2034
-TEST_PACKAGES=(catch2 python3-venv tzdata)
+TEST_PACKAGES=(catch2 python3-venv tzdata cron)
 
 if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
     bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' plain=$'\e[0m' clear=$'\r\e[K' live=1

@@ -243,6 +243,10 @@ void TimeZone::continue_by_rule(const std::string& text) {
 
 std::string TimeZone::local_name() {
   if (const char* own = std::getenv("TZ"); own && *own) return *own == ':' ? own + 1 : own;
+  return machine_name();
+}
+
+std::string TimeZone::machine_name() {
   char target[PATH_MAX];
   const ssize_t size = ::readlink("/etc/localtime", target, sizeof target);
   if (size > 0) {

@@ -32,6 +32,8 @@ class TimeZone {
   static TimeZone parse(const std::string& name, const std::string& bytes);
   /// The zone of this machine's clock: $TZ, or what /etc/localtime links to, or UTC where neither is there.
   static std::string local_name();
+  /// As local_name(), whatever $TZ says here: what services of the system go by.
+  static std::string machine_name();
 
   const std::string& name() const { return name_; }
   /// The index of the period that has `instant`, for period().

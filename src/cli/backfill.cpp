@@ -205,7 +205,7 @@ void show(const Options& options, const Context& context) {
 
 // Runs what is left of a backfill until that is over, or a signal comes, which pauses it.
 int drain(const Workspace& workspace, std::int64_t id, bool json) {
-  if (json) daemon::be_silent();
+  if (json) daemon::set_talk(daemon::Talk::nothing);
   const auto open = [&] { return db::Database::open(workspace.database_path()); };
   int jobs = 0;
   {

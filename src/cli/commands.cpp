@@ -2,6 +2,7 @@
 #include <mlops/version.hpp>
 
 #include "cli/context.hpp"
+#include "cli/export.hpp"
 #include "cli/output.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
@@ -20,7 +21,7 @@ namespace mlops::cli {
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
       {"init", "Start", "make a workspace and a first pipeline", set_up_init},
-      {"import", "Start", "make a pipeline file from a project of another tool", set_up_import},
+      {"import", "Start", "make pipeline files from what another tool has", set_up_import},
       {"run", "Start", "run a pipeline, or resume a run", set_up_run},
       {"validate", "Pipelines", "check pipeline files without running anything", set_up_validate},
       {"plan", "Pipelines", "tell what a run would do, and why", set_up_plan},
@@ -35,6 +36,7 @@ const std::vector<Command>& commands() {
       {"worker", "Schedules", "run what waits in queues", set_up_worker},
       {"backfill", "Schedules", "run slots of the past that are missing, failed or stale", set_up_backfill},
       {"notify", "Schedules", "see and send messages about how runs end", set_up_notify},
+      {"export", "Schedules", "make lines of a crontab, or units of systemd, from schedules", set_up_export},
       {"runs", "Runs", "list runs", set_up_runs},
       {"show", "Runs", "show a run: steps, params, metrics, artifacts", set_up_show},
       {"why", "Runs", "tell why a step ran, or did not", set_up_why},

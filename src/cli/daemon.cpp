@@ -1,5 +1,7 @@
 #include "daemon/daemon.hpp"
 
+#include <mlops/error.hpp>
+
 #include "cli/context.hpp"
 #include "util/log.hpp"
 
@@ -15,7 +17,13 @@ int serve(Options& options, const Context& context) {
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(".", context.workspace, created);
   workspace.check_owner();
-  return daemon::Daemon(workspace, options.settings).run();
+  try {
+    return daemon::Daemon(workspace, options.settings).run();
+  } catch (const Error& error) {
+    // As often as a crontab asks while a daemon is there: nothing is wrong.
+    if (error.code() != ExitCode::overlap || !options.settings.once || !options.settings.quiet) throw;
+    return static_cast<int>(error.code());
+  }
 }
 
 }  // namespace
@@ -36,6 +44,7 @@ void set_up_daemon(CLI::App& app, Context& context) {
   app.add_flag("--insecure-behind-proxy", options->settings.web.insecure_behind_proxy,
                "listen also where other machines can reach it: there has to be a proxy with TLS");
   app.add_flag("--once", options->settings.once, "run what is due, and end when it has ended");
+  app.add_flag("-q,--quiet", options->settings.quiet, "say only what went wrong");
   app.add_flag(
       "--foreground", [](std::int64_t) {}, "stay in the foreground, as it always does");
   app.footer(

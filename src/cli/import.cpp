@@ -1,6 +1,7 @@
 #include <mlops/pipeline.hpp>
 
 #include "cli/context.hpp"
+#include "cli/import_crontab.hpp"
 #include "cli/output.hpp"
 #include "dvc/convert.hpp"
 #include "util/files.hpp"
@@ -13,7 +14,6 @@ namespace mlops::cli {
 namespace {
 
 struct Options {
-  std::string from;
   std::string directory = ".";
   std::string output;
   bool force = false;
@@ -64,18 +64,23 @@ void import_dvc(const Options& options) {
 }  // namespace
 
 void set_up_import(CLI::App& app, Context& context) {
-  (void)context;
+  app.require_subcommand(1);
   auto options = std::make_shared<Options>();
-  app.add_option("FROM", options->from, "what it is: dvc")->required()->check(CLI::IsMember({"dvc"}));
-  app.add_option("DIR", options->directory, "its folder (default: here)");
-  app.add_option("-o,--output", options->output, "file to write (default: DIR/pipeline.yaml; - is stdout)")
+  auto* dvc = app.add_subcommand("dvc", "make a pipeline file from a project of DVC");
+  dvc->add_option("DIR", options->directory, "its folder (default: here)");
+  dvc->add_option("-o,--output", options->output, "file to write (default: DIR/pipeline.yaml; - is stdout)")
       ->type_name("FILE");
-  app.add_flag("--force", options->force, "replace an existing file");
-  app.add_flag("--json", options->json, "print JSON");
+  dvc->add_flag("--force", options->force, "replace an existing file");
+  dvc->add_flag("--json", options->json, "print JSON");
+  dvc->callback([options] { import_dvc(*options); });
+  add_crontab_import(app, context);
   app.footer(
       "A dvc.yaml runs as it is, too: mlops run dvc.yaml.\n"
-      "Examples:\n  mlops import dvc\n  mlops import dvc churn -o churn/pipeline.yaml");
-  app.callback([options] { import_dvc(*options); });
+      "Examples:\n"
+      "  mlops import dvc churn -o churn/pipeline.yaml\n"
+      "  mlops import crontab --out pipelines\n"
+      "  mlops import crontab --shadow --out pipelines     # cron goes on, and is watched\n"
+      "  mlops import crontab --shadow --report");
 }
 
 }  // namespace mlops::cli

@@ -2,6 +2,7 @@
 #include "daemon/pinger.hpp"
 #include "process/keeper.hpp"
 #include "process/trace_filter.hpp"
+#include "schedule/shadow.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -37,5 +38,7 @@ int main(int argc, char** argv) {
   }
   if (argc == 3 && std::strcmp(argv[1], mlops::daemon::ping_argument) == 0)
     return mlops::daemon::run_ping(argv[2]);
+  if (argc == 4 && std::strcmp(argv[1], mlops::schedule::shadow_argument) == 0)
+    return mlops::schedule::note_start(argv[2], argv[3]);
   return mlops::cli::run_command_line(argc, argv);
 }

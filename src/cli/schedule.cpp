@@ -3,6 +3,7 @@
 #include "calendar/fires.hpp"
 #include "calendar/instants.hpp"
 #include "cli/context.hpp"
+#include "cli/install.hpp"
 #include "cli/output.hpp"
 #include "cli/simulate.hpp"
 #include "cli/slots.hpp"
@@ -238,6 +239,7 @@ void set_up_schedule(CLI::App& app, Context& context) {
   words->callback([options] { explain(*options); });
   add_simulate_command(app, context);
   add_ledger_commands(app, context);
+  add_install_command(app, context);
   app.footer(
       "Expressions are those of cron, with L, W, #, ? and H beyond it; what changes of clocks do is what "
       "cronie does.\n"

@@ -141,4 +141,9 @@ std::vector<Ended> Children::reap() {
   return ended;
 }
 
+void Children::end_all() {
+  waiting_.clear();
+  for (const auto& [pid, job] : running_) ::kill(pid, SIGTERM);
+}
+
 }  // namespace mlops::daemon

@@ -58,6 +58,9 @@ class Children {
   /// Collects what has ended; also children that are not ours, as process 1 has to.
   std::vector<Ended> reap();
 
+  /// Asks those that run to end, and starts no others.
+  void end_all();
+
   bool idle() const { return waiting_.empty() && running_.empty(); }
   bool all_started() const { return waiting_.empty(); }
   std::size_t running() const { return running_.size(); }

@@ -61,7 +61,8 @@ Daemon::Daemon(const Workspace& workspace, DaemonSettings settings)
       triggers_(workspace, database_, say),
       deliveries_(workspace_, database_),
       vigil_(workspace_, database_),
-      pinger_(workspace_, say) {
+      pinger_(workspace_, complain) {
+  if (settings_.quiet) set_talk(Talk::troubles);
   wakeup_.add(triggers_.fd());
   if (settings_.web.address.empty()) return;
   web_.emplace(workspace, settings_.web, say);
@@ -109,7 +110,7 @@ bool Daemon::load(const std::string& path, bool serve) {
     }
     ledger_.refuse(entries_of(file), now, why);
     if (std::exchange(file.problem, why) != why)
-      say(workspace_.relative(path) + ": " + why + "; nothing of it runs until that is mended");
+      complain(workspace_.relative(path) + ": " + why + "; nothing of it runs until that is mended");
     return true;
   }
   settle(now);  // by what it said until now
@@ -163,8 +164,13 @@ void Daemon::remember(File& file, std::vector<ScheduleRecord> records) {
     file.records.push_back(std::move(record));
   }
   file.due.resize(file.records.size());
+  // A line in a crontab that looks each minute says it once.
+  const bool told = std::ranges::all_of(
+      file.records, [&](const ScheduleRecord& record) { return record.problem == file.problem; });
   ledger_.refuse(entries_of(file), now_seconds(), file.problem);
-  say(workspace_.relative(file.path) + ": " + file.problem + "; nothing of it runs until that is mended");
+  const std::string words =
+      workspace_.relative(file.path) + ": " + file.problem + "; nothing of it runs until that is mended";
+  told ? say(words) : complain(words);
   for (std::size_t i = 0; i < file.records.size(); ++i) plan({&file, i}, now_seconds());
 }
 
@@ -310,7 +316,7 @@ void Daemon::take(const std::vector<Claimed>& claims) {
 
 void Daemon::look_at_promises(sys_seconds now) {
   for (const schedule::Promise& news : vigil_.look(now))
-    say(news.record.pipeline + " " + news.record.name + ": " + news.standing.words);
+    complain(news.record.pipeline + " " + news.record.name + ": " + news.standing.words);
 }
 
 void Daemon::take_changes(const std::set<std::string>& changed) {
@@ -410,8 +416,26 @@ void Daemon::work() {
     told_ = false;
   } catch (const Error& error) {
     if (error.code() == ExitCode::usage) throw;
-    if (!std::exchange(told_, true)) say(std::string("trying again every few seconds: ") + error.what());
+    if (!std::exchange(told_, true)) complain(std::string("trying again every few seconds: ") + error.what());
     again_ = now + retry_after;
+  }
+}
+
+// Process 1, as in a container, takes all others with it: so its runs are ended in order, and say so in their
+// records. Whoever stops the container sees to it that this does not take for ever.
+void Daemon::end_all_runs() {
+  say("stopping, as process 1: " + std::to_string(dispatcher_.children().running()) +
+      " runs are ended first");
+  agenda_.clear();  // nothing is due any more
+  again_.reset();
+  dispatcher_.end_all();
+  while (dispatcher_.children().running() > 0) {
+    wait();
+    try {
+      dispatcher_.end();
+    } catch (const Error& error) {
+      complain(error.what());
+    }
   }
 }
 
@@ -441,6 +465,7 @@ int Daemon::run() {
     if (settings_.once && children.all_started() && triggers_.idle()) lock_.reset();
     if (wait()) work();
   }
+  if (::getpid() == 1 && stopping_) end_all_runs();
   if (!settings_.once) {
     say_stopping(children);
   }

@@ -30,6 +30,7 @@ struct DaemonSettings {
   std::size_t runs = 0;            ///< at a time; 0: as many as there are cores, at least 2
   bool once = false;               ///< run what is due, and end when it has ended
   bool queue = true;               ///< run also what waits in queues
+  bool quiet = false;              ///< say only what went wrong
   WebSettings web = {};
 };
 
@@ -65,6 +66,7 @@ class Daemon {
   void recover(schedule::sys_seconds now);
   void look_at_all(schedule::sys_seconds now);
   void take(const std::vector<schedule::Claimed>& claims);
+  void end_all_runs();
   void look_at_promises(schedule::sys_seconds now);
   void take_changes(const std::set<std::string>& changed);
   std::optional<Instant> next() const;

@@ -18,7 +18,7 @@ namespace mlops::daemon {
 namespace {
 
 constexpr std::chrono::seconds retry_after{2};
-bool silent = false;
+Talk talk_now = Talk::all;
 
 std::string status_words(int status) {
   if (WIFSIGNALED(status)) return std::string("it was ended by ") + ::strsignal(WTERMSIG(status));
@@ -29,10 +29,14 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 
 }  // namespace
 
-void be_silent() { silent = true; }
+void set_talk(Talk talk) { talk_now = talk; }
 
 void say(const std::string& text) {
-  if (silent) return;
+  if (talk_now == Talk::all) complain(text);
+}
+
+void complain(const std::string& text) {
+  if (talk_now == Talk::nothing) return;
   std::printf("%s %s\n", util::format_local(util::now()).c_str(), text.c_str());
   std::fflush(stdout);
 }
@@ -57,7 +61,7 @@ void Dispatcher::read_limits() {
   try {
     limits_ = workspace::read_config(workspace_);
   } catch (const Error& error) {
-    say("what was configured before still counts: " + first_line(error.what()));
+    complain("what was configured before still counts: " + first_line(error.what()));
   }
 }
 
@@ -124,7 +128,7 @@ void Dispatcher::give_up(const NotStarted& failed) {
   } else {
     requests_.reject(failed.job.fence, failed.why);
   }
-  say(failed.job.what + ": " + failed.why);
+  complain(failed.job.what + ": " + failed.why);
 }
 
 std::set<std::string> Dispatcher::end() {
@@ -153,7 +157,8 @@ void Dispatcher::record(const Ended& ended) {
       requests_.reject(ended.job.fence, why);
     }
   }
-  say("run " + ended.job.run_id + " of " + ended.job.what + (code == 0 ? " is done" : ": " + words));
+  const std::string what = "run " + ended.job.run_id + " of " + ended.job.what;
+  code == 0 ? say(what + " is done") : complain(what + ": " + words);
 }
 
 }  // namespace mlops::daemon

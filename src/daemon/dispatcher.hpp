@@ -17,9 +17,12 @@
 
 namespace mlops::daemon {
 
-/// A line on stdout, with the time; none after be_silent().
+/// A line on stdout, with the time: what goes on, and what went wrong.
 void say(const std::string& text);
-void be_silent();
+void complain(const std::string& text);
+/// How much of it is printed; all, unless this is called.
+enum class Talk { nothing, troubles, all };
+void set_talk(Talk talk);
 /// That the program stops, and what becomes of its runs.
 void say_stopping(const Children& children);
 
@@ -45,6 +48,8 @@ class Dispatcher {
   void start();
   /// Takes note of runs that have ended; returns of which pipelines.
   std::set<std::string> end();
+  /// Asks the runs that go on to end, and starts no others of those that were added.
+  void end_all() { children_.end_all(); }
   /// The configuration has changed. One that cannot be read changes nothing.
   void read_limits();
 

@@ -79,7 +79,7 @@ void Worker::work() {
     dispatcher_.start();
     told_ = false;
   } catch (const Error& error) {
-    if (!std::exchange(told_, true)) say(std::string("trying again every few seconds: ") + error.what());
+    if (!std::exchange(told_, true)) complain(std::string("trying again every few seconds: ") + error.what());
     again_ = util::now() + retry_after;
   }
 }

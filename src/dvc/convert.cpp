@@ -1,6 +1,7 @@
 #include "dvc/convert.hpp"
 
 #include "dvc/yaml_writer.hpp"
+#include "params/interpolate.hpp"
 #include "pipeline/paths.hpp"
 #include "util/strings.hpp"
 
@@ -15,15 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Where references are filled in, `$${` stands for the text itself.
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '$' && i + 1 < text.size() && text[i + 1] == '{') out += '$';
-    out += text[i];
-  }
-  return out;
-}
+using params::escape_references;
 
 bool is_metrics_file(const std::string& path) {
   return path.ends_with(".json") || path.ends_with(".yaml") || path.ends_with(".yml") ||
@@ -89,9 +82,9 @@ class Converter {
   }
 
   static std::string run_key(const std::string& text) {
-    if (text.find('\n') == text.npos) return write_yaml_entry("run", escaped(text), 4);
+    if (text.find('\n') == text.npos) return write_yaml_entry("run", escape_references(text), 4);
     std::string out = "    run: |\n";
-    for (const std::string& line : util::split(escaped(text), '\n'))
+    for (const std::string& line : util::split(escape_references(text), '\n'))
       out += line.empty() ? "\n" : "      " + line + "\n";
     while (out.ends_with("\n\n")) out.pop_back();
     return out;
@@ -103,16 +96,17 @@ class Converter {
     const std::string& name = names_[step.name];
     std::string out = "  " + name + ":\n";
     if (name != step.name) out += "    # was " + step.name + "\n";
-    if (!step.description.empty()) out += write_yaml_entry("description", escaped(step.description), 4);
+    if (!step.description.empty())
+      out += write_yaml_entry("description", escape_references(step.description), 4);
     const std::string folder = pipeline::absolute_path(pipeline_.directory, step.workdir);
     const std::string workdir = fs::path(folder).lexically_relative(directory_).string();
-    if (workdir != ".") out += write_yaml_entry("workdir", escaped(workdir), 4);
+    if (workdir != ".") out += write_yaml_entry("workdir", escape_references(workdir), 4);
     out += run_key(script(step.command.argv));
     OrderedJson inputs = OrderedJson::array();
-    for (const std::string& dep : stage.deps) inputs.push_back(escaped(dep));
+    for (const std::string& dep : stage.deps) inputs.push_back(escape_references(dep));
     for (const DvcParams& params : stage.params) {
       if (std::ranges::find(stage.deps, params.path) == stage.deps.end())
-        inputs.push_back(escaped(params.path));
+        inputs.push_back(escape_references(params.path));
       if (!params.keys.empty()) {
         out += "    # its params were " + util::join(params.keys, ", ") + " of " + params.path +
                "; here the whole file counts\n";
@@ -139,15 +133,15 @@ class Converter {
       if (!o.cache && !o.metric && !o.plot)
         note("'" + o.path + "' had cache: false; here all outputs are kept in the store");
       if (o.metric && is_metrics_file(o.path) && !o.persist) {
-        metrics.push_back(escaped(o.path));
+        metrics.push_back(escape_references(o.path));
         continue;
       }
       const std::string& kind = step.outputs[i].kind;
       if (kind.empty() && !o.persist) {
-        outputs.push_back(escaped(o.path));
+        outputs.push_back(escape_references(o.path));
         continue;
       }
-      OrderedJson entry = {{"path", escaped(o.path)}};
+      OrderedJson entry = {{"path", escape_references(o.path)}};
       if (!kind.empty()) entry["kind"] = kind;
       if (o.persist) entry["persist"] = true;
       outputs.push_back(std::move(entry));

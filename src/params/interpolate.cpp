@@ -356,6 +356,15 @@ std::optional<Json> referenced_value(std::string_view text, const Scope& scope) 
   return resolve(text.substr(2, text.size() - 3), scope).value;
 }
 
+std::string escape_references(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '$' && i + 1 < text.size() && text[i + 1] == '{') out += '$';
+    out += text[i];
+  }
+  return out;
+}
+
 std::string value_text(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -59,6 +59,9 @@ Interpolated interpolate(std::string_view text, const Scope& scope, Target targe
 /// nullopt otherwise.
 std::optional<Json> referenced_value(std::string_view text, const Scope& scope);
 
+/// `text` for a place where references are filled in: `$${` stands there for `${`.
+std::string escape_references(const std::string& text);
+
 /// A value as the text that a reference becomes: true, 0.1, compact JSON for lists and maps.
 std::string value_text(const Json& value);
 

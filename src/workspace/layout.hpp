@@ -21,12 +21,17 @@ inline constexpr const char* runs_bell = "runs.bell";      // touched when a run
 inline constexpr const char* workers = "workers";          // of each worker: what runs say that it starts
 inline constexpr const char* outbox_lock = "outbox.lock";  // held by who tries messages again
 inline constexpr const char* repeats = "repeats";          // runs that found nothing to do
-inline constexpr const char* reproduce = "reproduce";      // work trees of `mlops reproduce`
+inline constexpr const char* shadow = "shadow";  // of a crontab: what cron starts, before mlops takes over
+inline constexpr const char* reproduce = "reproduce";  // work trees of `mlops reproduce`
 inline constexpr const char* config = "config.yaml";
 
 // The text of .gitignore: records of runs are no source code, a configuration is.
 inline constexpr const char* all_ignored{"*\n"};
 inline constexpr const char* all_but_config_ignored{"*\n!.gitignore\n!config.yaml\n"};
+
+// Below shadow/:
+inline constexpr const char* shadow_lines = "crontab.json";  // lines of the crontab, as they were and are
+inline constexpr const char* shadow_starts = "starts";       // when each was started
 
 // Below runs/ID/:
 inline constexpr const char* definition = "pipeline.yaml";  // the file as it was when the run started

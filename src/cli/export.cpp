@@ -1,0 +1,132 @@
+#include "schedule/export.hpp"
+
+#include "cli/export.hpp"
+#include "cli/output.hpp"
+#include "util/files.hpp"
+#include "util/log.hpp"
+#include "util/time.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+namespace mlops::cli {
+
+namespace {
+
+struct Options {
+  std::vector<std::string> files;
+  std::string output;
+  std::vector<std::string> variables;
+  bool no_path = false, force = false, json = false;
+};
+
+schedule::sys_seconds now_seconds() { return std::chrono::floor<std::chrono::seconds>(util::now()); }
+
+struct Loaded {
+  Workspace workspace;
+  schedule::Call call;
+  std::vector<schedule::Served> files;
+};
+
+Loaded load(const Options& options, const Context& context) {
+  util::set_up_log(context.verbose);
+  const std::string directory = std::filesystem::path(options.files[0]).parent_path().string();
+  Workspace workspace = Workspace::require(directory.empty() ? "." : directory, context.workspace);
+  schedule::Call call = schedule::call_of_this_program(workspace, options.variables, !options.no_path);
+  std::vector<schedule::Served> files;
+  for (const std::string& file : options.files) files.push_back(schedule::load_served(file));
+  return {std::move(workspace), std::move(call), std::move(files)};
+}
+
+nlohmann::json losses_json(const std::vector<schedule::Loss>& losses) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const schedule::Loss& loss : losses)
+    list.push_back(
+        {{"pipeline", loss.pipeline}, {"schedule", loss.entry}, {"text", loss.text}, {"whole", loss.whole}});
+  return list;
+}
+
+// What has no words over there is said; what is missing altogether is no success.
+int tell(const std::vector<schedule::Loss>& losses) {
+  std::fflush(stdout);
+  for (const schedule::Loss& loss : losses)
+    std::fprintf(stderr, "%s: %s %s: %s\n", loss.whole ? "not exported" : "lost", loss.pipeline.c_str(),
+                 loss.entry.c_str(), loss.text.c_str());
+  return std::ranges::any_of(losses, &schedule::Loss::whole) ? static_cast<int>(ExitCode::gate_refused) : 0;
+}
+
+void write(const Options& options, const std::string& path, const std::string& text) {
+  if (util::exists(path) && !options.force)
+    throw Error(ExitCode::usage, "cannot write '" + path + "': it exists", "--force replaces it");
+  util::write_file_atomically(path, text);
+}
+
+int to_crontab(const Options& options, const Context& context) {
+  const Loaded loaded = load(options, context);
+  const auto clock = calendar::TimeZone::load(calendar::TimeZone::machine_name());
+  const auto exported = schedule::export_crontab(loaded.call, loaded.files, clock, now_seconds());
+  std::string text;
+  for (const std::string& line : exported.lines) text += line + "\n";
+  if (!options.output.empty()) write(options, options.output, text);
+  if (options.json) {
+    print_json({{"lines", exported.lines}, {"losses", losses_json(exported.losses)}});
+  } else if (options.output.empty()) {
+    std::fputs(text.c_str(), stdout);
+  }
+  return tell(exported.losses);
+}
+
+int to_systemd(const Options& options, const Context& context) {
+  const Loaded loaded = load(options, context);
+  const auto exported = schedule::export_units(loaded.call, loaded.files, now_seconds());
+  nlohmann::json units = nlohmann::json::array();
+  if (!options.output.empty()) util::make_directories(options.output, 0777);
+  for (const schedule::Unit& unit : exported.units) {
+    const std::string path = options.output + "/" + unit.name;
+    if (!options.output.empty()) write(options, path, unit.text);
+    units.push_back({{"name", unit.name}, {"text", unit.text}});
+    if (options.json) continue;
+    if (options.output.empty()) {
+      std::printf("# %s\n%s\n", unit.name.c_str(), unit.text.c_str());
+    } else {
+      std::printf("wrote %s\n", path.c_str());
+    }
+  }
+  if (options.json) print_json({{"units", std::move(units)}, {"losses", losses_json(exported.losses)}});
+  return tell(exported.losses);
+}
+
+void add_options(CLI::App& app, Options& options, const char* output, const char* kind) {
+  app.add_option("FILE", options.files, "pipeline files")->required();
+  app.add_option("-o,--output", options.output, output)->type_name(kind);
+  app.add_option("--env", options.variables, "hand on this variable, with the value that it has here")
+      ->type_name("NAME")
+      ->take_all()
+      ->expected(1);
+  app.add_flag("--no-path", options.no_path, "do not hand on PATH");
+  app.add_flag("--force", options.force, "replace existing files");
+  app.add_flag("--json", options.json, "print JSON");
+}
+
+}  // namespace
+
+void set_up_export(CLI::App& app, Context& context) {
+  app.require_subcommand(1);
+  auto options = std::make_shared<Options>();
+  auto* crontab = app.add_subcommand("crontab", "lines for a crontab");
+  add_options(*crontab, *options, "file to write (default: stdout)", "FILE");
+  crontab->callback([options, &context] { context.exit_code = to_crontab(*options, context); });
+  auto* systemd = app.add_subcommand("systemd", "a service for each pipeline, with timers");
+  add_options(*systemd, *options, "folder to write to (default: stdout)", "DIR");
+  systemd->callback([options, &context] { context.exit_code = to_systemd(*options, context); });
+  app.footer(
+      "What the other scheduler has no words for is said on stderr; where an entry is not there at all, the "
+      "exit code "
+      "is 3.\n"
+      "Examples:\n"
+      "  mlops export crontab pipeline.yaml\n"
+      "  mlops export systemd pipeline.yaml -o ~/.config/systemd/user");
+}
+
+}  // namespace mlops::cli

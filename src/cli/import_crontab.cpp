@@ -1,0 +1,222 @@
+#include "cli/import_crontab.hpp"
+
+#include "cli/output.hpp"
+#include "cli/shadow.hpp"
+#include "schedule/cron_import.hpp"
+#include "schedule/install.hpp"
+#include "schedule/shadow.hpp"
+#include "schedule/user_crontab.hpp"
+#include "util/files.hpp"
+#include "util/log.hpp"
+#include "util/strings.hpp"
+
+#include <cstdio>
+#include <filesystem>
+
+namespace mlops::cli {
+
+namespace {
+
+constexpr std::size_t most_bytes = 1 << 20;
+
+struct Options {
+  std::string file;
+  bool of_user = false, system = false;
+  std::string kind = "auto";
+  std::string directory = ".";
+  bool force = false, dry_run = false, json = false;
+  bool shadow = false, report = false, remove = false;
+};
+
+struct Source {
+  std::string text;
+  std::string name;  ///< for comments
+  bool here = true;  ///< cron of this machine reads it
+};
+
+Source read_source(const Options& options) {
+  if (options.file == "-") {
+    return {util::read_file("/dev/stdin", most_bytes), "a crontab", false};
+  }
+  const std::string file = options.file.empty() && options.system ? "/etc/crontab" : options.file;
+  if (!file.empty()) {
+    auto text = util::read_regular_file(file, most_bytes);
+    if (!text)
+      throw Error(ExitCode::usage, "there is no file '" + file + "'", "without one, your crontab is read");
+    return {std::move(*text), file, options.file.empty()};
+  }
+  std::string text = schedule::read_user_crontab();
+  if (text.empty()) throw Error(ExitCode::usage, "you have no crontab", "FILE names another one");
+  return {std::move(text), "the crontab of " + schedule::this_user().name, true};
+}
+
+schedule::CrontabForm form_of(const Options& options) {
+  const auto kind = options.kind == "auto"     ? schedule::installed_cron()
+                    : options.kind == "cronie" ? schedule::CronKind::cronie
+                                               : schedule::CronKind::debian;
+  return {kind, options.system};
+}
+
+schedule::ImportSettings settings_for(const Source& source, const schedule::CrontabForm& form) {
+  schedule::ImportSettings settings;
+  settings.kind = form.kind;
+  settings.source = source.name;
+  settings.user = schedule::this_user();
+  settings.find_user = schedule::find_user;
+  if (!source.here) return settings;
+  for (const char* file : {"/etc/default/locale", "/etc/environment"}) {
+    if (const auto text = util::read_regular_file(file, most_bytes))
+      settings.variables.merge(schedule::read_environment_file(*text));
+  }
+  return settings;
+}
+
+std::string path_of(const Options& options, const schedule::ImportedJob& job) {
+  return (std::filesystem::path(options.directory) / (job.name + ".yaml")).lexically_normal().string();
+}
+
+// All of them or none.
+void write_files(const Options& options, const schedule::CronImport& import) {
+  for (const schedule::ImportedJob& job : import.jobs) {
+    const std::string path = path_of(options, job);
+    parse_pipeline(job.text, path, {.overrides = {}, .check_files = false});
+    if (!options.force && util::exists(path))
+      throw Error(ExitCode::usage, "cannot write '" + path + "': it exists",
+                  "--force replaces it, --out names another folder; nothing was written");
+  }
+  util::make_directories(options.directory, 0777);
+  for (const schedule::ImportedJob& job : import.jobs)
+    util::write_file_atomically(path_of(options, job), job.text);
+}
+
+nlohmann::json remarks_json(const std::vector<schedule::CronRemark>& remarks) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const schedule::CronRemark& each : remarks)
+    list.push_back({{"line", each.line}, {"text", each.text}, {"left_out", each.left_out}});
+  return list;
+}
+
+void print_import(const Options& options, const schedule::CronImport& import, std::size_t watched) {
+  if (options.json) {
+    nlohmann::json jobs = nlohmann::json::array();
+    for (const schedule::ImportedJob& job : import.jobs)
+      jobs.push_back({{"line", job.line},
+                      {"name", job.name},
+                      {"file", path_of(options, job)},
+                      {"times", job.times},
+                      {"command", job.command},
+                      {"text", job.text}});
+    return print_json({{"written", !options.dry_run},
+                       {"jobs", std::move(jobs)},
+                       {"remarks", remarks_json(import.remarks)},
+                       {"watched", watched}});
+  }
+  Table table({"LINE", "FILE", "TIMES", "COMMAND"});
+  table.right_align(0);
+  for (const schedule::ImportedJob& job : import.jobs)
+    table.add({std::to_string(job.line), path_of(options, job), job.times.empty() ? "@reboot" : job.times,
+               util::escape_controls(job.command)});
+  if (table.rows() > 0) table.print(stdout);
+  for (const schedule::CronRemark& each : import.remarks)
+    std::printf("line %d: %s%s\n", each.line, each.left_out ? "left out: " : "", each.text.c_str());
+  const std::size_t jobs = import.jobs.size();
+  std::printf("%s %zu pipeline file%s\n", options.dry_run ? "would write" : "wrote", jobs,
+              jobs == 1 ? "" : "s");
+  if (options.shadow) {
+    std::printf("cron goes on; the start of %zu job%s is noted from now on\n", watched,
+                watched == 1 ? "" : "s");
+    std::printf("next: mlops import crontab --shadow --report\n");
+  } else if (!options.dry_run && jobs > 0) {
+    std::printf(
+        "next: look at them; take these lines out of the crontab; mlops schedule install --crontab %s\n",
+        (std::filesystem::path(options.directory) / "*.yaml").lexically_normal().c_str());
+  }
+}
+
+int import_crontab(const Options& options) {
+  const Source source = read_source(options);
+  const schedule::CrontabForm form = form_of(options);
+  const auto crontab = schedule::read_crontab(source.text, form);
+  const auto import = schedule::import_jobs(crontab, settings_for(source, form));
+  if (!options.dry_run) write_files(options, import);
+  print_import(options, import, 0);
+  return std::ranges::any_of(import.remarks, &schedule::CronRemark::left_out)
+             ? static_cast<int>(ExitCode::gate_refused)
+             : 0;
+}
+
+int begin_shadow(const Options& options, const Context& context) {
+  if (!options.dry_run) util::make_directories(options.directory, 0777);
+  bool created = false;
+  const Workspace workspace = Workspace::find_or_create(options.directory, context.workspace, created);
+  workspace.check_owner();
+  if (const auto old = schedule::read_shadow(workspace); old && !old->until)
+    throw Error(ExitCode::busy, "the crontab is watched already",
+                "--shadow --report shows what was seen, --shadow --remove ends it");
+  const schedule::CrontabForm form = form_of(options);
+  const std::string program = schedule::call_of_this_program(workspace, {}, false).program;
+  const Source source = read_source(options);
+  const auto crontab = schedule::read_crontab(source.text, form);
+  schedule::CronImport import = schedule::import_jobs(crontab, settings_for(source, form));
+  schedule::Shadow shadow;
+  shadow.lines = schedule::shadow_lines(source.text, import.jobs, crontab, program,
+                                        schedule::starts_path(workspace), import.remarks);
+  for (schedule::ShadowLine& line : shadow.lines)
+    line.file = util::absolute_path(options.directory + "/" + line.pipeline + ".yaml");
+  if (options.dry_run) {
+    print_import(options, import, shadow.lines.size());
+    return 0;
+  }
+  write_files(options, import);
+  schedule::edit_user_crontab([&](const std::string& text) {
+    if (text != source.text)
+      throw Error(ExitCode::busy, "the crontab was changed meanwhile",
+                  "nothing of it was touched: try again");
+    // On record before the crontab knows of it: it can be put back from then on.
+    shadow.since = util::now();
+    schedule::write_shadow(workspace, shadow);
+    return schedule::with_shadow(text, shadow.lines);
+  });
+  print_import(options, import, shadow.lines.size());
+  return 0;
+}
+
+int run(const Options& options, const Context& context) {
+  util::set_up_log(context.verbose);
+  if ((options.report || options.remove) && !options.shadow)
+    throw Error(ExitCode::usage, "--report and --remove go with --shadow");
+  if (!options.shadow) return import_crontab(options);
+  if (!options.file.empty() || options.system)
+    throw Error(ExitCode::usage, "--shadow is for your own crontab only", "leave FILE and --system out");
+  if (!options.report && !options.remove) return begin_shadow(options, context);
+  const Workspace workspace = Workspace::require(options.directory, context.workspace);
+  workspace.check_owner();
+  return options.report ? report_shadow(workspace, options.json) : end_shadow(workspace, options.json);
+}
+
+}  // namespace
+
+void add_crontab_import(CLI::App& import, Context& context) {
+  auto options = std::make_shared<Options>();
+  auto* app = import.add_subcommand("crontab", "make pipeline files from the jobs of a crontab");
+  auto* file = app->add_option("FILE", options->file, "a crontab, - is stdin (default: yours)");
+  app->add_flag("--user-crontab", options->of_user, "yours, as without FILE")->excludes(file);
+  app->add_flag("--system", options->system,
+                "lines name a user, as in /etc/crontab, which is the default then")
+      ->excludes("--user-crontab");
+  app->add_option("--out", options->directory, "folder for the pipeline files (default: here)")
+      ->type_name("DIR");
+  app->add_option("--cron", options->kind, "whose rules: auto, debian or cronie (default: the one installed)")
+      ->type_name("KIND")
+      ->check(CLI::IsMember({"auto", "debian", "cronie"}));
+  app->add_flag("--force", options->force, "replace existing files");
+  app->add_flag("--dry-run", options->dry_run, "write nothing");
+  app->add_flag("--shadow", options->shadow, "leave cron in charge, and note when it starts jobs");
+  auto* report =
+      app->add_flag("--report", options->report, "with --shadow: how that differs from the pipeline files");
+  app->add_flag("--remove", options->remove, "with --shadow: put the crontab back")->excludes(report);
+  app->add_flag("--json", options->json, "print JSON");
+  app->callback([options, &context] { context.exit_code = run(*options, context); });
+}
+
+}  // namespace mlops::cli

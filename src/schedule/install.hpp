@@ -1,0 +1,70 @@
+// `mlops schedule install`: what lets the system's own scheduler start mlops.
+#pragma once
+
+#include <mlops/workspace.hpp>
+
+#include "db/database.hpp"
+#include "schedule/timetable.hpp"
+#include "schedule/units.hpp"
+
+#include <string>
+#include <vector>
+
+namespace mlops::schedule {
+
+/// This program, in `workspace`, with PATH and these variables as they are here. The name by which PATH finds
+/// it is preferred: an update keeps it.
+Call call_of_this_program(const Workspace& workspace, const std::vector<std::string>& variables,
+                          bool with_path);
+
+/// A pipeline file whose schedule is to be served.
+struct Served {
+  std::string file;  ///< absolute
+  Pipeline pipeline;
+  std::vector<Timetable> timetables;
+};
+
+/// Throws Error(usage) for one without a schedule.
+Served load_served(const std::string& file);
+
+/// Those that the ledger lets the daemon serve.
+std::vector<std::string> served_files(const Workspace& workspace, db::Database& database);
+
+/// What a crontab holds: one line that looks each minute what is due in the workspace; a line for each entry;
+/// or one that starts the daemon with the machine.
+enum class CrontabStyle { once, lines, reboot };
+
+struct CrontabLines {
+  std::vector<std::string> lines;
+  std::vector<std::string> notes;
+  std::vector<const Served*> by_daemon;  ///< what a daemon has to serve for that
+};
+
+/// Where a crontab cannot say an entry exactly, a line that looks each minute serves its file. `clock`: that
+/// by which cron goes, or null if nobody knows.
+CrontabLines crontab_lines(const Call& call, CrontabStyle style, const std::vector<Served>& files,
+                           const calendar::TimeZone* clock, sys_seconds now);
+
+/// Lets the ledger know of the files from now on, and the daemon serve those in `by_daemon`.
+void take_up(const Workspace& workspace, db::Database& database, const std::vector<Served>& files,
+             const std::vector<const Served*>& by_daemon, sys_seconds now);
+
+/// Puts the block of the workspace into the user's crontab; takes it out if there are no lines. Returns the
+/// lines that stood there. Throws Error(busy) where somebody else has edited them, unless `force`.
+std::vector<std::string> put_crontab_block(const Workspace& workspace, const std::vector<std::string>& lines,
+                                           bool force);
+
+/// Whether the crontab sets CRON_TZ above the block: its lines go by another clock.
+bool crontab_has_own_zone(const std::string& crontab, const Workspace& workspace);
+
+/// A service of the user's systemd.
+struct InstalledUnit {
+  std::string path;
+  bool started = false;              ///< or stopped: a manager runs, and did it
+  std::vector<std::string> to_type;  ///< else: what does it
+};
+std::string user_unit_path(const std::string& name);
+InstalledUnit install_unit(const Workspace& workspace, const Unit& unit, bool force);
+InstalledUnit remove_unit(const Workspace& workspace, const std::string& name, bool force);
+
+}  // namespace mlops::schedule

@@ -1,0 +1,53 @@
+# The daemon as process 1, as in a container: it reaps what others leave to it, and ends runs in order when it is stopped.
+. "$(dirname "$0")/common.sh"
+unshare --pid --fork --mount-proc true 2> /dev/null || unshare --user --map-root-user --pid --fork --mount-proc true 2> /dev/null ||
+    skip "no process namespaces here (unshare --pid --mount-proc)"
+how="--pid --fork --mount-proc"
+unshare $how true 2> /dev/null || how="--user --map-root-user $how"
+says() { [ "$(sql "$1")" = "$2" ]; }
+
+# Each run leaves two processes behind: one that ends soon, with a child that outlives it. All of them become children of
+# process 1.
+cat > leave.yaml <<'Y'
+name: leave
+schedule: {every: 1s}
+steps:
+  a:
+    leave_running: true
+    run: |
+      (sleep 0.3; (sleep 0.3; true) & ) > /dev/null 2>&1 &
+      setsid sh -c 'sleep 0.2; sh -c "sleep 0.4" & exit 0' > /dev/null 2>&1 &
+      echo "$MLOPS_RUN_ID" >> witness
+Y
+unshare $how "$MLOPS" daemon leave.yaml > daemon.log 2>&1 & outer=$!
+inner() { pgrep -P $outer | head -n 1; }
+cleanups=('kill -9 $(inner) $outer 2> /dev/null')
+wait_for 20 grep -q serving daemon.log
+daemon=$(inner)
+expect_equal "$(awk '/^NSpid/ {print $NF}' /proc/$daemon/status)" 1
+wait_for 30 says "select count(*) >= 3 from runs where state = 'succeeded'" 1
+mlops schedule pause leave; expect_ok
+wait_for 30 says "select count(*) from runs where state = 'running'" 0
+
+# Nothing is left of them, alive or dead.
+children() { pgrep -P "$daemon" | wc -l; }
+none_left() { [ "$(children)" = 0 ]; }
+wait_for 10 none_left
+adopted=$(wc -l < witness)
+[ "$adopted" -ge 3 ] || fail "only $adopted runs"
+
+# Stopped while a run goes on: the run is ended in order, and says so.
+cat > slow.yaml <<'Y'
+name: slow
+schedule: {every: 1s, overlap: skip}
+steps: {a: {run: 'touch began; trap "touch ended; exit 1" TERM; sleep 60 & wait'}}
+Y
+mlops schedule add slow.yaml; expect_ok
+wait_for 20 test -e began
+kill -TERM "$daemon"
+wait $outer; expect_equal "$?" 0
+grep -q "as process 1: 1 runs are ended first" daemon.log || fail "the daemon's last words: $(tail -n 3 daemon.log)"
+expect_exists ended
+expect_equal "$(sql "select distinct state from runs where pipeline = 'slow'")" interrupted
+mlops status; expect_ok
+expect_equal "$(sql "select count(*) from v_slots where outcome = 'claimed'")" 0

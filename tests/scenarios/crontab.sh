@@ -1,0 +1,220 @@
+# From a crontab and back: import, install, shadow, export. The programs `crontab` and `systemctl` are stand-ins that keep
+# a file, so that nobody's crontab is touched; crontab_peer.sh does it with the real ones.
+. "$(dirname "$0")/common.sh"
+mkdir -p bin home "work 100%"
+home=$here/home
+cat > bin/crontab <<'S'
+#!/bin/sh
+case $1 in
+    -l) [ -e "$TAB" ] || { echo "no crontab for me" >&2; exit 1; }; cat "$TAB" ;;
+    -r) rm "$TAB" ;;
+    *) if grep -q "^refuse" "$1"; then echo '"-":1: bad minute' >&2; exit 1; fi
+       cat "$1" > "$TAB"; if [ -e "$TAB.intruder" ]; then cat "$TAB.intruder" >> "$TAB"; rm "$TAB.intruder"; fi ;;
+esac
+S
+cat > bin/systemctl <<'S'
+#!/bin/sh
+echo "$*" >> "$CALLS"
+[ -e "$MANAGER" ]
+S
+chmod +x bin/*
+ln -s "$MLOPS" bin/mlops
+export TAB=$here/tab CALLS=$here/calls MANAGER=$here/manager HOME=$here/home
+unset XDG_CONFIG_HOME XDG_CACHE_HOME TZ
+export PATH=$here/bin:$PATH
+
+# --- import: what cron would have run, with cron's variables ---
+cat > old <<T
+HOME=$home
+T
+cat >> old <<'T'
+# Trains the model
+SHELL=/bin/bash
+A="x y"
+30 3 * * 1-5 cd /srv/churn && ./train.sh
+*/5 * * * * cat > out.; echo $A ${A} >> out.; [[ $0 == /bin/bash ]] && pwd >> out.%line 1%50\%
+@reboot true
+0 22-2 * * * never
+T
+mlops import crontab old --out jobs --cron debian; expect_exit 3
+expect_out "jobs/train.yaml"; expect_out "line 8: left out: its times cannot be read: hour '22-2'"; expect_out "line 7: @reboot is no time"
+expect_missing jobs/never.yaml
+mlops validate jobs/*.yaml; expect_ok
+(cd jobs && env -i "$MLOPS" run cat.yaml --quiet) > /dev/null || fail "the job of the crontab"
+expect_file "$home/out." "line 1
+50%
+x y x y
+$home"
+rm "$home/out."
+mlops import crontab old --out jobs --cron debian; expect_exit 2; expect_err "it exists"
+mlops import crontab old --out jobs --cron debian --force --dry-run --json; expect_exit 3
+expect_equal "$(json '[(x["line"], x["name"], x["times"]) for x in j["jobs"]]')" "[(5, 'train', '30 3 * * 1-5'), (6, 'cat', '*/5 * * * *'), (7, 'true', '')]"
+printf '0 3 * * * nobody-at-all ls\n* * * * * %s echo hi\n' "$(id -un)" > system
+mlops import crontab system --system --out sys; expect_exit 3; expect_out "there is no user 'nobody-at-all' here"; expect_exists sys/echo.yaml
+mlops import crontab missing; expect_exit 2; expect_err "there is no file 'missing'"
+mlops import crontab; expect_exit 2; expect_err "you have no crontab"
+printf 'CRON_TZ=Europe/Berlin\nRANDOM_DELAY=5\n0 3 * * * x\n' > piped; mlops import crontab - --cron cronie --out cronie < piped; expect_ok
+grep -q 'timezone: "Europe/Berlin", jitter: 5m' cronie/x.yaml || fail "CRON_TZ"
+
+# --- install --crontab ---
+cd "work 100%"
+printf 'name: p\nschedule: [{cron: "0 3 * * 1-5"}, {every: 15m}]\nsteps: {a: {run: "true"}}\n' > p.yaml
+printf 'name: q\nschedule: [{cron: "0 3 L * *"}, {cron: "0 4 * * *", timezone: America/New_York}, {every: 15s}]\nsteps: {a: {run: "true"}}\n' > q.yaml
+printf 'MAILTO=me\n0 1 * * * mine # 100\\%%\n\n' > "$TAB"; cp "$TAB" "$TAB.before"
+mlops schedule install --crontab; expect_exit 2
+mlops init > /dev/null 2>&1; rm -f pipeline.yaml
+mlops schedule install --crontab --print p.yaml; expect_ok; expect_out '* * * * * /usr/bin/env'; cmp -s "$TAB" "$TAB.before" || fail "--print wrote"
+expect_equal "$(sql "select count(*) from schedules")" 0
+mlops schedule install --crontab p.yaml; expect_ok; expect_out "daemon --once --quiet"
+expect_equal "$(sql "select count(*) from schedules where served")" 2
+head -n 3 "$TAB" | cmp -s - "$TAB.before" || fail "other lines were touched"
+line=$(grep "daemon --once" "$TAB")
+[[ $line == *"$here/bin/mlops"* ]] || fail "the name on PATH is not used: $line"
+[[ $line == *'work 100\%'* ]] || fail "the line: $line"
+mlops schedule install --crontab; expect_ok
+expect_equal "$(grep -c "BEGIN mlops" "$TAB")" 1
+
+# The line does what it says, from an empty environment, through a shell.
+command=$(printf '%s' "${line#\* \* \* \* \* }" | sed 's/\\%/%/g')
+(cd / && env -i /bin/sh -c "$command") > said 2>&1 || fail "the line: $(cat said)"
+expect_file said ""
+"$MLOPS" daemon > daemon.log 2>&1 & pid=$!; cleanups+=("kill $pid 2> /dev/null"); wait_for 20 grep -q serving daemon.log
+run env -i /bin/sh -c "$command"; expect_exit 75; expect_equal "$out$err" ""
+kill $pid; wait $pid
+
+# A line for each entry, where a crontab can say it.
+mlops schedule install --crontab --lines p.yaml q.yaml; expect_ok
+expect_out "0 3 * * 1-5 "; expect_out "*/15 * * * * "; expect_out "p.yaml' --slot now --quiet"; expect_out "daemon --once"
+expect_err "q main: its times cannot be said exactly in a crontab (a crontab has no words for its days)"
+expect_err "q 0 4 * * *: its times cannot be said"; expect_err "q every 15s: cron looks once a minute only"
+mlops schedule install --crontab --lines --no-path p.yaml --print; expect_no_out "PATH="
+sed -i '1iCRON_TZ=Asia/Seoul' "$TAB"
+mlops schedule install --crontab --lines p.yaml --print; expect_err "the crontab sets a time zone of its own"
+sed -i 1d "$TAB"
+TZ=Asia/Seoul mlops schedule install --crontab p.yaml --print; expect_err "TZ is Asia/Seoul here"
+mlops schedule install --crontab --reboot; expect_ok; expect_out "@reboot "; grep -q "^@reboot" "$TAB" || fail "@reboot"
+long=$(printf 'x%.0s' {1..1200}) mlops schedule install --crontab --env long; expect_exit 2; expect_err "too long for cron"
+mlops schedule install --crontab --env nothing_of_this_name; expect_exit 2
+
+# What somebody edited is not lost, and neither is what they write meanwhile.
+sed -i 's/^@reboot/@daily/' "$TAB"; cp "$TAB" edited
+mlops schedule install --crontab; expect_exit 5; expect_err "somebody has edited lines 4 to 7"
+mlops schedule install --crontab --remove; expect_exit 5; cmp -s "$TAB" edited || fail "an edit was lost"
+mlops schedule install --crontab --force; expect_ok
+echo '@hourly theirs' > "$TAB.intruder"
+mlops schedule install --crontab --reboot; expect_ok; grep -q theirs "$TAB" || fail "a line of somebody else was lost"
+mlops schedule install --crontab --remove; expect_ok; expect_out "daemon --quiet"
+expect_equal "$(cat "$TAB")" "$(cat "$TAB.before"; echo '@hourly theirs')"
+mlops schedule install --crontab --remove; expect_exit 2; expect_err "has no lines of mlops"
+grep -v END "$TAB" > t; printf '# BEGIN mlops %s\n* * * * * x\n' "$PWD" >> t; cp t "$TAB"
+mlops schedule install --crontab; expect_exit 5; expect_err "do not go together, at line 5"
+cp t "$TAB"; printf 'refuse\n' > "$TAB"; mlops schedule install --crontab; expect_exit 69; expect_err "bad minute"
+rm "$TAB"; mlops schedule install --crontab; expect_ok; mlops schedule install --crontab --remove; expect_ok; expect_missing "$TAB"
+run env PATH=/nonexistent "$MLOPS" schedule install --crontab; expect_exit 69; expect_err "install cron"
+[ -z "$(ls -A "$HOME/.cache/mlops" | grep -v lock)" ] || fail "a draft was left"
+cd ..
+
+# --- install --systemd ---
+cd "work 100%"
+unit=$HOME/.config/systemd/user/mlops-work-100.service
+mlops schedule install --systemd --print p.yaml; expect_ok; expect_out "KillMode=process"; expect_missing "$unit"
+mlops schedule install --systemd p.yaml; expect_ok; expect_out "no systemd of the user answers here"; expect_exists "$unit"
+expect_equal "$(cat "$CALLS")" "--user daemon-reload"
+touch "$MANAGER"; : > "$CALLS"
+A='a "b" $c %d \e' mlops schedule install --systemd p.yaml --env A; expect_ok; expect_out "enabled and runs"
+expect_equal "$(cat "$CALLS")" "--user daemon-reload
+--user enable mlops-work-100.service
+--user restart mlops-work-100.service"
+grep -qF 'Environment="A=a \"b\" $c %%d \\e"' "$unit" || fail "$(grep A= "$unit")"
+grep -qF "\"$here/work 100%%\" daemon" "$unit" || fail "$(grep Exec "$unit")"
+echo "# mine" >> "$unit"
+mlops schedule install --systemd p.yaml; expect_exit 5; expect_err "somebody has edited"
+mlops schedule install --systemd --remove; expect_exit 5
+mkdir ../other; (cd ../other && "$MLOPS" init > /dev/null 2>&1); cp p.yaml ../other/
+run "$MLOPS" schedule install --systemd ../other/p.yaml --name mlops-work-100; expect_exit 5; expect_err "belongs to another workspace"
+mlops schedule install --systemd --remove --force; expect_ok; expect_out "its runs go on"; expect_missing "$unit"
+mlops schedule install --systemd --remove; expect_exit 2
+cd ..
+
+# --- export ---
+cd "work 100%"
+mlops export crontab p.yaml q.yaml; expect_exit 3
+expect_out "0 3 * * 1-5 flock -n -E 75 "; expect_out "# not here: main (0 3 L * *)"; expect_err "not exported: q 0 4 * * *:"; expect_err "lost: p main: \`catchup\`"
+mlops export systemd q.yaml; expect_ok; expect_out "OnCalendar=*-*~01 03:00:00"; expect_out "OnCalendar=*-*-* 04:00:00 America/New_York"
+expect_out "OnCalendar=*-*-* *:*:00/15 UTC"; expect_err "lost: q 0 4 * * *: a time of day that clocks skip"
+mlops export systemd p.yaml -o units; expect_ok; expect_exists units/mlops-p.timer
+mlops export systemd p.yaml -o units; expect_exit 2; expect_err "it exists"
+if command -v systemd-analyze > /dev/null; then
+    mkdir -p "$here/run"; export XDG_RUNTIME_DIR=$here/run
+    run systemd-analyze --user verify units/mlops-p.service units/mlops-p.timer; expect_ok; expect_equal "$err" ""
+    mlops schedule install --systemd p.yaml; expect_ok
+    run systemd-analyze --user verify "$unit"; expect_ok; expect_equal "$err" ""
+    python3 - <<'PY' || fail "systemd understands the exported times differently"
+import datetime, json, os, re, subprocess, sys
+mlops = os.environ["MLOPS"]
+def run(*words, **more): return subprocess.run(words, capture_output=True, text=True, **more)
+base, count, bad = "2026-02-27 22:58:31", 12, 0
+cases = [("cron", text) for text in ("0 3 * * 1-5", "*/15 9-17 * * *", "5,35 */6 1,15 * *", "0 0 13 * 5", "0 12 L * *", "30 6 * * FRI#2", "0 6 * * MON#L",
+         "0 0 */2 * 5", "@monthly", "0 0 1-7 jan,jul *", "H H * * *", "0 22 * * 0,6", "0 0 29 2 *", "15 10 L * 1")] + [("every", text) for text in ("15s", "7m", "90m", "6h", "25h", "1d", "36m")]
+for zone in ("", "Asia/Seoul", "America/New_York"):
+    for key, text in cases:
+        if key == "every" and zone: continue
+        entry = {key: text, **({"timezone": zone} if zone else {"timezone": "UTC"})}
+        open("c.yaml", "w").write(json.dumps({"name": "c", "schedule": entry, "steps": {"a": {"run": "true"}}}))
+        exported = json.loads(run(mlops, "export", "systemd", "c.yaml", "--json").stdout)
+        lines = [line[11:] for unit in exported["units"] for line in unit["text"].split("\n") if line.startswith("OnCalendar=")]
+        if not lines:
+            assert text in ("25h", "7m"), text
+            continue
+        theirs = set()
+        for line in lines:
+            said = run("systemd-analyze", "calendar", f"--iterations={count}", f"--base-time={base}", line, env={**os.environ, "TZ": "UTC", "LC_ALL": "C"})
+            assert said.returncode == 0, (line, said.stderr)
+            for found in re.findall(r"(?:Next elapse|Iter\. #\d+|Iteration #\d+): \w+ (\S+ \S+) UTC", said.stdout): theirs.add(found)
+        first = run(mlops, "schedule", "next", "c.yaml", "--from", base.replace(" ", "T") + "Z", "-n", str(count), "--json")
+        ours = [datetime.datetime.fromisoformat(t["time"]).astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S") for t in json.loads(first.stdout)["next"]]
+        if sorted(theirs)[:len(ours)] != ours: bad += 1; print(key, text, zone, lines, sorted(theirs)[:3], ours[:3], file=sys.stderr)
+        assert len(ours) >= 5 or text == "0 0 29 2 *"
+sys.exit(bad > 0)
+PY
+else
+    echo "NOT TRIED: systemd-analyze is not here, so that nothing has read the units"
+fi
+cd ..
+
+# --- shadow ---
+mkdir shadow; cd shadow
+printf '# BEGIN\n* * * * * %s\n@reboot x\n30 3 * * * echo 5\\%% %%in\n' "echo a; echo b" > "$TAB"; cp "$TAB" before
+mlops import crontab --shadow --report; expect_exit 2
+mlops import crontab --shadow --out . --cron debian; expect_ok; expect_out "the start of 2 jobs is noted"
+grep -q "^\* \* \* \* \* $here/bin/mlops internal-shadow $here/shadow/.mlops/shadow/starts 2-echo; echo a; echo b\$" "$TAB" || fail "$(cat "$TAB")"
+mlops import crontab --shadow; expect_exit 5
+watched=$(sed -n 's/^\* \* \* \* \* //p' "$TAB")
+expect_equal "$(env -i /bin/sh -c "$watched" 2>&1)" "a
+b"
+grep -qE '^2-echo [0-9]{13}$' .mlops/shadow/starts || fail "the note"
+mlops import crontab --shadow --report; expect_ok; expect_out "nothing can be told yet"
+# As if it had begun an hour ago, on the full hour of a day long enough gone: cron missed one minute and began another twice.
+python3 - <<'PY'
+import json, time
+state = json.load(open(".mlops/shadow/crontab.json")); now = int(time.time()) // 60 * 60
+state["since"] = time.strftime("%Y-%m-%d %H:%M:%S.000", time.gmtime(now - 3600)); json.dump(state, open(".mlops/shadow/crontab.json", "w"))
+with open(".mlops/shadow/starts", "w") as f:
+    for minute in range(2, 60):
+        at = now - 3600 + minute * 60
+        if minute != 30: f.write(f"2-echo {at * 1000 + 700}\n")
+        if minute == 40: f.write(f"2-echo {at * 1000 + 9000}\n")
+    f.write("torn")
+PY
+mlops import crontab --shadow --report; expect_exit 3; expect_out "echo: only mlops"; expect_out "echo: twice by cron"; expect_out "2 differences"
+mlops import crontab --shadow --report --json; expect_exit 3
+expect_equal "$(json '[d["what"] for l in j["lines"] for d in l["differences"] if l["pipeline"] == "echo"]')" "['only mlops', 'twice by cron']"
+sed -i 's/cron: "\* \* \* \* \*"/cron: "*\/2 * * * *"/' echo.yaml
+mlops import crontab --shadow --report --json; expect_exit 3
+expect_equal "$(json 'sum(d["what"] == "only cron" for l in j["lines"] for d in l["differences"] if l["pipeline"] == "echo") in (28, 29, 30)')" True
+sed -i 's/echo a/echo c/' "$TAB"; sed 's/echo a/echo c/' before > expected
+mlops import crontab --shadow --report; expect_out "was changed or taken away since"
+mlops import crontab --shadow --remove; expect_ok; cmp -s "$TAB" expected || fail "the crontab is not as it was: $(diff "$TAB" expected)"
+mlops import crontab --shadow --remove; expect_ok; expect_out "nothing in the crontab"
+run "$MLOPS" internal-shadow /nonexistent/x id; expect_exit 74; expect_err "cannot note"
+exit 0
