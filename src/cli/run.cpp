@@ -192,7 +192,7 @@ void tell_not_begun(const Options& options, const Context& context, const std::e
   if (!options.settings.slot || (error && error->code() == ExitCode::overlap)) return;
   try {
     const Pipeline pipeline =
-        load_pipeline(options.file, {.overrides = options.overrides, .check_files = false, .slot = {}});
+        load_pipeline(options.file, {.overrides = options.load.overrides, .check_files = false});
     const auto workspace = Workspace::find(pipeline.directory, context.workspace);
     if (!workspace) return;
     db::Database database = db::Database::open(workspace->database_path());

@@ -1,8 +1,13 @@
 #include "daemon/vigil.hpp"
 
+#include <mlops/error.hpp>
+#include <mlops/pipeline.hpp>
+
 #include "db/slots.hpp"
+#include "notify/outbox.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 #include <utility>
 
@@ -40,6 +45,24 @@ std::optional<sys_seconds> Vigil::next() const {
   return next;
 }
 
+// Whom the pipeline's file names for lateness; nobody if it cannot be read just now. In the transaction in
+// which the promise counts as told.
+void Vigil::tell(const Promise& promise, const schedule::Timetable& timetable) {
+  std::optional<Pipeline> pipeline;
+  try {
+    pipeline = load_pipeline((std::filesystem::path(workspace_.root()) / promise.record.file).string(),
+                             {.overrides = {}, .check_files = false});
+  } catch (const Error&) {
+    return;
+  }
+  const Standing& standing = promise.standing;
+  const std::string due = timetable.text(standing.due);
+  notify::tell_late(
+      database_.connection(), *pipeline,
+      {promise.record.name + " " + to_string(standing.kind) + " " + due + " " + to_string(standing.state),
+       due, standing.words, ""});
+}
+
 std::vector<Promise> Vigil::look(sys_seconds now) {
   std::vector<Promise> all;
   for (auto& [id, watched] : watched_) {
@@ -49,7 +72,10 @@ std::vector<Promise> Vigil::look(sys_seconds now) {
     if (record)
       standings = schedule::standings_of(workspace_, database_.connection(), *record, watched.timetable, now);
     std::vector<Promise> news;
-    if (record) news = schedule::news_of_promises(database_, *record, standings);
+    const auto tell_too = [&, &timetable = watched.timetable](const Promise& promise) {
+      tell(promise, timetable);
+    };
+    if (record) news = schedule::news_of_promises(database_, *record, standings, tell_too);
     all.insert(all.end(), std::move_iterator(news.begin()), std::move_iterator(news.end()));
     watched.look.reset();
     for (const Standing& standing : standings) {

@@ -35,6 +35,8 @@ class Vigil {
   std::vector<schedule::Promise> look(schedule::sys_seconds now);
 
  private:
+  void tell(const schedule::Promise& promise, const schedule::Timetable& timetable);
+
   struct Watched {
     std::string pipeline;
     schedule::Timetable timetable;

@@ -81,11 +81,4 @@ std::optional<RunRecord> newest_run_for(Connection& db, const std::string& pipel
   return row.step() ? find_run(db, row.text(0)) : std::nullopt;
 }
 
-bool is_of_backfill(Connection& db, const std::string& run_id) {
-  Statement& row = db.cached("SELECT 1 FROM requests WHERE run_id = ? AND backfill IS NOT NULL").bind(run_id);
-  const bool found = row.step();
-  row.reset();
-  return found;
-}
-
 }  // namespace mlops::db

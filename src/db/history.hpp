@@ -33,6 +33,4 @@ std::optional<Instant> first_success_for(Connection& db, const std::string& pipe
 std::optional<RunRecord> newest_run_for(Connection& db, const std::string& pipeline,
                                         std::chrono::sys_seconds slot);
 
-bool is_of_backfill(Connection& db, const std::string& run_id);
-
 }  // namespace mlops::db

@@ -6,6 +6,7 @@
 #include "engine/collect.hpp"
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
+#include "engine/results.hpp"
 #include "engine/run_bell.hpp"
 #include "notify/outbox.hpp"
 #include "process/attempt.hpp"
@@ -254,7 +255,8 @@ class JournalReader {
 
   /// The step whose failure decides about the run, and how it failed.
   std::optional<FailureVerdict> failure;
-  bool stopped = false;  ///< some step was told to stop
+  bool stopped = false;    ///< some step was told to stop
+  std::size_t unread = 0;  ///< steps that ended well, but whose outputs nobody has looked at
 
   void apply(std::vector<StepRecord>& steps) {
     const auto journal = process::parse_journal(
@@ -327,6 +329,7 @@ class JournalReader {
                    : good && collection.problem.empty() ? StepState::succeeded
                                                         : StepState::failed;
     record.reason = !good ? outcome.words : collection.problem;
+    unread += record.state == StepState::succeeded && makes_results(step, frozen_->pipeline);
     if (record.state == StepState::failed && !step.continue_on_failure && !failure)
       failure = verdict_of(step, good ? AttemptOutcome{AttemptOutcome::Kind::exited, 0, ""} : outcome,
                            record.reason);
@@ -365,6 +368,13 @@ Ending ending_of(const RunRecord& run, const std::vector<StepRecord>& steps, con
   }
   if (open == 0 && problem.empty()) {
     const std::string seen = "its runner died after the last step had started; its keeper saw the end";
+    // Not a success of which nothing can be found again: who resumes it reads the outputs, and ends it.
+    if (!failed && journal.unread > 0) {
+      return {RunState::interrupted, std::nullopt,
+              "all steps are done, but its runner died before the outputs of " +
+                  (journal.unread == 1 ? std::string("one") : std::to_string(journal.unread)) +
+                  " were recorded: resuming it does that"};
+    }
     if (!failed) return {RunState::succeeded, 0, seen};
     const FailureVerdict verdict =
         journal.failure.value_or(FailureVerdict{ExitCode::step_failed, "a step failed"});

@@ -77,6 +77,10 @@ std::unique_ptr<Results> make_results(const Pipeline& pipeline, const Workspace&
 
 bool checks_every_step(const Pipeline& pipeline) { return pipeline.dvc.has_value(); }
 
+bool makes_results(const Step& step, const Pipeline& pipeline) {
+  return !step.outputs.empty() || !step.metrics.empty() || checks_every_step(pipeline);
+}
+
 bool makes_folders(const Pipeline& pipeline) { return !pipeline.dvc; }
 
 }  // namespace mlops::engine

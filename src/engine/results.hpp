@@ -36,6 +36,9 @@ std::unique_ptr<Results> make_results(const Pipeline& pipeline, const Workspace&
 /// True where a step is checked and collected even if it declares no files.
 bool checks_every_step(const Pipeline& pipeline);
 
+/// True if a step that ended well leaves something to be read and kept.
+bool makes_results(const Step& step, const Pipeline& pipeline);
+
 /// True where the folders of outputs are made before a step runs.
 bool makes_folders(const Pipeline& pipeline);
 

@@ -155,9 +155,9 @@ void read_recovered_outputs(const Workspace& workspace, db::Database& database, 
   const std::string run_directory = workspace.run_directory(id);
   for (const StepRecord& record : records) {
     const Step& step = pipeline.steps[static_cast<std::size_t>(record.step)];
-    const bool has_outputs =
-        !step.outputs.empty() || !step.metrics.empty() || engine::checks_every_step(pipeline);
-    if (record.state != StepState::succeeded || !has_outputs || known.contains(record.step)) continue;
+    if (record.state != StepState::succeeded || !engine::makes_results(step, pipeline) ||
+        known.contains(record.step))
+      continue;
     if (!depot) {
       depot = std::make_unique<engine::Depot>(workspace);
       results = engine::make_results(pipeline, workspace, *depot, {});

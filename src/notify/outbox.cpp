@@ -132,7 +132,7 @@ void tell_late(db::Connection& connection, const Pipeline& pipeline, const Late&
     event.reason = late.reason;
     if (!late.run_id.empty()) event.run = db::find_run(connection, late.run_id);
     put(connection, addressee, std::move(event),
-        "late " + pipeline.name + " " + addressee.entry.name + " " + late.slot);
+        "late " + pipeline.name + " " + addressee.entry.name + " " + late.key);
   }
 }
 

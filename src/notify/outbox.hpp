@@ -20,11 +20,12 @@ void tell_end(db::Connection& connection, const std::vector<Addressee>& addresse
 
 /// Something that did not happen in time, or will not.
 struct Late {
-  std::string slot;    ///< which promise: told once; "2026-01-05T03:00:00+00:00"
+  std::string key;     ///< which promise, and at risk or missed: told once
+  std::string slot;    ///< when it was due: "2026-01-05T06:00:00+00:00"
   std::string reason;  ///< "not done by 06:00", "will be done at about 06:40, after its deadline of 06:00"
   std::string run_id;  ///< that is at it, if there is one
 };
-/// Within a Transaction. Told once for each slot, however often this is called.
+/// Within a Transaction. Told once for each key, however often this is called.
 void tell_late(db::Connection& connection, const Pipeline& pipeline, const Late& late);
 
 /// A run that was due could not begin: a failure that has no run. Nothing if there is a run of that id.

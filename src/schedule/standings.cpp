@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "db/backfills.hpp"
 #include "db/history.hpp"
 #include "db/promises.hpp"
 #include "db/runs.hpp"
@@ -80,7 +81,7 @@ Progress progress_of(const Workspace& workspace, db::Connection& connection, con
     return progress;
   }
   auto row = db::find_slot(connection, record.id, slot);
-  if (!row) row = db::slots_around(connection, record.id, slot);
+  if (!row) row = db::slots_around(connection, record.id, slot, record.since);
   progress.open = row ? row->outcome == SlotOutcome::claimed : slot > record.cursor;
   if (run && run->state != RunState::succeeded) {
     progress.trouble = words_of(*run);

@@ -93,6 +93,17 @@ rm -f started; DEPLOY=yes "$MLOPS" run e.yaml > e.out 2>&1 & pid=$!
 wait_for 5 test -e started; kill -9 $pid; wait $pid 2>/dev/null
 mlops run --resume latest; expect_ok; expect_exists deployed
 
+# The last step ends when the runner is dead: a resume reads its outputs, and nothing is run for them.
+printf 'steps:\n  a: {run: "echo x >> runs; touch started; sleep 1; echo weights > model", inputs: in, outputs: model}\n' > m.yaml
+echo 1 > in; rm -f started; "$MLOPS" run m.yaml > m.out 2>&1 & pid=$!
+wait_for 5 test -e started; kill -9 $pid; wait $pid 2>/dev/null
+wait_for 10 nobody_left "$("$MLOPS" runs --ids --limit 1)"
+mlops show latest:m --json; expect_ok; expect_equal "$(json 'j["state"]')" interrupted; expect_out "the outputs of one were recorded"
+mlops run --resume latest:m; expect_ok; expect_equal "$(wc -l < runs)" 1
+mlops lineage model --json; expect_ok
+mlops run m.yaml -q; expect_ok; expect_equal "$(wc -l < runs)" 1
+expect_equal "$(sql "select state from v_steps where run_id = (select max(id) from runs)")" cached
+
 # Runner and keeper both killed: never success by mistake.
 printf 'steps:\n  a: {run: "touch started; sleep 30"}\n' > b.yaml
 both_killed b.yaml

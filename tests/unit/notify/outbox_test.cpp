@@ -87,7 +87,7 @@ TEST_CASE("a limit leaves out what comes too soon, and the next one says so") {
   REQUIRE(Json::parse(last.at(0).body)["left_out"] == 2);
 }
 
-TEST_CASE("lateness is told once for each slot") {
+TEST_CASE("lateness is told once for each promise") {
   Place p;
   Pipeline pipeline;
   pipeline.name = "churn";
@@ -95,7 +95,7 @@ TEST_CASE("lateness is told once for each slot") {
   for (const char* slot :
        {"2026-01-05T03:00:00+00:00", "2026-01-05T03:00:00+00:00", "2026-01-06T03:00:00+00:00"}) {
     db::Transaction transaction(p.database);
-    tell_late(p.database.connection(), pipeline, {slot, "not done by 06:00", ""});
+    tell_late(p.database.connection(), pipeline, {slot, slot, "not done by 06:00", ""});
     transaction.commit();
   }
   const auto told = db::list_messages(p.database.connection(), {});
