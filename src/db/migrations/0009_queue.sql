@@ -25,7 +25,7 @@ CREATE TABLE requests (
   decided_at   TEXT                       -- when it was started, cancelled or rejected
 );
 -- All that a choice needs to know, in the order of choice.
-CREATE INDEX requests_waiting ON requests(priority DESC, not_before, id, queue, pipeline, concurrency) WHERE state = 'waiting';
+CREATE INDEX requests_waiting ON requests(priority DESC, not_before, id, queue, pipeline, concurrency, backfill) WHERE state = 'waiting';
 -- Its first id tells that not many can wait, without counting them.
 CREATE INDEX requests_open ON requests(id) WHERE state = 'waiting';
 CREATE INDEX requests_claimed ON requests(fence) WHERE state = 'claimed';

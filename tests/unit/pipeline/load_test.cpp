@@ -32,6 +32,8 @@ env: {A: "${params.train.lr}", inherit: false}
 secrets: [TOKEN]
 pools: {db: 2, gpu-lane: 1}
 schedule: {cron: "0 3 * * *", timezone: Asia/Seoul, catchup: all, overlap: queue}
+priority: -10
+concurrency: ${params.seed}
 steps:
   train:
     kind: train
@@ -62,6 +64,8 @@ steps:
   REQUIRE(p.env == std::map<std::string, std::string>{{"A", "0.2"}});
   REQUIRE_FALSE(p.inherit_env);
   REQUIRE(p.pools.at("db") == 2);
+  REQUIRE(p.priority == -10);
+  REQUIRE(p.concurrency == 1);
   REQUIRE(p.schedules.at(0).cron == "0 3 * * *");
   REQUIRE(p.schedules.at(0).overlap == Overlap::queue);
   const Step& s = p.steps.at(0);
