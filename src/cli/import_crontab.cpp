@@ -79,7 +79,6 @@ std::string path_of(const Options& options, const schedule::ImportedJob& job) {
 void write_files(const Options& options, const schedule::CronImport& import) {
   for (const schedule::ImportedJob& job : import.jobs) {
     const std::string path = path_of(options, job);
-    parse_pipeline(job.text, path, {.overrides = {}, .check_files = false});
     if (!options.force && util::exists(path))
       throw Error(ExitCode::usage, "cannot write '" + path + "': it exists",
                   "--force replaces it, --out names another folder; nothing was written");

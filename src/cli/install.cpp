@@ -118,11 +118,13 @@ void remove_crontab(const Options& options, const Workspace& workspace) {
   print_lines(block->lines);
 }
 
-void print_unit_result(const Options& options, const schedule::InstalledUnit& unit, const std::string& name) {
+void print_unit_result(const Options& options, const schedule::InstalledUnit& unit, const std::string& name,
+                       const std::vector<std::string>& notes) {
   if (options.json)
     return print_json({{"file", unit.path},
                        {"done", unit.started},
                        {"to_type", unit.to_type},
+                       {"notes", notes},
                        {options.remove ? "removed" : "written", true}});
   std::printf("%s %s\n", options.remove ? "removed" : "wrote", unit.path.c_str());
   if (unit.started) {
@@ -133,19 +135,22 @@ void print_unit_result(const Options& options, const schedule::InstalledUnit& un
   }
   if (!options.remove)
     std::printf("it lives as long as somebody is logged in; `loginctl enable-linger` lets it live always\n");
+  print_notes(notes);
 }
 
 void install_systemd(const Options& options, const Workspace& workspace) {
   std::string name = options.name;
   if (name.empty())
     name = "mlops-" + schedule::unit_name(std::filesystem::path(workspace.root()).filename().string());
+  if (schedule::unit_name(name) != name)
+    throw Error(ExitCode::usage, "'" + name + "' is no name for a unit", "letters, digits, '_', '.' and '-'");
   if (options.remove) {
     const std::string file = name + ".service";
     if (options.print) {
       std::printf("%s\n", schedule::user_unit_path(file).c_str());
       return;
     }
-    return print_unit_result(options, schedule::remove_unit(workspace, file, options.force), file);
+    return print_unit_result(options, schedule::remove_unit(workspace, file, options.force), file, {});
   }
   db::Database database =
       options.print ? open_to_look(workspace) : db::Database::open(workspace.database_path());
@@ -164,8 +169,7 @@ void install_systemd(const Options& options, const Workspace& workspace) {
   add_zone_note(files, notes);
   const auto installed = schedule::install_unit(workspace, unit, options.force);
   schedule::take_up(workspace, database, files, all, now_seconds());
-  print_unit_result(options, installed, unit.name);
-  print_notes(notes);
+  print_unit_result(options, installed, unit.name, notes);
 }
 
 void install(const Options& options, const Context& context) {

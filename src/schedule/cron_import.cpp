@@ -1,11 +1,12 @@
 #include "schedule/cron_import.hpp"
 
+#include <mlops/error.hpp>
+#include <mlops/pipeline.hpp>
+
 #include "params/interpolate.hpp"
 #include "pipeline/keys.hpp"
 #include "util/strings.hpp"
 #include "workspace/environment.hpp"
-
-#include <nlohmann/json.hpp>
 
 #include <pwd.h>
 #include <unistd.h>
@@ -76,6 +77,13 @@ class Importer {
     if (job.times.find('~') != job.times.npos)
       remark(job, "'~': cron chooses a time anew whenever it reads the crontab, mlops the same one always");
     imported.text = text_of(job, imported, user);
+    try {
+      parse_pipeline(imported.text, imported.name + ".yaml", {.overrides = {}, .check_files = false});
+    } catch (const Error& error) {
+      std::string why = error.what();
+      why.resize(std::min(why.find('\n'), why.size()));
+      return remark(job, "a pipeline file cannot say it: " + why, true);
+    }
     result_.jobs.push_back(std::move(imported));
   }
 

@@ -134,6 +134,7 @@ mkdir ../other; (cd ../other && "$MLOPS" init > /dev/null 2>&1); cp p.yaml ../ot
 run "$MLOPS" schedule install --systemd ../other/p.yaml --name mlops-work-100; expect_exit 5; expect_err "belongs to another workspace"
 mlops schedule install --systemd --remove --force; expect_ok; expect_out "its runs go on"; expect_missing "$unit"
 mlops schedule install --systemd --remove; expect_exit 2
+mlops schedule install --systemd p.yaml --name ../../x; expect_exit 2; expect_err "no name for a unit"
 cd ..
 
 # --- export ---
