@@ -169,7 +169,7 @@ void update_slot(Connection& db, const SlotRecord& s) {
 }
 
 void forget_slots_after(Connection& db, std::int64_t schedule, sys_seconds at) {
-  db.cached("DELETE FROM slots WHERE schedule = ? AND slot_at > ? AND outcome NOT IN ('ran', 'claimed')")
+  db.cached("DELETE FROM slots WHERE schedule = ? AND slot_at > ? AND fence IS NULL")
       .bind(schedule, number(at))
       .run();
 }

@@ -23,7 +23,8 @@ void set_cursor(Connection& db, std::int64_t schedule, std::chrono::sys_seconds 
 /// False, and nothing is written, if the slot has a row already. Within a Transaction.
 bool put_slot(Connection& db, const SlotRecord& slot);
 void update_slot(Connection& db, const SlotRecord& slot);
-/// Deletes what was decided of slots after `at`, but for those that ran or are claimed. Within a Transaction.
+/// Deletes what was decided of slots after `at`, but for those that were ever claimed: a fence is given once.
+/// Within a Transaction.
 void forget_slots_after(Connection& db, std::int64_t schedule, std::chrono::sys_seconds at);
 /// Larger than all before, of slots and of requests. Within a Transaction.
 std::int64_t next_fence(Connection& db);

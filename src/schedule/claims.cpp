@@ -311,6 +311,7 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
       row.run_id = run_id;
       if (before) {
         row.id = before->id;
+        row.fence = before->fence;
         db::update_slot(connection, row);
       } else {
         db::put_slot(connection, row);

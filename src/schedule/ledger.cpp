@@ -68,8 +68,8 @@ void Ledger::write(const ScheduleRecord& schedule, const Timetable& timetable,
   }
 }
 
-// A clock that was set back by much: what was decided about times to come is forgotten, but not what ran.
-// Within a transaction.
+// A clock that was set back by much: what was decided about times to come is forgotten, but not what was
+// claimed. Within a transaction.
 bool Ledger::begin_anew(ScheduleRecord& schedule, const Timetable& timetable, sys_seconds now) {
   if (schedule.cursor <= now + small_step) return false;
   db::Connection& connection = database_.connection();

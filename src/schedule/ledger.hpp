@@ -69,7 +69,7 @@ class Ledger {
 
   /// Decides all slots of these entries that are due, and claims those that are to run. Durable when it
   /// returns, in one transaction. A clock that was set back by much begins anew: what was decided about times
-  /// to come is forgotten, but not what ran.
+  /// to come is forgotten, but not what was claimed.
   std::vector<Claimed> settle(const std::vector<Entry>& entries, sys_seconds now);
 
   /// Whether there is something for recover().

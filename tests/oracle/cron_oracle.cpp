@@ -9,7 +9,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <functional>
 #include <iterator>
 #include <random>
 

@@ -26,6 +26,17 @@ while [ "$(date +%s)" -lt "$until" ]; do
     start
 done
 
+# The lock of a killed one is held a little longer, by a run that it was just about to start: the next one waits for that.
+stop KILL; before=$(grep -c serving daemon.log)
+python3 -c '
+import fcntl, struct, time
+lock = open(".mlops/daemon.lock", "r+")
+fcntl.fcntl(lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))  # F_OFD_SETLK
+open("held", "w"); time.sleep(1)' & holder=$!
+wait_for 10 test -e held; start
+serves_again() { [ "$(grep -c serving daemon.log)" -gt "$before" ]; }
+wait_for 20 serves_again; wait $holder
+
 # A file that cannot be read: its slots are refused, nothing of what it said before is run; the others go on.
 cp slow.yaml good.yaml; echo 'steps: [' >> slow.yaml
 wait_for 20 grep -q "slow.yaml: its file cannot be read" daemon.log

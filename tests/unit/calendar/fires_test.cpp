@@ -64,9 +64,11 @@ TEST_CASE("fixed times that come twice run once, wildcards twice", "[calendar]")
 }
 
 TEST_CASE("a jump by three hours is a new calendar when it is forward only, as for cronie", "[calendar]") {
-  // Casey went from +8 to +11 on 2019-10-04 at 19:00 UTC, and back on 2020-03-08 at 16:00 UTC.
-  CHECK(first(rule("30 4 * * *", "Antarctica/Casey"), utc(2019, 10, 3, 19), 1)[0] ==
-        "2019-10-04T06:00:00+11:00");
+  // Casey went from +8 to +11 on 2019-10-03 at 19:00 UTC, and back on 2020-03-07 at 16:00 UTC.
+  CHECK(first(rule("30 4 * * *", "Antarctica/Casey"), utc(2019, 10, 3, 10), 1)[0] ==
+        "2019-10-05T04:30:00+11:00");
+  CHECK(first(rule("30 1 * * *", "Antarctica/Casey"), utc(2020, 3, 7, 14), 2) ==
+        std::vector<std::string>{"2020-03-08T01:30:00+11:00", "2020-03-09T01:30:00+08:00"});
 }
 
 TEST_CASE("the last time is found, however long ago it was", "[calendar]") {

@@ -114,9 +114,6 @@ class Model {
       // A row of what the entry said before it was edited cannot be divided.
       if (s.last > now && !(s.shared && s.first <= since)) s.last = now - (now - s.first) % s.step;
     }
-    std::erase_if(claimed, [&](const auto& slot) {
-      return slot.first > now && slot.second != SlotOutcome::ran && slot.second != SlotOutcome::claimed;
-    });
   }
 
   /// All slots until `until` come to the same.

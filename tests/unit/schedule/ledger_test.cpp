@@ -301,14 +301,13 @@ TEST_CASE("a clock that is set back by much begins anew, for a slot that is aske
   Place place;
   place.run(*place.claim("2026-01-01 10:00:05").claimed);
   place.run(*place.claim("2027-01-01 10:00:05").claimed);
-  // The year between was decided about; it is forgotten.
-  const Answer answer = place.claim("2026-01-01 12:00:05");
-  REQUIRE(answer.claimed);
-  REQUIRE(answer.local == "2026-01-01T12:00:00+00:00");
-  place.run(*answer.claimed);
+  // The year between was decided about; what of it is yet to come is forgotten.
+  REQUIRE(place.claim("2026-01-01 12:00:05").refusal.find("it was coalesced") == 0);
   place.run(*place.claim("2026-01-01 13:00:05").claimed);
+  place.run(*place.claim("2026-01-01 14:00:05").claimed);
   REQUIRE(place.slots() ==
-          "01-01T10:00 ran; 01-01T11:00 coalesced; 01-01T12:00 ran; 01-01T13:00 ran; 01-01T10:00 ran; ");
+          "01-01T10:00 ran; 01-01T11:00 coalesced; 01-01T12:00 coalesced; 01-01T13:00 ran; 01-01T14:00 ran; "
+          "01-01T10:00 ran; ");
 }
 
 TEST_CASE("a clock that is set back by much begins anew, also when the file cannot be read or is edited") {
@@ -316,12 +315,29 @@ TEST_CASE("a clock that is set back by much begins anew, also when the file cann
   const Entry entry = place.entry(at("2026-01-01 09:30"));
   place.run(place.ledger.settle({entry}, at("2027-01-01 10:00:05")).at(0));
   place.ledger.refuse({entry}, at("2026-01-01 12:30"), "unreadable");
-  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 13:00:05")).size() == 1);
+  place.run(place.ledger.settle({entry}, at("2026-01-01 13:00:05")).at(0));
   place.run(place.ledger.settle({entry}, at("2027-06-01 10:00:05")).at(0));
-  place.kill_claimers();
   place.set("{cron: '30 * * * *', timezone: UTC}");
   const Entry edited = place.entry(at("2026-01-01 15:10"));
   REQUIRE(place.ledger.settle({edited}, at("2026-01-01 15:30:05")).size() == 1);
+}
+
+TEST_CASE("a fence is given once, also after the clock was set back and claims were refused") {
+  Place place;
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  const auto first = place.ledger.settle({entry}, at("2026-01-02 10:00"));
+  place.kill_claimers();
+  place.ledger.pause(entry.record, entry.timetable, "", at("2026-01-02 10:01"));
+  REQUIRE(place.ledger.recover({entry}, at("2026-01-02 10:02")).empty());
+  place.ledger.resume(entry.record, entry.timetable, at("2026-01-02 10:03"));
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 09:31")).empty());
+  const auto second = place.ledger.settle({entry}, at("2026-01-01 10:00"));
+  REQUIRE(second.at(0).claim.fence > first.at(0).claim.fence);
+  place.kill_claimers();
+  place.ledger.pause(entry.record, entry.timetable, "", at("2026-01-01 10:01"));
+  REQUIRE_FALSE(place.claim("2026-01-01 10:02").claimed);
+  place.ledger.resume(entry.record, entry.timetable, at("2026-01-01 10:03"));
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 11:00")).at(0).claim.fence > second[0].claim.fence);
 }
 
 TEST_CASE("a row for many goes around what ran when the clock was ahead, and ends where it was set back to") {
