@@ -59,7 +59,8 @@ FilePatterns::FilePatterns(const std::vector<std::string>& patterns, const std::
     const bool negated = pattern.starts_with('!');
     const std::string text = negated ? pattern.substr(1) : pattern;
     const std::string path = absolute_path(escaped(directory), text);
-    rules_.add((negated ? "!" : "") + path, "");
+    rules_.emplace_back().add(path, "");
+    negated_.push_back(negated);
     if (negated) continue;
     Pattern p;
     bool literal = true;
@@ -74,7 +75,10 @@ FilePatterns::FilePatterns(const std::vector<std::string>& patterns, const std::
 
 bool FilePatterns::mean(const std::string& path) const {
   if (path.find("/.git/") != path.npos || path.find("/.mlops/") != path.npos) return false;
-  return rules_.ignores(std::string_view(path).substr(1), false);
+  for (std::size_t i = rules_.size(); i-- > 0;) {  // the last one that fits decides
+    if (rules_[i].ignores(std::string_view(path).substr(1), false)) return !negated_[i];
+  }
+  return false;
 }
 
 bool FilePatterns::lead_into(const std::string& folder) const {

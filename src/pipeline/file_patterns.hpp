@@ -35,7 +35,8 @@ class FilePatterns {
     std::string root;                // what of it holds no pattern
   };
   std::vector<Pattern> patterns_;
-  util::IgnoreRules rules_;
+  std::vector<util::IgnoreRules> rules_;  // each of one pattern: it fits a path, or a folder around it
+  std::vector<char> negated_;
 };
 
 }  // namespace mlops::pipeline
