@@ -2,12 +2,12 @@
 
 #include <mlops/error.hpp>
 
+#include "pipeline/dvc/ignore.hpp"
 #include "store/directory_scan.hpp"
 #include "store/file_index.hpp"
 #include "store/file_reader.hpp"
 #include "util/digest.hpp"
 #include "util/files.hpp"
-#include "util/ignore_rules.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -95,24 +95,6 @@ Read read_md5(const std::string& path, Hash hash, const store::Objects& objects)
               "see which process writes to it, for example with `fuser -v " + path + "`");
 }
 
-// Paths that no directory counts: what DVC never looks at, and what .dvcignore files leave out.
-util::IgnoreRules rules_for(const std::string& root, const std::string& directory) {
-  util::IgnoreRules rules;
-  rules.add(".git/\n.hg/\n.dvc/\n", "");
-  if (directory != root && !directory.starts_with(root + "/")) return rules;
-  std::string below;
-  for (std::size_t at = root.size();;) {
-    const std::string here = root + (below.empty() ? "" : "/" + below);
-    if (here == directory) break;
-    if (const auto text = util::read_file_if_exists(here + "/.dvcignore")) rules.add(*text, below);
-    const std::size_t slash = directory.find('/', at + 1);
-    below = directory.substr(root.size() + 1, slash == directory.npos ? slash : slash - root.size() - 1);
-    at = slash;
-    if (slash == directory.npos) break;
-  }
-  return rules;
-}
-
 bool is_file(store::FileMode mode) {
   return mode == store::FileMode::file || mode == store::FileMode::executable;
 }
@@ -173,11 +155,11 @@ std::optional<Content> Hasher::look(const std::string& path, Hash hash, bool wit
 }
 
 Content Hasher::look_at_directory(const std::string& path, Hash hash, bool with_tree) {
-  const util::IgnoreRules rules = rules_for(root_, path);
+  // What DVC never looks at, and what .dvcignore files leave out, no directory counts.
+  const util::IgnoreRules rules = pipeline::dvc::ignore_rules(root_, path);
   const std::string below = path.starts_with(root_ + "/") ? path.substr(root_.size() + 1) + "/" : "";
-  store::DirectoryWalk walk(path, threads_, [&](const std::string& directory) {
-    return recall(prefix_of(hash) + directory);
-  });
+  store::DirectoryWalk walk(
+      path, threads_, [&](const std::string& directory) { return recall(prefix_of(hash) + directory); });
   struct Item {
     store::ScannedDirectory* directory;
     store::ScannedItem* item;

@@ -227,9 +227,25 @@ std::vector<Project::OutState> Project::outs_of(int index, const OrderedJson* en
   return outs;
 }
 
-// Makes the outputs what their entries say, or tells whether that could be done. Those that are not to be
-// cached are looked for too: the run cache keeps them.
-bool Project::put_back_outs(std::vector<OutState>& outs, bool really) {
+// Takes an output for what its entry says, as it could be put back.
+void Project::expect(const OutState& out) {
+  Content content;
+  content.md5 = text_of(*out.locked, "md5");
+  content.directory = content.md5.ends_with(".dir");
+  const auto number = [&](const char* key) -> std::uint64_t {
+    const auto found = out.locked->find(key);
+    return found != out.locked->end() && found->is_number_integer() ? found->get<std::uint64_t>() : 0;
+  };
+  content.size = number("size");
+  if (content.directory) content.files = number("nfiles");
+  content.executable = wanted_of(*out.locked).executable;
+  data_.expect(out.path, hash_of(*out.locked), std::move(content));
+}
+
+// Makes the outputs what their entries say, or tells whether that could be done; then they are expected.
+// Those that are not to be cached are looked for too: the run cache keeps them.
+bool Project::put_back_outs(std::vector<OutState>& outs, bool really, std::vector<std::string>& restored) {
+  std::vector<const OutState*> absent;
   for (OutState& out : outs) {
     if (!out.locked) return false;
     const Wanted wanted = wanted_of(*out.locked);
@@ -246,11 +262,16 @@ bool Project::put_back_outs(std::vector<OutState>& outs, bool really) {
       continue;
     }
     if (!cache_.has(wanted)) return false;
+    absent.push_back(&out);
     if (!really) continue;
     const auto now = hasher_.look(out.path, wanted.hash, true);
     if (!cache_.check_out(wanted, out.path, now, !out.out->cache)) return false;
     out.now = hasher_.look(out.path, wanted.hash);
     if (!out.now || out.now->md5 != wanted.md5) return false;
+  }
+  for (const OutState* out : absent) {
+    restored.push_back(out->out->path);
+    if (!really) expect(*out);
   }
   return true;
 }
@@ -305,10 +326,19 @@ Check Project::check(int index, const CheckOptions& options) {
     std::ranges::sort(in_order, {}, [](const OutState* out) { return out->out->path; });
     for (OutState* out : in_order) {
       if (untouched) break;
-      if (!out->now && out->locked && out->out->cache && options.put_back) {
+      if (!out->now && out->locked && out->out->cache) {
         const Wanted wanted = wanted_of(*out->locked);
-        if (cache_.has(wanted) && cache_.check_out(wanted, out->path, std::nullopt, false))
+        if (cache_.has(wanted) && !options.put_back) {
+          result.restored.push_back(out->out->path);
+          expect(*out);
+          list.push_back(*out->locked);
+          continue;
+        }
+        if (options.put_back && cache_.has(wanted) &&
+            cache_.check_out(wanted, out->path, std::nullopt, false)) {
+          result.restored.push_back(out->out->path);
           out->now = hasher_.look(out->path, Hash::md5, true);
+        }
       }
       if (!out->now) {
         result.verdict = Verdict::refused;
@@ -355,7 +385,7 @@ Check Project::check(int index, const CheckOptions& options) {
       if (out.out->persist && out.now && out.now->md5 != before)
         result.changes.push_back({Kind::output, out.out->path, before, out.now->md5});
     }
-    if (result.changes.empty() && put_back_outs(outs, options.put_back)) {
+    if (result.changes.empty() && put_back_outs(outs, options.put_back, result.restored)) {
       result.verdict = in_place ? Verdict::unchanged : Verdict::put_back;
       record(*stage.locked, outs);
       return result;
@@ -375,7 +405,7 @@ Check Project::check(int index, const CheckOptions& options) {
     for (const std::string& path : sorted_paths(stage.outs)) entry["outs"].push_back({{"path", path}});
     if (const auto found = runs_.find(entry)) {
       auto outs = outs_of(index, &*found, false);
-      if (put_back_outs(outs, options.put_back)) {
+      if (put_back_outs(outs, options.put_back, result.restored)) {
         entry["outs"] = (*found)["outs"];
         // Sizes are no part of the run cache's names, so they are taken from what is there.
         for (OrderedJson& out : entry["outs"]) {

@@ -44,6 +44,7 @@ struct Check {
   std::vector<Change> changes;
   std::string problem;
   std::vector<File> inputs, outputs;  ///< outputs unless it runs
+  std::vector<std::string> restored;  ///< outputs that were put back, or would be; as declared
   std::map<std::string, std::string> params;
   std::string key;  ///< names the results, as DVC's run cache does; empty if the stage runs
 };
@@ -94,7 +95,8 @@ class Project {
 
   State look(int stage, bool put_back);
   std::vector<OutState> outs_of(int stage, const OrderedJson* entry, bool with_tree);
-  bool put_back_outs(std::vector<OutState>& outs, bool really);
+  bool put_back_outs(std::vector<OutState>& outs, bool really, std::vector<std::string>& restored);
+  void expect(const OutState& out);
   bool may_use_run_cache(const DvcStage& stage) const;
   bool finish(int stage, const OrderedJson& entry, const std::vector<OutState>& outs, Check& result);
   std::string directory_of(int stage) const;

@@ -4,6 +4,7 @@
 #include "dvc/yaml_writer.hpp"
 #include "pipeline/dvc/value.hpp"
 #include "pipeline/paths.hpp"
+#include "util/digest.hpp"
 #include "util/files.hpp"
 #include "util/strings.hpp"
 #include "util/yaml.hpp"
@@ -83,11 +84,79 @@ void TrackedData::bring_in(const std::string& path) {
   }
 }
 
+void TrackedData::expect(const std::string& path, Hash hash, Content content) {
+  expected_.insert_or_assign(path, Expected{hash, std::move(content)});
+}
+
 std::optional<Content> TrackedData::look(const std::string& path, Hash hash, bool bring_in_first) {
-  if (bring_in_first) bring_in(path);
-  auto content = hasher_.look(path, hash);
-  if (content || bring_in_first) return content;
-  // What would be there.
+  if (!bring_in_first) return look_ahead(path, hash);
+  bring_in(path);
+  return hasher_.look(path, hash);
+}
+
+// A file of the folder that `wanted` stands for, as far as its name tells.
+std::optional<Content> TrackedData::file_inside(const std::string& folder, const Wanted& wanted,
+                                                const std::string& path) {
+  const auto files = cache_.tree(wanted);
+  if (!files) return std::nullopt;
+  const std::string below = path.substr(folder.size() + 1);
+  for (const TreeFile& file : *files) {
+    if (file.path != below) continue;
+    Content known;
+    known.md5 = file.md5;
+    return known;
+  }
+  return std::nullopt;
+}
+
+// The folder `path` with what is expected in it.
+std::optional<Content> TrackedData::around_expected(const std::string& path, Hash hash) {
+  const std::string prefix = path + "/";
+  const auto first = expected_.lower_bound(prefix);
+  if (first == expected_.end() || !first->first.starts_with(prefix)) return std::nullopt;
+  std::map<std::string, TreeFile> files;
+  const auto here = hasher_.look(path, hash, true);
+  if (here) {
+    for (const TreeFile& file : here->tree) files.emplace(file.path, file);
+  }
+  for (auto it = first; it != expected_.end() && it->first.starts_with(prefix); ++it) {
+    const auto& [hash_of_it, content] = it->second;
+    if (hash_of_it != hash) return std::nullopt;
+    const std::string below = it->first.substr(prefix.size());
+    std::erase_if(files,
+                  [&](const auto& entry) { return entry.first == below || lies_in(entry.first, below); });
+    if (!content.directory) {
+      files.insert_or_assign(below, TreeFile{below, content.md5, "", {}});
+      continue;
+    }
+    const auto inside = cache_.tree({content.md5, hash, false});
+    if (!inside) return std::nullopt;
+    for (const TreeFile& file : *inside) {
+      const std::string name = below + "/" + file.path;
+      files.insert_or_assign(name, TreeFile{name, file.md5, "", {}});
+    }
+  }
+  Content known;
+  known.directory = true;
+  known.files = files.size();
+  for (auto& [name, file] : files) known.tree.push_back(std::move(file));
+  known.md5 = util::md5(tree_text(known.tree)) + ".dir";
+  return known;
+}
+
+// What would lie at `path` once everything that can be put in place is.
+std::optional<Content> TrackedData::look_ahead(const std::string& path, Hash hash) {
+  if (!expected_.empty()) {
+    for (std::string part = path; !part.empty(); part.resize(part.rfind('/'))) {
+      const auto found = expected_.find(part);
+      if (found == expected_.end()) continue;
+      if (found->second.hash != hash) break;
+      if (part == path) return found->second.content;
+      return file_inside(part, {found->second.content.md5, hash, false}, path);
+    }
+    if (auto content = around_expected(path, hash)) return content;
+  }
+  if (auto content = hasher_.look(path, hash)) return content;
   for (const DvcTracked& data : project_.tracked) {
     const Hash own = data.legacy ? Hash::md5_dos2unix : Hash::md5;
     if (own != hash || data.md5.empty()) continue;
@@ -98,14 +167,7 @@ std::optional<Content> TrackedData::look(const std::string& path, Hash hash, boo
       return known;
     }
     if (!lies_in(path, data.path)) continue;
-    const auto files = cache_.tree({data.md5, own, false});
-    if (!files) continue;
-    const std::string below = path.substr(data.path.size() + 1);
-    for (const TreeFile& file : *files) {
-      if (file.path != below) continue;
-      known.md5 = file.md5;
-      return known;
-    }
+    if (auto inside = file_inside(data.path, {data.md5, own, false}, path)) return inside;
   }
   return std::nullopt;
 }

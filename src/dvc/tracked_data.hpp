@@ -1,5 +1,6 @@
-// Data that .dvc files track, as inputs of stages: absent data comes from the cache, changed data is taken as
-// it is now and its .dvc file brought up to date, as `dvc repro` does.
+// Inputs of stages that need not be what lies there. Data that .dvc files track: absent data comes from the
+// cache, changed data is taken as it is now and its .dvc file brought up to date, as `dvc repro` does. And,
+// for a look ahead, outputs that would be put back.
 #pragma once
 
 #include <mlops/dvc.hpp>
@@ -22,14 +23,26 @@ class TrackedData {
   /// once; without, what would lie there, and nothing is changed.
   std::optional<Content> look(const std::string& path, Hash hash, bool bring_in);
 
+  /// From now on `content` is what would lie at `path`: nobody puts it there, as nothing is to be changed.
+  void expect(const std::string& path, Hash hash, Content content);
+
  private:
+  struct Expected {
+    Hash hash;
+    Content content;
+  };
   void bring_in(const std::string& path);
+  std::optional<Content> look_ahead(const std::string& path, Hash hash);
+  std::optional<Content> around_expected(const std::string& path, Hash hash);
+  std::optional<Content> file_inside(const std::string& folder, const Wanted& wanted,
+                                     const std::string& path);
   void commit(const DvcTracked& data, const Content& content);
 
   const DvcProject& project_;
   Hasher& hasher_;
   ContentCache& cache_;
   std::map<std::string, bool> brought_in_;
+  std::map<std::string, Expected> expected_;  // by path
 };
 
 }  // namespace mlops::dvc

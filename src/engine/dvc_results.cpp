@@ -7,6 +7,7 @@
 #include "engine/dvclive.hpp"
 #include "engine/metric_files.hpp"
 #include "engine/results.hpp"
+#include "pipeline/paths.hpp"
 #include "util/digest.hpp"
 #include "util/files.hpp"
 
@@ -82,6 +83,7 @@ class DvcResults final : public Results {
         workspace_(workspace),
         depot_(depot),
         settings_(settings),
+        products_(pipeline),
         project_(pipeline, depot.objects) {}
 
   CheckResult check(OpenFacts open, bool put_back) override {
@@ -95,7 +97,12 @@ class DvcResults final : public Results {
     for (const dvc::File& file : found.inputs)
       result.facts.inputs.push_back(
           {workspace_.relative(file.path), form_of(file), digest_of(file), file.size, file.files});
-    for (const dvc::Change& change : found.changes) result.causes.push_back(cause_of(change));
+    for (const dvc::Change& change : found.changes) {
+      // Where there was nothing, everything is new.
+      if (!result.causes.empty() && result.causes[0].kind == "first_run") break;
+      result.causes.push_back(cause_of(change));
+      if (change.kind == dvc::Change::Kind::input) result.causes.back().by = maker_of(index, change);
+    }
     switch (found.verdict) {
       case dvc::Check::Verdict::refused: result.refused = found.problem; break;
       case dvc::Check::Verdict::run:
@@ -144,6 +151,18 @@ class DvcResults final : public Results {
   }
 
  private:
+  // The stage that makes a changed input, or something in an absent one; empty if none does.
+  std::string maker_of(int index, const dvc::Change& input) const {
+    const Step& step = pipeline_.steps[static_cast<std::size_t>(index)];
+    const std::string path = pipeline::normal_path(pipeline_.directory, step.workdir, input.what);
+    for (const auto* product : products_.touching(path)) {
+      const bool whole = product->path == path || pipeline::lies_in(path, product->path);
+      if (product->step != index && (whole || input.after == "missing"))
+        return pipeline_.steps[static_cast<std::size_t>(product->step)].name;
+    }
+    return {};
+  }
+
   bool is_forced(int index) const {
     const Step& step = pipeline_.steps[static_cast<std::size_t>(index)];
     return settings_.force_all || settings_.forced.contains(step.name) ||
@@ -168,6 +187,7 @@ class DvcResults final : public Results {
   void hit(CheckResult& result, const dvc::Check& found, const Cause& cause) {
     result.hit = true;
     result.causes = {cause};
+    for (const std::string& path : found.restored) result.causes.push_back({"checked_out", path, "", ""});
     result.key = key_of(result.step, found.key);
     if (auto source = db::find_cached(connection(), result.key)) {
       result.source = std::move(*source);
@@ -221,6 +241,7 @@ class DvcResults final : public Results {
   const Workspace& workspace_;
   Depot& depot_;
   CacheSettings settings_;
+  const pipeline::Products products_;
   dvc::Project project_;
   std::unique_ptr<db::Database> database_;
 };

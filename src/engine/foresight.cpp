@@ -148,7 +148,8 @@ class Seer {
       std::erase_if(seen.causes, [](const Cause& cause) {
         return (cause.kind == "input" && !cause.by.empty()) || cause.kind == "missing" ||
                cause.kind == "not_kept" || cause.kind == "cached" || cause.kind == "renamed" ||
-               cause.kind == "restored" || cause.kind == "locked" || cause.kind == "run_cache";
+               cause.kind == "restored" || cause.kind == "checked_out" || cause.kind == "locked" ||
+               cause.kind == "run_cache";
       });
       const bool files = std::ranges::any_of(
           seen.causes, [](const Cause& cause) { return cause.kind == "input" || cause.kind == "code"; });

@@ -111,10 +111,10 @@ std::vector<HiddenFile> hidden_files(const process::FileTraceReport& trace, cons
                     ? workspace.relative(workspace.root() + real.substr(real_root.size()))
                     : workspace.relative(access.path);
     const bool read = access.read || access.executed;
-    file.access = read && access.written ? "updated"
-                  : access.written       ? "written"
-                  : access.executed      ? "executed"
-                                         : "read";
+    file.access = access.written && (read || access.kept) ? "updated"
+                  : access.written                        ? "written"
+                  : access.executed                       ? "executed"
+                                                          : "read";
     const auto known = std::ranges::find(hidden, file.path, &HiddenFile::path);
     if (known == hidden.end()) {
       hidden.push_back(std::move(file));
@@ -131,7 +131,7 @@ std::string hidden_words(const std::vector<HiddenFile>& files, std::size_t names
   for (const bool written : {false, true}) {
     std::vector<std::string> paths;
     for (const HiddenFile& file : files) {
-      if ((file.access == "written") == written)
+      if (file.access == "updated" || (file.access == "written") == written)
         paths.push_back(util::escape_controls(util::to_utf8(file.path)));
     }
     if (paths.empty()) continue;

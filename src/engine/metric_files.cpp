@@ -1,5 +1,6 @@
 #include "engine/metric_files.hpp"
 
+#include "pipeline/dvc/params_file.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
 #include "util/yaml.hpp"
@@ -87,10 +88,11 @@ std::optional<double> parse_number(std::string_view text) {
   return error == std::errc() ? value : std::strtod(std::string(text).c_str(), nullptr);
 }
 
-std::optional<double> number_of(const Json& value) {
-  if (value.is_boolean()) return value.get<bool>() ? 1.0 : 0.0;
-  if (value.is_number()) return value.get<double>();
-  if (value.is_string()) return parse_number(value.get_ref<const std::string&>());
+template <typename Tree>
+std::optional<double> number_of(const Tree& value) {
+  if (value.is_boolean()) return value.template get<bool>() ? 1.0 : 0.0;
+  if (value.is_number()) return value.template get<double>();
+  if (value.is_string()) return parse_number(value.template get_ref<const std::string&>());
   return std::nullopt;
 }
 
@@ -147,11 +149,13 @@ std::optional<std::string> without_odd_numbers(std::string_view json) {
 }
 
 // A tree of numbers; other texts and nulls in it are labels, not metrics.
-void flatten(const Json& node, const std::string& name, ParsedMetrics& result, int depth = 0) {
+template <typename Tree>
+void flatten(const Tree& node, const std::string& name, ParsedMetrics& result, int depth = 0) {
   if (depth > max_depth) return;
   const auto join = [&](const std::string& key) { return name.empty() ? key : name + "." + key; };
   if (node.is_object()) {
-    for (const auto& [key, child] : node.items()) flatten(child, join(key), result, depth + 1);
+    for (const auto& [key, child] : node.items())
+      flatten(child, join(pipeline::dvc::key_text(key)), result, depth + 1);
   } else if (node.is_array()) {
     for (std::size_t i = 0; i < node.size(); ++i)
       flatten(node[i], join(std::to_string(i)), result, depth + 1);
@@ -181,6 +185,32 @@ void parse_json_file(const std::string& path, std::string_view text, ParsedMetri
     }
   }
   flatten(root, "", result);
+}
+
+void parse_yaml_file(const std::string& path, std::string_view text, ParsedMetrics& result) {
+  std::vector<Diagnostic> problems;
+  const auto root = util::parse_yaml(text, path, problems);
+  if (!problems.empty()) return refuse(result, to_string(problems[0]));
+  flatten(util::to_json(root), "", result);
+}
+
+// What a name without a known ending stands for: JSON, or a map in YAML.
+void parse_unnamed_file(const std::string& path, std::string_view text, ParsedMetrics& result) {
+  parse_json_file(path, text, result);
+  if (!result.broken) return;
+  std::vector<Diagnostic> problems;
+  const auto root = util::parse_yaml(text, path, problems);
+  if (!problems.empty() || !root.is_map()) return;
+  result = {};
+  flatten(util::to_json(root), "", result);
+}
+
+void parse_toml_or_python(const std::string& path, std::string_view text, ParsedMetrics& result) {
+  try {
+    flatten(pipeline::dvc::parse_params(text, path), "", result);
+  } catch (const BadFile& bad) {
+    refuse(result, to_string(bad.problems()[0]));
+  }
 }
 
 // --- Tables -----------------------------------------------------------------------------------------
@@ -419,15 +449,13 @@ ParsedMetrics parse_metrics_file(const std::string& path, std::string_view text)
   if (extension == ".csv" || extension == ".tsv") {
     TableReader(text, extension == ".csv" ? ',' : '\t', result).read();
   } else if (extension == ".yaml" || extension == ".yml") {
-    std::vector<Diagnostic> problems;
-    const auto root = util::parse_yaml(text, path, problems);
-    if (!problems.empty()) {
-      refuse(result, to_string(problems[0]));
-    } else {
-      flatten(util::to_json(root), "", result);
-    }
-  } else {
+    parse_yaml_file(path, text, result);
+  } else if (extension == ".toml" || extension == ".py") {
+    parse_toml_or_python(path, text, result);
+  } else if (extension == ".json") {
     parse_json_file(path, text, result);
+  } else {
+    parse_unnamed_file(path, text, result);
   }
   return result;
 }

@@ -1,4 +1,5 @@
-// Metrics as steps write them: `metrics:` files in JSON, YAML or CSV, and lines in MLOPS_METRICS.
+// Metrics as steps write them: `metrics:` files in JSON, YAML, TOML, CSV or Python, and lines in
+// MLOPS_METRICS.
 #pragma once
 
 #include <mlops/records.hpp>
@@ -16,10 +17,10 @@ struct ParsedMetrics {
                         ///< such a `metrics:` file has failed
 };
 
-/// A metrics file by its extension: .json and .yaml/.yml hold a tree of numbers (names joined by dots); .csv
-/// and .tsv have a header, one row a point in time, and an optional `step` or `epoch` column. NaN, infinities
-/// and numbers too large for a double are kept as points without a value. A text that is a number is that
-/// number.
+/// A metrics file by its extension: .json, .yaml/.yml and .toml hold a tree of numbers (names joined by
+/// dots), .py assigns them; .csv and .tsv have a header, one row a point in time, and an optional `step` or
+/// `epoch` column. Any other is JSON, or YAML if that holds a map. NaN, infinities and numbers too large for
+/// a double are kept as points without a value. A text that is a number is that number.
 ParsedMetrics parse_metrics_file(const std::string& path, std::string_view text);
 
 /// JSON lines: {"name": "loss", "value": 0.4, "step": 3, "time": "2026-01-31T12:00:00Z"}; "step" and "time"

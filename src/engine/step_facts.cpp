@@ -291,6 +291,7 @@ std::string plain_words(const Cause& c) {
   if (c.kind == "conditional") return "needs " + c.what + ", which may be skipped";
   if (c.kind == "not_kept") return "the results of run " + c.what + " were not kept, or are kept no more";
   if (c.kind == "restored") return "its output " + c.what + " is put back from the store";
+  if (c.kind == "checked_out") return "its output " + c.what + " is put back from DVC's cache";
   if (c.kind == "renamed") return "there it is called " + c.what;
   if (c.kind == "left_out" || c.kind == "skipped" || c.kind == "not_run" || c.kind == "unknown")
     return c.what;

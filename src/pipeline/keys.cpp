@@ -97,7 +97,7 @@ constexpr Key kStepKeys[] = {
     {"inputs", kTexts, "Files and folders that the step reads."},
     {"code", kTexts, "Files of the program itself: a change makes the step run again.", {}, true},
     {"outputs", R"({"$ref":"#/$defs/outputs"})", "Files and folders that the step makes."},
-    {"metrics", kTexts, "Files of figures that the step writes: JSON, YAML, CSV or TSV."},
+    {"metrics", kTexts, "Files of figures that the step writes: JSON, YAML, TOML, Python, CSV or TSV."},
     {"params", kTexts, "Dotted names of params that the step depends on.", {}, true},
     {"needs", kTexts, "Steps that must end first, besides those whose outputs are inputs here."},
     {"env", kVariables, "Environment of the step, over that of the pipeline.", {}, true},

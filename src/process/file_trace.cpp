@@ -239,9 +239,9 @@ void FileTrace::note_call(const seccomp_notif& call) {
     case CallKind::link: {
       const std::string to = path_of(call, c->to_directory, c->to_path);
       if (to.empty() || is_system(to)) return;
-      return c->kind == CallKind::rename ? see_rename(path, to) : see_open(to, O_CREAT | O_WRONLY);
+      return c->kind == CallKind::rename ? see_rename(path, to) : see_open(to, O_CREAT | O_EXCL | O_WRONLY);
     }
-    case CallKind::symlink: return see_open(path, O_CREAT | O_WRONLY);
+    case CallKind::symlink: return see_open(path, O_CREAT | O_EXCL | O_WRONLY);
     case CallKind::truncate: return see_open(path, O_WRONLY);
     case CallKind::remove: {
       const auto it = files_.find(path);
@@ -273,12 +273,14 @@ void FileTrace::see_open(const std::string& path, std::uint64_t flags) {
   struct stat st {};
   const bool there = ::stat(path.c_str(), &st) == 0;
   // An open that fails is no access, and a folder or a pipe is no file.
-  if (there ? !S_ISREG(st.st_mode) : !(flags & O_CREAT)) return;
+  if (there ? !S_ISREG(st.st_mode) || (flags & O_CREAT && flags & O_EXCL) : !(flags & O_CREAT)) return;
   Seen* seen = see(path);
   if (!seen) return;
   if (!there && !seen->read && !seen->executed) seen->created = true;
   const bool reads = (flags & O_ACCMODE) != O_WRONLY && !(flags & O_TRUNC);
   if (reads && there && !seen->created && !(seen->written && !seen->read)) seen->read = true;
+  // What is added to may not have been there yet: the next time it will.
+  if (writes && !(flags & O_TRUNC) && !seen->written) seen->kept = there || (flags & O_APPEND);
   if (writes || !there) seen->written = true;
 }
 
@@ -320,7 +322,7 @@ FileTraceReport FileTrace::report() {
     const bool there = ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
     const bool written = seen.written && there;
     if (seen.read || seen.executed || written)
-      report.files.push_back({path, seen.read, seen.executed, written});
+      report.files.push_back({path, seen.read, seen.executed, written, written && seen.kept});
   }
   std::ranges::sort(report.files, {}, &FileAccess::path);
   if (unreadable_ > 0 && report.problem.empty())
@@ -331,8 +333,8 @@ FileTraceReport FileTrace::report() {
   return report;
 }
 
-// Records that end in NUL: "mlops trace 1", then "! PROBLEM", "# NOTE" and "RXW PATH" with - for what it was
-// not.
+// Records that end in NUL: "mlops trace 1", then "! PROBLEM", "# NOTE" and "rxw PATH" with - for what it was
+// not, and a for w if what was there was kept.
 std::string format_trace(const FileTraceReport& report) {
   std::string text("mlops trace 1\0", 14);
   if (!report.problem.empty()) text += "! " + report.problem + '\0';
@@ -340,7 +342,7 @@ std::string format_trace(const FileTraceReport& report) {
   for (const FileAccess& f : report.files) {
     text += f.read ? 'r' : '-';
     text += f.executed ? 'x' : '-';
-    text += f.written ? 'w' : '-';
+    text += f.kept ? 'a' : f.written ? 'w' : '-';
     text += ' ' + f.path + '\0';
   }
   return text;
@@ -361,7 +363,9 @@ FileTraceReport parse_trace(std::string_view text) {
     } else if (line.starts_with("# ")) {
       report.notes.emplace_back(line.substr(2));
     } else if (line.size() > 4 && line[3] == ' ') {
-      report.files.push_back({std::string(line.substr(4)), line[0] == 'r', line[1] == 'x', line[2] == 'w'});
+      const bool kept = line[2] == 'a';
+      report.files.push_back(
+          {std::string(line.substr(4)), line[0] == 'r', line[1] == 'x', kept || line[2] == 'w', kept});
     }
   }
   return report;

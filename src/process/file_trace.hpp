@@ -22,6 +22,7 @@ struct FileAccess {
   bool read = false;  ///< what was there before the step
   bool executed = false;
   bool written = false;
+  bool kept = false;  ///< written after what was there: added to, or changed in place
 };
 
 /// The trace of an attempt, as written beside its other files.
@@ -51,7 +52,7 @@ class FileTrace {
 
  private:
   struct Seen {
-    bool read = false, executed = false, written = false;
+    bool read = false, executed = false, written = false, kept = false;
     bool created = false;  // by the step: reading it is not reading an input
   };
   bool serve_one();

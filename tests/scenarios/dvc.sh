@@ -52,6 +52,37 @@ o=$(object count.txt); chmod 644 "$o"; echo evil > "$o"; chmod 444 "$o"; rm coun
 mlops run dvc.yaml; expect_ok; expect_out "count"; expect_file count.txt 4
 o=$(object count.txt); expect_equal "$(md5 "$o")" "$(md5 count.txt)"
 
+# What is put back counts as there for the stages after it, in a plan too; so does what lies in it or around it.
+new
+cat > dvc.yaml <<'Y'
+stages:
+  s: {cmd: 'mkdir -p out/d && cat in > out/s && cp in out/d/x', deps: [in], outs: [out/s, out/d]}
+  j: {cmd: 'cat out/s > j', deps: [out/s], outs: [j]}
+  x: {cmd: 'cat out/d/x > x', deps: [out/d/x], outs: [x]}
+  all: {cmd: 'cat out/s out/d/x > all', deps: [out], outs: [all]}
+Y
+echo in > in; mkdir out; echo mine > out/more
+mlops plan dvc.yaml; expect_ok; expect_out "run s: it has no earlier result"
+expect_out "run j: it has no earlier result"; expect_no_out "missing"; expect_no_out "is new"
+mlops run dvc.yaml; expect_ok
+for damage in 'rm out/s' 'echo manual > out/s' 'rm -r out/d' 'echo more > out/d/y; rm out/s j'; do
+    eval "$damage"
+    mlops plan dvc.yaml; expect_ok; expect_out "would run 0 of 4 steps; 4 cached"; expect_out "is put back from DVC's cache"
+    mlops plan dvc.yaml --json; planned=$(json '[s["action"] for s in j["steps"]]')
+    mlops run dvc.yaml; expect_ok; expect_out "4 cached"; expect_file out/s in; expect_missing out/d/y
+    expect_equal "$planned" "['cached', 'cached', 'cached', 'cached']"
+done
+echo less > out/more; rm out/s
+mlops plan dvc.yaml; expect_out "cached s: "; expect_out "cached j: "; expect_out "run all: input out: "
+rm -rf .dvc/cache; mlops plan dvc.yaml; expect_out "run s: "; expect_out "maybe j: waits for s"
+# A frozen stage's outputs too.
+new
+echo 'stages: {s: {cmd: cat in > s, deps: [in], outs: [s]}, j: {cmd: cat s > j, deps: [s], outs: [j]}}' > dvc.yaml
+echo in > in; mlops run dvc.yaml; expect_ok
+sed -i 's/outs: \[s\]/&, frozen: true/' dvc.yaml; rm s
+mlops plan dvc.yaml; expect_ok; expect_out "its output s is put back"; expect_out "cached j"
+mlops run dvc.yaml; expect_ok; expect_out "2 cached"
+
 # A failing stage keeps what was good, and leaves dvc.lock alone; resuming goes on.
 cp dvc.lock before.lock
 sed -i 's/cmd: wc -l.*/cmd: echo half > count.txt; exit 3/' dvc.yaml
@@ -101,7 +132,14 @@ printf '<<<<<<< HEAD\nschema: x\n=======\n>>>>>>> other\n' > dvc.lock
 mlops run dvc.yaml; expect_exit 2; expect_err "dvc.lock:1:1: error: a merge left both versions in this file"
 echo 'schema: [' > dvc.lock; mlops run dvc.yaml; expect_exit 2; expect_err "dvc.lock"
 printf "schema: '2.0'\nstages:\n  a: 5\n" > dvc.lock; mlops run dvc.yaml; expect_exit 2; expect_err "is no entry of a dvc.lock"
-rm dvc.lock; rm -r .dvc; mlops run dvc.yaml; expect_exit 2; expect_err "does not lie in a DVC project"
+printf "schema: '3.0'\nstages:\n  a: {how: new}\n" > dvc.lock; cp dvc.lock before.lock
+mlops run dvc.yaml; expect_exit 2; expect_err "dvc.lock:1:9: error: the schema of this dvc.lock is '3.0', and only '2.0' is known"
+expect_err "a newer DVC"; cmp dvc.lock before.lock || fail "dvc.lock changed"
+rm dvc.lock; printf '*.log\n!keep.log\nbuild/\n' > .dvcignore
+echo 'stages: {a: {cmd: "echo > x.log; echo > keep.log", outs: [x.log, keep.log]}, b: {cmd: "mkdir build", outs: [build]}}' > dvc.yaml
+mlops run dvc.yaml; expect_exit 2; expect_err "'x.log' is made here, and .dvcignore leaves it out"
+expect_err "'build' is made here, and .dvcignore"; [[ "$err" != *"keep.log' is"* ]] || fail "keep.log is refused"; expect_missing x.log
+rm .dvcignore; rm -r .dvc; mlops run dvc.yaml; expect_exit 2; expect_err "does not lie in a DVC project"
 
 # Names with slashes, several commands, one shell a line, the user's shell.
 new
@@ -144,7 +182,43 @@ Y
 mlops run dvc.yaml; expect_ok
 expect_equal "$(sql "SELECT name, at, value FROM v_metric_history ORDER BY name, at" | tr '\n' ' ')" "acc,0,0.5 acc,1,0.75 best,0,0.8 train.loss,0,2.5 train.loss,1,1.5 "
 
-# A pipeline of mlops' own from it.
+# Metrics in the other formats of DVC.
+new
+echo 'stages: {m: {cmd: "echo acc = 0.5 > m.toml; echo loss = 2 > m.py; echo f1: 0.25 > scores", metrics: [m.toml, m.py, scores]}}' > dvc.yaml
+mlops run dvc.yaml; expect_ok; expect_no_out "not valid"
+expect_equal "$(sql "SELECT name, value FROM v_metric_history ORDER BY name" | tr '\n' ' ')" "acc,0.5 f1,0.25 loss,2.0 "
+
+# A pipeline of mlops' own from it: values that commands and paths name are params.
+new
+cat > params.yaml <<'Y'
+n: 3
+who: you and me
+lr: 1.0e-05
+train: {epochs: 4, fast: true, sizes: [1, 2], opt: adam}
+Y
+cat > dvc.yaml <<'Y'
+vars: [{out: model, none: null}]
+stages:
+  train:
+    cmd: 'echo --n ${n} --lr ${lr} "epochs ${train.epochs}" ${who} $${n} ${none} ${train} > ${out}-${n}.txt; mkdir -p live; echo "{\"a\": ${n}}" > live/metrics.json'
+    outs: ["${out}-${n}.txt", live]
+  use:
+    foreach: [1, 2]
+    do: {cmd: 'cat ${out}-${n}.txt > u${item}', deps: ["${out}-${n}.txt"], params: [n], outs: ["u${item}"]}
+metrics: [live/metrics.json, other.json]
+plots: [live/plot.csv]
+Y
+mlops run dvc.yaml; expect_ok; cp model-3.txt of-dvc.txt
+mlops run dvc.yaml --set n=4; expect_exit 2; expect_err "params, which --set changes"
+mlops import dvc; expect_ok; expect_out "change them in this file or with --set"; expect_out "'other.json' of the top-level metrics is not read"
+expect_out "top-level plots have no equivalent: live/plot.csv"; expect_out "filled in for good, as no reference can stand there: n, none, train.fast, train.sizes, who"
+grep -q 'metrics:' pipeline.yaml || fail "no metrics in $(cat pipeline.yaml)"
+! grep -q '^  who:' pipeline.yaml || fail "a param that nothing names"
+mlops validate pipeline.yaml; expect_ok
+mlops run pipeline.yaml; expect_ok; cmp model-3.txt of-dvc.txt || fail "$(cat of-dvc.txt) became $(cat model-3.txt)"
+expect_equal "$(sql "SELECT m.value FROM v_metric_history m WHERE m.name = 'a' AND m.run_id = (SELECT max(id) FROM runs)")" 3.0
+mlops run pipeline.yaml --set n=5 --set train.epochs=9 --set out=other; expect_ok
+expect_file u1 '--n 5 --lr 1e-05 epochs 9 you and me None --epochs 9 --fast --sizes 1 2 --opt adam'
 new
 mkdir sub && cat > sub/dvc.yaml <<'Y'
 vars: [{who: you}]

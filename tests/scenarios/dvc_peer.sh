@@ -108,6 +108,16 @@ for tool in mlops dvc; do
 done
 cmp -s "$here/lock-dvc" "$here/lock-mlops" || fail "the locks differ"
 
+# --- What one refuses, the other does, and leaves the files as they are
+mkdir "$here/refused" && cd "$here/refused" || exit 1
+git init -q . && "$DVC" init -q
+printf 'stages: {a: {cmd: echo hi > o.log, outs: [o.log]}}\n' > dvc.yaml; echo '*.log' > .dvcignore
+dvc repro; expect_exit 255; expect_missing o.log
+mlops run dvc.yaml; expect_exit 2; expect_missing o.log
+rm .dvcignore; printf "schema: '3.0'\nstages: {a: {how: new}}\n" > dvc.lock; cp dvc.lock before
+dvc repro; expect_exit 255; cmp -s dvc.lock before || fail "DVC wrote dvc.lock"
+mlops run dvc.yaml; expect_exit 2; cmp -s dvc.lock before || fail "mlops wrote dvc.lock"
+
 # --- A dependency that changes while its stage runs: dvc.lock does not vouch for what came out
 mkdir "$here/mid" && cd "$here/mid" || exit 1
 git init -q . && "$DVC" init -q && echo old > r

@@ -124,6 +124,14 @@ sleep 0.5; kill -9 $pid; wait $pid 2> /dev/null
 mlops run --resume latest -q; expect_ok
 expect_equal "$(hidden a)$(hidden b)" "read one.txt read two.txt "
 
+# What is added to keeps what was there, also once it is declared as suggested.
+echo '{name: h, steps: {a: {run: "cat one.txt > ho; echo line >> hist.log", inputs: one.txt, outputs: ho}}}' > h.yaml
+echo old > hist.log
+mlops run h.yaml --trace-reads -q; expect_ok
+mlops lint h.yaml; expect_ok; expect_out "outputs: [ho, {path: hist.log, persist: true}]"
+echo '{name: h, steps: {a: {run: "cat one.txt > ho; echo line >> hist.log", inputs: one.txt, outputs: [ho, {path: hist.log, persist: true}]}}}' > h.yaml
+mlops run h.yaml -q --force a; expect_ok; expect_file hist.log "$(printf 'old\nline\nline')"
+
 # Folders of many files, names of all kinds, links, a deploy step that may be left out.
 mkdir many; for i in $(seq 12); do echo > many/$i.csv; done; echo > 'odd, name: x.csv'; ln -s one.txt link.txt
 printf 'name: f\nsteps:\n  a: {run: "cat many/* odd* link.txt > fo", outputs: fo}\n  d: {kind: deploy, run: "true", cache: true, inputs: fo, outputs: fo2, on_failure: continue}\n' > f.yaml

@@ -30,29 +30,6 @@ std::vector<Expression> expressions_of(std::string_view text) {
   return found;
 }
 
-// word ( '.' word | '[' word ']' )*; nothing if it is not of that form.
-std::vector<std::string> parts_of(std::string_view expression) {
-  std::vector<std::string> parts;
-  std::size_t at = 0;
-  const auto word = [&] {
-    const std::size_t end = std::min(expression.find_first_of(".[]", at), expression.size());
-    const std::string_view text = util::trim(expression.substr(at, end - at));
-    at = end;
-    if (!text.empty()) parts.emplace_back(text);
-    return !text.empty();
-  };
-  if (!word()) return {};
-  while (at < expression.size()) {
-    const char c = expression[at++];
-    if (c == ' ') continue;
-    if ((c != '.' && c != '[') || !word()) return {};
-    if (c != '[') continue;
-    if (at == expression.size() || expression[at] != ']') return {};
-    ++at;
-  }
-  return parts;
-}
-
 std::string known_names(const OrderedJson& map, const std::string& wanted) {
   std::vector<std::string> names;
   for (const auto& [key, value] : map.items()) {
@@ -76,6 +53,29 @@ void flatten(const OrderedJson& map, const std::string& prefix,
 
 }  // namespace
 
+// word ( '.' word | '[' word ']' )*.
+std::vector<std::string> parts_of(std::string_view expression) {
+  std::vector<std::string> parts;
+  std::size_t at = 0;
+  const auto word = [&] {
+    const std::size_t end = std::min(expression.find_first_of(".[]", at), expression.size());
+    const std::string_view text = util::trim(expression.substr(at, end - at));
+    at = end;
+    if (!text.empty()) parts.emplace_back(text);
+    return !text.empty();
+  };
+  if (!word()) return {};
+  while (at < expression.size()) {
+    const char c = expression[at++];
+    if (c == ' ') continue;
+    if ((c != '.' && c != '[') || !word()) return {};
+    if (c != '[') continue;
+    if (at == expression.size() || expression[at] != ']') return {};
+    ++at;
+  }
+  return parts;
+}
+
 bool has_expression(std::string_view text) { return !expressions_of(text).empty(); }
 
 std::string quoted_word(std::string_view word) {
@@ -91,7 +91,9 @@ std::string quoted_word(std::string_view word) {
   return out + "'";
 }
 
-std::string unpack(const OrderedJson& map, const UnpackStyle& style) {
+std::string unpack(
+    const OrderedJson& map, const UnpackStyle& style,
+    const std::function<std::optional<std::string>(const std::string&, const OrderedJson&)>& refer) {
   std::vector<std::pair<std::string, const OrderedJson*>> flat;
   flatten(map, "", flat);
   std::vector<std::string> words;
@@ -116,7 +118,8 @@ std::string unpack(const OrderedJson& map, const UnpackStyle& style) {
       }
     } else if (!value->is_object()) {
       words.push_back("--" + name);
-      words.push_back(word(*value));
+      const auto reference = refer ? refer(name, *value) : std::nullopt;
+      words.push_back(reference ? *reference : word(*value));
     }
   }
   return util::join(words, " ");
@@ -190,6 +193,13 @@ const OrderedJson* Context::select(std::string_view expression, std::string& pro
   return node;
 }
 
+std::optional<std::string> Context::reference(const std::vector<std::string>& parts,
+                                              const OrderedJson& value) const {
+  if (!refer || parts.empty() || reserved_.contains(parts[0])) return std::nullopt;
+  const auto whole = values_.find(parts[0]);
+  return whole == values_.end() ? std::nullopt : refer(parts, *whole, value);
+}
+
 OrderedJson fill_in(const std::string& text, const Context& context, std::string_view key,
                     const UnpackStyle& style,
                     const std::function<void(const std::string&, std::string)>& report) {
@@ -203,6 +213,7 @@ OrderedJson fill_in(const std::string& text, const Context& context, std::string
   const bool exact =
       expressions.size() == 1 && expressions[0].begin == 0 && expressions[0].end == text.size();
   const bool iterates = key == "foreach" || key == "matrix";
+  const bool is_path = key == "deps" || key == "outs" || key == "metrics" || key == "plots";
   std::string out;
   std::size_t done = 0;
   for (const Expression& expression : expressions) {
@@ -216,6 +227,11 @@ OrderedJson fill_in(const std::string& text, const Context& context, std::string
       report(expression.inner, "'" + expression.inner + "' is a date, which DVC does not fill in");
       return nullptr;
     }
+    const std::vector<std::string> parts = parts_of(expression.inner);
+    std::optional<std::string> reference;
+    if (key == "cmd" || (is_path && !(exact && value->is_boolean())))
+      reference = context.reference(parts, *value);
+    if (exact && reference) return *reference;
     if (exact && (!value->is_structured() || iterates)) return *value;
     if (value->is_structured() && !(value->is_object() && key == "cmd")) {
       report(expression.inner, "'" + expression.inner + "' is " + kind_of(*value) +
@@ -225,7 +241,12 @@ OrderedJson fill_in(const std::string& text, const Context& context, std::string
     }
     std::string filled;
     try {
-      filled = value->is_object() ? unpack(*value, style) : to_text(*value);
+      const auto refer = [&](const std::string& name, const OrderedJson& inner) {
+        std::vector<std::string> all = parts;
+        for (std::string& part : util::split(name, '.')) all.push_back(std::move(part));
+        return context.reference(all, inner);
+      };
+      filled = reference ? *reference : value->is_object() ? unpack(*value, style, refer) : to_text(*value);
     } catch (const std::invalid_argument& error) {
       report(expression.inner, "'" + expression.inner + "' holds " + error.what() + ", which is no option");
       return nullptr;

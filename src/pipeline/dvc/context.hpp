@@ -11,8 +11,14 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mlops::pipeline::dvc {
+
+/// What to write in place of a value that `${…}` names: `parts` is its name, `whole` what the first part of
+/// it stands for. Nothing: the value itself.
+using Refer = std::function<std::optional<std::string>(const std::vector<std::string>& parts,
+                                                       const OrderedJson& whole, const OrderedJson& value)>;
 
 /// How maps are unpacked in `cmd`: `parsing.bool` and `parsing.list` of .dvc/config.
 struct UnpackStyle {
@@ -30,6 +36,12 @@ class Context {
 
   /// The value of `a.b[0]`; a problem in words if there is none.
   const OrderedJson* select(std::string_view expression, std::string& problem) const;
+
+  /// What `refer` says of a value; nothing of what an expansion stands for.
+  std::optional<std::string> reference(const std::vector<std::string>& parts, const OrderedJson& value) const;
+
+  /// Asked for values in commands and paths, if set.
+  Refer refer;
 
   /// Files that were loaded, and whether wholly: the same one is not loaded twice.
   std::map<std::string, bool> loaded;
@@ -53,8 +65,14 @@ OrderedJson fill_in(const std::string& text, const Context& context, std::string
 /// True if `text` holds a `${…}`.
 bool has_expression(std::string_view text);
 
-/// A map as options of a command: `--lr 0.1 --flag`. Throws std::invalid_argument for lists in lists.
-std::string unpack(const OrderedJson& map, const UnpackStyle& style);
+/// The parts of `a.b[0]`; none if it is not of that form.
+std::vector<std::string> parts_of(std::string_view expression);
+
+/// A map as options of a command: `--lr 0.1 --flag`. Throws std::invalid_argument for lists in lists. `refer`
+/// is asked for single values, by their dotted names in the map.
+std::string unpack(const OrderedJson& map, const UnpackStyle& style,
+                   const std::function<std::optional<std::string>(const std::string& name,
+                                                                  const OrderedJson& value)>& refer = {});
 
 /// A word as Python's shlex.quote() has it.
 std::string quoted_word(std::string_view word);

@@ -1,6 +1,7 @@
 #include "pipeline/dvc/load.hpp"
 
 #include "pipeline/dvc/config.hpp"
+#include "pipeline/dvc/ignore.hpp"
 #include "pipeline/dvc/lock.hpp"
 #include "pipeline/dvc/params_file.hpp"
 #include "pipeline/dvc/stage_reader.hpp"
@@ -51,6 +52,7 @@ class Loader {
     read_files();
     fill_pipeline();
     if (problems_.empty()) {
+      check_ignored();
       check_outputs();
       select();
       if (options_.check_files) check_inputs();
@@ -67,7 +69,8 @@ class Loader {
     if (options_.overrides.empty()) return;
     throw Error(ExitCode::usage,
                 "--set has no place with a dvc.yaml: its commands read their params from files",
-                "change params.yaml, or `mlops import dvc` makes a pipeline that takes --set");
+                "change params.yaml; or `mlops import dvc` makes a pipeline whose ${…} are params, which "
+                "--set changes");
   }
 
   // That of the folder, as files are all called dvc.yaml.
@@ -103,17 +106,9 @@ class Loader {
   }
 
   void read_file(const std::string& path, const std::string& text) {
-    StageFile file;
-    file.path = path;
-    file.shown = shown(path);
-    file.directory = fs::path(path).parent_path().string();
-    if (path != main_) {
-      file.workdir = fs::path(file.directory).lexically_relative(out_.directory).string();
-      if (file.workdir == ".") file.workdir.clear();
-      file.prefix = fs::path(path).lexically_relative(out_.directory).string() + ":";
-    }
+    const StageFile file = stage_file(path, shown(path), out_.directory, path == main_);
     Problems problems(file.shown, text);
-    std::vector<ReadStage> found = read_stages(file, text, root_, config_.unpack, sources_, problems);
+    std::vector<ReadStage> found = read_stages(file, text, root_, config_.unpack, sources_, problems).stages;
     try {
       problems.throw_if_any();  // puts them in order
     } catch (const BadFile& bad) {
@@ -158,6 +153,27 @@ class Loader {
   }
 
   // --- Checks -------------------------------------------------------------------------------------------
+
+  void check_ignored() {
+    std::unordered_map<std::string, util::IgnoreRules> rules;  // by folder
+    for (std::size_t i = 0; i < out_.steps.size(); ++i) {
+      const std::vector<Output>& outputs = out_.steps[i].outputs;
+      for (std::size_t k = 0; k < outputs.size(); ++k) {
+        const std::string path = absolute_path(out_.directory, path_of(static_cast<int>(i), outputs[k].path));
+        if (!lies_in(path, root_)) continue;
+        const auto [known, is_new] = rules.try_emplace(fs::path(path).parent_path().string());
+        if (is_new) known->second = ignore_rules(root_, path);
+        const std::string below = path.substr(root_.size() + 1);
+        // What is not there may become a file or a folder.
+        const bool folder = util::is_directory(path);
+        if ((!folder && known->second.ignores(below, false)) ||
+            ((folder || !util::exists(path)) && known->second.ignores(below, true)))
+          report(static_cast<int>(i), all_[i].outputs[k],
+                 "'" + outputs[k].path + "' is made here, and .dvcignore leaves it out",
+                 "take the rule out (`dvc check-ignore -d " + below + "` shows it), or name another output");
+      }
+    }
+  }
 
   void check_outputs() {
     const Products products(out_);

@@ -59,7 +59,17 @@ LockFile read_lock(std::string_view text, const std::string& shown, std::vector<
     return lock;
   }
   // The first version of the format had the stages at the top.
-  const bool first_version = !root.find("schema");
+  const util::YamlNode* schema = root.find("schema");
+  const bool first_version = !schema;
+  if (schema && !(schema->is_scalar() && schema->text == "2.0")) {
+    problems.push_back({shown, schema->at,
+                        "the schema of this dvc.lock is " +
+                            (schema->is_scalar() ? "'" + schema->text + "'" : std::string("no text")) +
+                            ", and only '2.0' is known",
+                        "if a newer DVC wrote it, run the project with that one; or delete the file: results "
+                        "that are in the run cache come back without running anything"});
+    return lock;
+  }
   const util::YamlNode* stages = first_version ? &root : root.find("stages");
   if (!first_version) {
     for (const util::YamlEntry& entry : root.entries) {

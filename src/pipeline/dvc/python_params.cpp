@@ -3,8 +3,10 @@
 #include "pipeline/dvc/value.hpp"
 #include "util/strings.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <iterator>
 #include <optional>
 #include <vector>
 
@@ -12,7 +14,8 @@ namespace mlops::pipeline::dvc {
 
 namespace {
 
-bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
+// Letters beyond ASCII may be part of names too.
+bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80); }
 
 // The end of the string literal that begins at `at` with a quote.
 std::size_t end_of_string(std::string_view text, std::size_t at) {
@@ -35,15 +38,43 @@ struct Line {
   std::string text;  // without comments; on one line unless a string holds line breaks
 };
 
-// Statements: lines joined inside brackets and after a backslash, split at semicolons.
+// Where the header of a compound statement ends, after its colon; npos if `text` is no such statement.
+std::size_t end_of_header(std::string_view text) {
+  constexpr std::string_view compound[] = {"class", "def", "if",     "elif",    "else", "for",
+                                           "while", "try", "except", "finally", "with", "async"};
+  const std::size_t word = std::min(text.find_first_not_of("abcdefghijklmnopqrstuvwxyz"), text.size());
+  if (std::ranges::find(compound, text.substr(0, word)) == std::end(compound)) return text.npos;
+  if (word < text.size() && is_word(text[word])) return text.npos;
+  int depth = 0;
+  for (std::size_t i = word; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"' || c == '\'') {
+      i = end_of_string(text, i) - 1;
+    } else if (c == '(' || c == '[' || c == '{') {
+      ++depth;
+    } else if (c == ')' || c == ']' || c == '}') {
+      --depth;
+    } else if (c == ':' && depth == 0 && text.substr(i, 2) != ":=") {
+      return i + 1;
+    }
+  }
+  return text.npos;
+}
+
+// Statements: lines joined inside brackets and after a backslash, split at semicolons. A body on the line of
+// its header comes out as if it stood below it.
 std::vector<Line> statements_of(std::string_view text) {
   std::vector<Line> lines;
   Line line;
   int depth = 0;
   bool begun = false;
   const auto finish = [&] {
-    const std::string_view trimmed = util::trim(line.text);
-    if (!trimmed.empty()) lines.push_back({line.indent, std::string(trimmed)});
+    std::string_view rest = util::trim(line.text);
+    if (const std::size_t header = end_of_header(rest); header != rest.npos) {
+      lines.push_back({line.indent++, std::string(rest.substr(0, header))});
+      rest = util::trim(rest.substr(header));
+    }
+    if (!rest.empty()) lines.push_back({line.indent, std::string(rest)});
     line.text.clear();
   };
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -135,13 +166,23 @@ class LiteralReader {
     if (c == '"' || c == '\'' || is_prefixed_string()) return string();
     if (c == '-' || c == '+') {
       ++at_;
-      const OrderedJson value = element();
-      if (!value.is_number()) throw NoLiteral{};
+      const OrderedJson value = unsigned_number();
       if (c == '+') return value;
       return value.is_number_float() ? OrderedJson(-value.get<double>())
                                      : OrderedJson(-value.get<std::int64_t>());
     }
     return word();
+  }
+
+  // What may follow a sign: a number, as Python's literal_eval() does not calculate.
+  OrderedJson unsigned_number() {
+    if (++depth_ > 100) throw NoLiteral{};
+    const bool brackets = take('(');
+    skip();
+    const OrderedJson value = brackets ? unsigned_number() : word();
+    if (!value.is_number() || (brackets && !take(')'))) throw NoLiteral{};
+    --depth_;
+    return value;
   }
 
   OrderedJson sequence(char close) {
@@ -313,7 +354,7 @@ class Block {
         const std::string name = line.text.substr(6, end - 6);
         if (at < lines_.size() && lines_[at].indent > indent)
           result[name] = read(at, lines_[at].indent, false);
-      } else if (line.text.starts_with("def __init__") && line.text.ends_with(':')) {
+      } else if (is_init(line.text)) {
         if (at < lines_.size() && lines_[at].indent > indent) {
           const OrderedJson inner = read(at, lines_[at].indent, true);
           result.update(inner);
@@ -326,6 +367,12 @@ class Block {
   }
 
  private:
+  static bool is_init(std::string_view text) {
+    if (!text.starts_with("def ") || !text.ends_with(':')) return false;
+    const std::string_view name = util::trim(text.substr(4));
+    return name.starts_with("__init__") && !is_word(name[8]);
+  }
+
   static void assign(std::string_view text, bool only_self, OrderedJson& result) {
     const auto equals = equals_sign(text);
     if (!equals) return;

@@ -32,14 +32,16 @@ bool is_url(const std::string& path) { return path.find("://") != path.npos; }
 class FileReader {
  public:
   FileReader(const StageFile& file, const std::string& root, const UnpackStyle& style, Sources& sources,
-             Problems& problems)
+             Problems& problems, const Refer& refer)
       : file_(file),
         root_(root),
         sources_(sources),
         problems_(problems),
-        values_(file, style, sources, problems) {}
+        values_(file, style, sources, problems) {
+    context_.refer = refer;
+  }
 
-  std::vector<ReadStage> read(const YamlNode& top) {
+  ReadFile read(const YamlNode& top) {
     if (top.is_null()) return {};
     if (!top.is_map()) {
       problems_.add(top.at, "a dvc.yaml is a map with 'stages'");
@@ -54,25 +56,32 @@ class FileReader {
     if (const YamlNode* vars = top.find("vars")) values_.load_vars(context_, *vars, file_.directory);
     read_top(top);
     const YamlNode* stages = top.find("stages");
-    if (!stages || stages->is_null()) return std::move(stages_);
+    if (!stages || stages->is_null()) return std::move(result_);
     if (!stages->is_map()) {
       problems_.add(stages->at, "stages: expected a map of names to stages");
       return {};
     }
     for (const YamlEntry& entry : stages->entries) read_entry(entry);
-    return std::move(stages_);
+    return std::move(result_);
   }
 
  private:
   // --- The top of the file ----------------------------------------------------------------------------
 
   void read_top(const YamlNode& top) {
-    for (const char* key : {"params", "plots", "datasets"}) {
+    for (const char* key : {"params", "datasets"}) {
       if (const YamlNode* node = top.find(key)) values_.resolve(*node, context_, key);
+    }
+    if (const YamlNode* node = top.find("plots"); node && !node->is_null()) {
+      for (const OrderedJson& plot : values_.resolve(*node, context_, "plots")) {
+        if (plot.is_string()) result_.plots.push_back(plot.get<std::string>());
+        if (plot.is_object() && !plot.empty()) result_.plots.push_back(key_text(plot.begin().key()));
+      }
     }
     if (const YamlNode* node = top.find("metrics"); node && !node->is_null()) {
       for (const OrderedJson& path : values_.resolve(*node, context_, "metrics")) {
-        if (path.is_string()) metrics_.push_back(absolute_path(file_.directory, path.get<std::string>()));
+        if (path.is_string())
+          result_.metrics.push_back(absolute_path(file_.directory, path.get<std::string>()));
       }
     }
     if (const YamlNode* node = top.find("artifacts"); node && node->is_map()) {
@@ -103,8 +112,9 @@ class FileReader {
   }
 
   bool too_many() {
-    if (stages_.size() < most_stages) return false;
-    if (stages_.size() == most_stages) problems_.add({}, "the file stands for more than 100000 stages");
+    if (result_.stages.size() < most_stages) return false;
+    if (result_.stages.size() == most_stages)
+      problems_.add({}, "the file stands for more than 100000 stages");
     return true;
   }
 
@@ -250,7 +260,7 @@ class FileReader {
     read.step.env["DVC_STAGE"] = Text{{{read.step.name, "", ""}}};
     if (!std::getenv("DVC_ROOT")) read.step.env["DVC_ROOT"] = Text{{{root_, "", ""}}};
     // For clean-up the steps' own rules do not hold: DVC decides what is kept.
-    stages_.push_back(std::move(read));
+    result_.stages.push_back(std::move(read));
   }
 
   void read_command(ReadStage& read, const YamlNode& node, const Context& context) {
@@ -401,7 +411,7 @@ class FileReader {
     if (out->cache && !lies_in(full, root_))
       problems_.add(at, key + ": '" + path + "' lies outside the project, where DVC keeps no outputs",
                     "say cache: false, or write it inside " + root_);
-    for (const std::string& metrics : metrics_) {
+    for (const std::string& metrics : result_.metrics) {
       if (lies_in(metrics, full) || (metrics == full && !out->metric)) read.stage.metrics.push_back(metrics);
     }
   }
@@ -412,22 +422,35 @@ class FileReader {
   Problems& problems_;
   Resolver values_;
   Context context_;
-  std::vector<std::string> metrics_;          // of the top of the file, absolute
   std::map<std::string, std::string> kinds_;  // types of artifacts by absolute path
   std::string directory_;                     // of the stage at hand, absolute
-  std::vector<ReadStage> stages_;
+  ReadFile result_;
 };
 
 }  // namespace
 
-std::vector<ReadStage> read_stages(const StageFile& file, const std::string& text, const std::string& root,
-                                   const UnpackStyle& style, Sources& sources, Problems& problems) {
+StageFile stage_file(const std::string& path, std::string shown, const std::string& directory, bool main) {
+  namespace fs = std::filesystem;
+  StageFile file;
+  file.path = path;
+  file.shown = std::move(shown);
+  file.directory = fs::path(path).parent_path().string();
+  if (!main) {
+    file.workdir = fs::path(file.directory).lexically_relative(directory).string();
+    if (file.workdir == ".") file.workdir.clear();
+    file.prefix = fs::path(path).lexically_relative(directory).string() + ":";
+  }
+  return file;
+}
+
+ReadFile read_stages(const StageFile& file, const std::string& text, const std::string& root,
+                     const UnpackStyle& style, Sources& sources, Problems& problems, const Refer& refer) {
   std::vector<Diagnostic> yaml_problems;
   const YamlNode top = util::parse_yaml(text, file.shown, yaml_problems);
   const bool readable = yaml_problems.empty();
   for (Diagnostic& problem : yaml_problems) problems.add(std::move(problem));
   if (!readable && top.is_null()) return {};
-  return FileReader(file, root, style, sources, problems).read(top);
+  return FileReader(file, root, style, sources, problems, refer).read(top);
 }
 
 }  // namespace mlops::pipeline::dvc

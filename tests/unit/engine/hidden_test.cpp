@@ -28,7 +28,8 @@ TEST_CASE("what a step declares, and what belongs to the system, is not hidden")
   const Workspace workspace = Workspace::create(dir.path());
   const std::string root = workspace.root() + "/";
   util::make_directories(root + "data/deep");
-  for (const char* name : {"data/deep/x", "train.py", "other.csv", "model.bin", "scores.json", "log"})
+  for (const char* name :
+       {"data/deep/x", "train.py", "other.csv", "model.bin", "scores.json", "log", "history"})
     util::write_file(root + name, "");
   Step step;
   step.inputs = {"./data/"};
@@ -42,6 +43,7 @@ TEST_CASE("what a step declares, and what belongs to the system, is not hidden")
       {root + "scores.json", true, false, true},
       {root + "other.csv", true, false, false},
       {root + "log", false, false, true},
+      {root + "history", false, false, true, true},
       {root + ".mlops/mlops.db", true, false, true},
       {root + ".git/config", true, false, false},
       {root + "lib/__pycache__/a.cpython-311.pyc", true, false, true},
@@ -53,9 +55,9 @@ TEST_CASE("what a step declares, and what belongs to the system, is not hidden")
       {"/data/raw.csv", true, false, false},
       {"/srv/bin/tool", false, true, false},
   };
-  REQUIRE(hidden_of(step, workspace, files) == std::vector<std::string>{"read /data/raw.csv",
-                                                                        "executed /srv/bin/tool",
-                                                                        "written log", "read other.csv"});
+  REQUIRE(hidden_of(step, workspace, files) ==
+          std::vector<std::string>{"read /data/raw.csv", "executed /srv/bin/tool", "updated history",
+                                   "written log", "read other.csv"});
 }
 
 TEST_CASE("a file is declared by any of its names") {
@@ -86,6 +88,6 @@ TEST_CASE("hidden files in words") {
   REQUIRE(hidden_words({}, 3).empty());
   REQUIRE(hidden_words({a}, 3) == "read 1 file that it does not declare: a");
   REQUIRE(hidden_words({a, b, c}, 1) ==
-          "read 2 files that it does not declare: a, …; wrote 1 file that it does not declare: c");
-  REQUIRE(hidden_words({a, b}, 0) == "read 2 files that it does not declare");
+          "read 2 files that it does not declare: a, …; wrote 2 files that it does not declare: b, …");
+  REQUIRE(hidden_words({c}, 0) == "wrote 1 file that it does not declare");
 }

@@ -6,7 +6,7 @@
 
 using namespace mlops::engine;
 
-TEST_CASE("metrics are read from JSON, YAML and CSV") {
+TEST_CASE("metrics are read from JSON, YAML, TOML, Python and CSV") {
   auto json = parse_metrics_file(
       "m.json", R"({"acc": 0.9, "per": {"a": 1, "label": "x"}, "list": [1, 2], "ok": true})");
   REQUIRE(json.problems.empty());
@@ -14,6 +14,18 @@ TEST_CASE("metrics are read from JSON, YAML and CSV") {
   auto yaml = parse_metrics_file("m.yaml", "acc: 0.5\nnested:\n  f1: 0.25\n  name: hello\n");
   REQUIRE(yaml.points.size() == 2);
   REQUIRE(yaml.points[1].name == "nested.f1");
+  auto toml =
+      parse_metrics_file("m.toml", "acc = 0.5\nname = \"x\"\nday = 2026-01-31\n[per.class]\nf1 = inf\n");
+  REQUIRE(toml.problems.empty());
+  REQUIRE(toml.points.size() == 2);
+  REQUIRE(toml.points[0].value == 0.5);
+  REQUIRE(toml.points[1].name == "per.class.f1");
+  REQUIRE_FALSE(toml.points[1].value);
+  auto python = parse_metrics_file("m.py", "acc = 0.5\nby = {1: 0.25}\nclass Test: loss = 2\n");
+  REQUIRE(python.points.size() == 3);
+  REQUIRE(python.points[1].name == "by.1");
+  REQUIRE(python.points[2].name == "Test.loss");
+  REQUIRE(parse_metrics_file("scores", "acc: 0.5\n").points.size() == 1);
   auto csv = parse_metrics_file("m.csv", "epoch,loss,\"val,loss\",note\n1,0.5,0.6,x\n2,0.25,,y\n");
   REQUIRE(csv.points.size() == 3);
   REQUIRE(csv.points[2].at == 2);
@@ -83,6 +95,8 @@ TEST_CASE("a file of which nothing can be read is broken; single values are not"
     REQUIRE(parse_metrics_file("m.json", text).broken);
   REQUIRE_THAT(parse_metrics_file("m.json", "{\n\"a\" 1}").problems.at(0), ContainsSubstring("line 2"));
   REQUIRE(parse_metrics_file("m.yaml", "a: [1").broken);
+  REQUIRE(parse_metrics_file("m.toml", "a = [1").broken);
+  REQUIRE_THAT(parse_metrics_file("scores", "rubbish").problems.at(0), ContainsSubstring("not valid JSON"));
   auto csv = parse_metrics_file("m.csv", "step,loss,note\n1,0.5,x\n2,oops,y\nz,0.25,\n");
   REQUIRE_FALSE(csv.broken);
   REQUIRE(csv.points.size() == 2);

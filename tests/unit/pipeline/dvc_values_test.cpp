@@ -125,6 +125,28 @@ L = (
   CHECK(py.dump() ==
         R"({"A":1000,"B":-1e-05,"C":["a","bc","\\d"],"D":[1,2],"E":{"k":{"v":true},"\u001e3":null},)"
         R"("Net":{"depth":3,"rate":0.5},"K":"two\nlines","L":[1,[2,3]]})");
+  // Bodies on the line of their header; signs are part of a number, and that is all that is calculated.
+  CHECK(parse_params(R"py(
+class Train: lr = 0.1; steps = 3
+class M:
+    class Sub: z = 1
+    def __init__(self): self.q = 2; y = 3
+    def __init__later(self): self.r = 2
+class Empty(M): pass
+class Bound(metaclass=f(x[1:2])): d = {"a": 1}
+G = -(3)
+H = -(-3)
+I = - -3
+try: K = 1; L = 2
+finally: N = 3
+if (a := 1): O = 1
+else: P = 2
+lower: int = 4; classes = 5; été = 6
+)py",
+                     "c.py")
+            .dump() ==
+        R"({"Train":{"lr":0.1,"steps":3},"M":{"Sub":{"z":1},"q":2},"Empty":{},"Bound":{"d":{"a":1}},"G":-3,)"
+        R"("lower":4,"classes":5,"été":6})");
   CHECK_THROWS_AS(parse_params("{", "p.json"), BadFile);
   CHECK_THROWS_AS(parse_params("= 1", "p.toml"), BadFile);
   CHECK_THROWS_AS(parse_params("[1]", "p.yaml"), BadFile);

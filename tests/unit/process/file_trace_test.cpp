@@ -29,7 +29,8 @@ struct TraceBench : Bench {
   std::string of(const std::string& name) const {
     for (const FileAccess& f : report.files) {
       if (f.path == dir / name)
-        return std::string(f.read ? "r" : "") + (f.executed ? "x" : "") + (f.written ? "w" : "");
+        return std::string(f.read ? "r" : "") + (f.executed ? "x" : "") + (f.written ? "w" : "") +
+               (f.kept ? "a" : "");
     }
     return "";
   }
@@ -59,10 +60,27 @@ TEST_CASE("a traced step tells what it reads, runs and writes") {
   REQUIRE(bench.of("missing").empty());
   REQUIRE(bench.of("out") == "w");  // that it read it again is no news
   REQUIRE(bench.of("old") == "w");
-  REQUIRE(bench.of("both") == "rw");
+  REQUIRE(bench.of("both") == "rwa");
   REQUIRE(bench.of("moved") == "w");
   REQUIRE(bench.of("tmp").empty());
   REQUIRE(bench.of("gone").empty());
+}
+
+TEST_CASE("a trace tells what was added to from what was made anew") {
+  TraceBench bench;
+  for (const char* name : {"log", "place", "old"}) util::write_file(bench.dir / name, "1\n");
+  bench.trace(
+      "echo 2 >> log; echo 2 >> new; echo 3 > old; echo 4 >> old; echo 5 > fresh; echo 6 >> fresh; "
+      "printf x | dd of=place conv=notrunc 2> /dev/null; ln old linked; set -C; echo 7 > linked || echo 8 > "
+      "lock");
+  if (bench.unavailable()) return;
+  REQUIRE(bench.of("log") == "wa");
+  REQUIRE(bench.of("new") == "wa");  // the next time it will be there
+  REQUIRE(bench.of("place") == "wa");
+  REQUIRE(bench.of("old") == "w");
+  REQUIRE(bench.of("fresh") == "w");
+  REQUIRE(bench.of("linked") == "w");
+  REQUIRE(bench.of("lock") == "w");
 }
 
 TEST_CASE("tracing follows every process, whatever folder it is in") {
@@ -126,7 +144,7 @@ TEST_CASE("what may outlive its keeper is not traced") {
 
 TEST_CASE("a trace is read as it was written, and a torn one as far as it goes") {
   FileTraceReport report{
-      "half of it", {"a note"}, {{"/a b\n", true, false, false}, {"/c", false, true, true}}};
+      "half of it", {"a note"}, {{"/a b\n", true, false, false}, {"/c", false, true, true, true}}};
   const std::string text = format_trace(report);
   const FileTraceReport back = parse_trace(text);
   REQUIRE(back.problem == report.problem);
@@ -136,6 +154,7 @@ TEST_CASE("a trace is read as it was written, and a torn one as far as it goes")
   REQUIRE(back.files[0].read);
   REQUIRE(back.files[1].executed);
   REQUIRE(back.files[1].written);
+  REQUIRE(back.files[1].kept);
   REQUIRE(parse_trace(text.substr(0, text.size() - 2)).files.size() == 1);
   REQUIRE_FALSE(parse_trace("").problem.empty());
   REQUIRE_FALSE(parse_trace("nonsense").problem.empty());
