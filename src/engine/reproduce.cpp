@@ -68,6 +68,7 @@ class Builder {
     tree_.pipeline = std::move(frozen.pipeline);
     tree_.pipeline.notifications.clear();  // whoever reproduces is looking
     tree_.settings = std::move(frozen.settings);
+    tree_.settings.slot.reset();  // nobody has claimed anything for this one
     // Variables that the file refers to are part of what it said then; conditions still ask for them.
     for (const auto& [name, value] : frozen.environment.items()) {
       if (value.is_string()) {
