@@ -48,6 +48,6 @@ kill -TERM "$daemon"
 wait $outer; expect_equal "$?" 0
 grep -q "as process 1: 1 runs are ended first" daemon.log || fail "the daemon's last words: $(tail -n 3 daemon.log)"
 expect_exists ended
-expect_equal "$(sql "select distinct state from runs where pipeline = 'slow'")" interrupted
+expect_equal "$(sql "select distinct state from runs where pipeline = 'slow'")" cancelled
 mlops status; expect_ok
 expect_equal "$(sql "select count(*) from v_slots where outcome = 'claimed'")" 0

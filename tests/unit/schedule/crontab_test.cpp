@@ -148,7 +148,8 @@ TEST_CASE("a command gives its job a name") {
           "cron.daily");
   REQUIRE(name("[ -d /x ] && rm -rf /x/*") == "rm");
   REQUIRE(name("echo hi") == "echo");
-  REQUIRE(name("env > /tmp/env.txt 2>&1; pwd >>/tmp/x") == "pwd");
+  REQUIRE(name("env > /tmp/env.txt 2>&1; pwd >>/tmp/x") == "env");
+  REQUIRE(name("cd /x >/dev/null; sort < in > out") == "sort");
   REQUIRE(name("$HOME/bin/x.py") == "job");
   REQUIRE(name("") == "job");
 }
