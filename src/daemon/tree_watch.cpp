@@ -25,16 +25,16 @@ TreeWatch::TreeWatch() : fd_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
   if (!fd_) throw_errno("cannot watch files", errno);
 }
 
-std::string TreeWatch::add(std::int64_t owner, pipeline::FilePatterns patterns) {
+std::string TreeWatch::add(std::int64_t owner, pipeline::FilePatterns patterns, bool only_writes) {
   if (owners_.contains(owner)) remove(owner);
-  owners_.insert_or_assign(owner, std::move(patterns));
+  owners_.insert_or_assign(owner, Owner{std::move(patterns), only_writes});
   return watch(owner);
 }
 
 std::string TreeWatch::watch(std::int64_t owner) {
   std::string problem;
   try {
-    owners_.at(owner).find([&](const std::string& folder) { watch_folder(owner, folder, problem); });
+    owners_.at(owner).patterns.find([&](const std::string& folder) { watch_folder(owner, folder, problem); });
   } catch (const Error& error) {
     problem = error.what();
   }
@@ -91,7 +91,7 @@ std::set<std::int64_t> TreeWatch::changed() {
       const auto* event = reinterpret_cast<const inotify_event*>(at);
       at += sizeof(inotify_event) + event->len;
       if ((event->mask & IN_Q_OVERFLOW) != 0) {
-        for (const auto& [owner, patterns] : owners_) anew.insert(owner);  // nobody knows whose
+        for (const auto& entry : owners_) anew.insert(entry.first);  // nobody knows whose
         continue;
       }
       const auto found = folders_.find(event->wd);
@@ -106,10 +106,11 @@ std::set<std::int64_t> TreeWatch::changed() {
       if (event->len == 0) continue;
       const std::string path = (found->second.path == "/" ? "" : found->second.path) + "/" + event->name;
       for (const std::int64_t owner : found->second.owners) {
-        const pipeline::FilePatterns& patterns = owners_.at(owner);
+        const pipeline::FilePatterns& patterns = owners_.at(owner).patterns;
         const bool folder = (event->mask & IN_ISDIR) != 0;
         if (folder ? !patterns.lead_into(path) : !patterns.mean(path)) continue;
-        result.insert(owner);
+        const bool written = folder || (event->mask & (IN_MODIFY | IN_MOVED_TO)) != 0;
+        if (written || !owners_.at(owner).only_writes) result.insert(owner);
         if (folder && (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0) grown.emplace_back(owner, path);
       }
     }
@@ -118,8 +119,8 @@ std::set<std::int64_t> TreeWatch::changed() {
     std::string ignored;
     std::vector<std::string> files;
     const std::int64_t whose = owner;
-    owners_.at(owner).find_below(path, files,
-                                 [&](const std::string& folder) { watch_folder(whose, folder, ignored); });
+    owners_.at(owner).patterns.find_below(
+        path, files, [&](const std::string& folder) { watch_folder(whose, folder, ignored); });
   }
   for (const std::int64_t owner : anew) watch(owner);
   result.insert(anew.begin(), anew.end());

@@ -16,8 +16,9 @@ class TreeWatch {
   TreeWatch();
 
   int fd() const { return fd_.get(); }
-  /// In the place of what the owner had. Returns why not every change will be heard of; empty: it will.
-  std::string add(std::int64_t owner, pipeline::FilePatterns patterns);
+  /// In the place of what the owner had. With `only_writes` it is not told of files that are opened, made or
+  /// deleted, as readers of a database do. Returns why not every change will be heard of; empty: it will.
+  std::string add(std::int64_t owner, pipeline::FilePatterns patterns, bool only_writes = false);
   void remove(std::int64_t owner);
   /// Whose files were written, made, moved or deleted since the last call.
   std::set<std::int64_t> changed();
@@ -33,7 +34,11 @@ class TreeWatch {
 
   util::Fd fd_;
   std::map<int, Folder> folders_;  // by watch
-  std::map<std::int64_t, pipeline::FilePatterns> owners_;
+  struct Owner {
+    pipeline::FilePatterns patterns;
+    bool only_writes = false;
+  };
+  std::map<std::int64_t, Owner> owners_;
 };
 
 }  // namespace mlops::daemon

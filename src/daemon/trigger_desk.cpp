@@ -100,7 +100,7 @@ void TriggerDesk::take(const std::string& path, const std::vector<TriggerRecord>
     seat.what = record.pipeline + " " + record.name;
     seat.trigger = triggers::trigger_of(record);
     if (const auto patterns = watched_by(seat.trigger, directory)) {
-      const std::string why = watch_.add(record.id, *patterns);
+      const std::string why = watch_.add(record.id, *patterns, seat.trigger.kind == Kind::sql);
       seat.watched = why.empty();
       if (!why.empty()) {
         say_(seat.what + ": " + why + "; it is looked at every " +
@@ -229,10 +229,13 @@ void TriggerDesk::wake() {
     } else if (id == of_watch) {
       for (const std::int64_t changed : watch_.changed()) {
         Seat& seat = seats_.at(changed);
+        const std::int64_t due = now_ms() + seat.trigger.debounce.count();
+        // A database may be written to without end; files are looked at when that is over.
+        const bool soon = seat.trigger.kind == Kind::sql && seat.due && *seat.due <= due;
         if (seat.look) {
           seat.again = true;
-        } else {
-          plan(changed, now_ms() + seat.trigger.debounce.count());
+        } else if (!soon) {
+          plan(changed, due);
         }
       }
     } else {

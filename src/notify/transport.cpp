@@ -10,6 +10,7 @@
 #include "util/strings.hpp"
 #include "util/time.hpp"
 #include "util/web_url.hpp"
+#include "workspace/networks.hpp"
 #include "workspace/secrets.hpp"
 
 #include <sys/wait.h>
@@ -67,13 +68,7 @@ Transport::Transport(const Workspace& workspace) : root_(workspace.root()) {
     const Diagnostic& first = bad.problems().front();
     problem_ = first.file + ":" + std::to_string(first.at.line) + ": " + first.message;
   }
-  for (const std::string& network : config_.notify.allow_private) {
-    if (network == "all") {
-      reachable_.add_all();
-    } else {
-      reachable_.add(network);
-    }
-  }
+  reachable_ = workspace::networks_of(config_);
 }
 
 Outcome Transport::send(const Addressee& addressee, const MessageRecord& message) const {

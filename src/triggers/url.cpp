@@ -4,12 +4,14 @@
 #include "util/http_client.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
+#include "workspace/networks.hpp"
 
 namespace mlops::triggers {
 
 namespace {
 
 constexpr std::uint64_t most_bytes = 1'000'000'000;
+constexpr int limit_s = 4 * 60;
 
 std::string header(const util::HttpAnswer& answer, const char* name) {
   const auto found = answer.headers.find(name);
@@ -18,7 +20,7 @@ std::string header(const util::HttpAnswer& answer, const char* name) {
 
 }  // namespace
 
-Sight look_at_url(const TriggerRecord& record, const Trigger& trigger, const Scene&) {
+Sight look_at_url(const TriggerRecord& record, const Trigger& trigger, const Scene& scene) {
   const Json before = state_of(record);
   util::HttpRequest request;
   request.url = trigger.url;
@@ -34,11 +36,19 @@ Sight look_at_url(const TriggerRecord& record, const Trigger& trigger, const Sce
     sum.update(bytes);
     return size <= most_bytes;
   };
+  const workspace::Config config = workspace::read_config(scene.workspace);
+  const util::Networks networks = workspace::networks_of(config);
+  request.reachable = &networks;
+  request.proxy = config.notify.proxy;
+  request.limit_s = limit_s;
   const util::HttpAnswer answer = util::HttpClient().perform(request);
   const std::string what = "cannot look at '" + trigger.url + "': ";
   if (size > most_bytes)
     throw Error(ExitCode::unreachable, what + "it gives more than " + util::format_size(most_bytes),
                 "name a small file that changes with it");
+  if (answer.refused)
+    throw Error(ExitCode::unreachable, what + answer.error,
+                "notify: {allow_private: …} in .mlops/config.yaml lets it be reached");
   if (answer.status == 0) throw Error(ExitCode::unreachable, what + answer.error);
   Sight sight;
   if (answer.status == 304) {

@@ -38,8 +38,9 @@ struct Place {
   /// Looks, and tells what is new.
   std::string look() {
     std::string text;
-    for (const EventRecord& event : events.look(records.at(0).id))
-      text += event.what + " " + to_string(event.outcome) + "; ";
+    for (const EventRecord& event : events.look(records.at(0).id)) {
+      if (event.outcome != EventOutcome::known) text += event.what + " " + to_string(event.outcome) + "; ";
+    }
     return text;
   }
 
