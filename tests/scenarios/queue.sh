@@ -101,10 +101,11 @@ wait_for 20 says "select count(*) from v_requests where pipeline = 'slow' and ru
 expect_equal "$(tr '\n' ' ' < turns)" "in out in out in out in out "
 printf 'runs: nine\n' > .mlops/config.yaml; wait_for 10 grep -q "what was configured before still counts" worker.log
 printf 'runs: 3\nqueues: {api: {rate: 3/1s}, one: {concurrency: 1}}\n' > .mlops/config.yaml
-sed -i '/^concurrency/d' slow.yaml; : > turns; : > witness
-for _ in 1 2 3; do mlops submit slow.yaml --queue one; done
+printf 'steps: {a: {run: '"'echo in >> turns; while [ ! -e go ]; do sleep 0.05; done; echo out >> turns'"'}}\n' > gate.yaml; : > turns
+for _ in 1 2 3; do mlops submit gate.yaml --queue one; done
+wait_for 10 test -s turns; wait_for 10 says "select group_concat(state) from (select state from v_requests where queue = 'one' order by id)" '"started,waiting,waiting"'
+mlops queue list; expect_out "1 run of the queue 'one' goes on, its concurrency"; touch go
 for n in 1 2 3 4 5 6 7; do mlops submit p.yaml --set n=$n --queue api --priority -1; done
-mlops queue list; expect_out "of the queue 'one'"
 worker; third=$pid
 wait_for 20 says "select count(*) from v_requests where queue in ('api', 'one') and run_state = 'succeeded'" 10
 expect_equal "$(tr '\n' ' ' < turns)" "in out in out in out "
