@@ -41,6 +41,15 @@ std::optional<std::string> with_new_content(const std::string& text, const Conte
   return out;
 }
 
+Content folder_of(std::vector<TreeFile> files) {
+  Content folder;
+  folder.directory = true;
+  folder.files = files.size();
+  folder.md5 = util::md5(tree_text(files)) + ".dir";
+  folder.tree = std::move(files);
+  return folder;
+}
+
 }  // namespace
 
 void TrackedData::commit(const DvcTracked& data, const Content& content) {
@@ -94,19 +103,23 @@ std::optional<Content> TrackedData::look(const std::string& path, Hash hash, boo
   return hasher_.look(path, hash);
 }
 
-// A file of the folder that `wanted` stands for, as far as its name tells.
-std::optional<Content> TrackedData::file_inside(const std::string& folder, const Wanted& wanted,
-                                                const std::string& path) {
+// A file or folder in the folder that `wanted` stands for, as far as names tell.
+std::optional<Content> TrackedData::inside(const std::string& folder, const Wanted& wanted,
+                                           const std::string& path) {
   const auto files = cache_.tree(wanted);
   if (!files) return std::nullopt;
   const std::string below = path.substr(folder.size() + 1);
+  std::vector<TreeFile> deeper;
   for (const TreeFile& file : *files) {
-    if (file.path != below) continue;
-    Content known;
-    known.md5 = file.md5;
-    return known;
+    if (file.path == below) {
+      Content known;
+      known.md5 = file.md5;
+      return known;
+    }
+    if (lies_in(file.path, below)) deeper.push_back({file.path.substr(below.size() + 1), file.md5, "", {}});
   }
-  return std::nullopt;
+  if (deeper.empty()) return std::nullopt;
+  return folder_of(std::move(deeper));
 }
 
 // The folder `path` with what is expected in it.
@@ -129,19 +142,16 @@ std::optional<Content> TrackedData::around_expected(const std::string& path, Has
       files.insert_or_assign(below, TreeFile{below, content.md5, "", {}});
       continue;
     }
-    const auto inside = cache_.tree({content.md5, hash, false});
-    if (!inside) return std::nullopt;
-    for (const TreeFile& file : *inside) {
+    const auto expected = cache_.tree({content.md5, hash, false});
+    if (!expected) return std::nullopt;
+    for (const TreeFile& file : *expected) {
       const std::string name = below + "/" + file.path;
       files.insert_or_assign(name, TreeFile{name, file.md5, "", {}});
     }
   }
-  Content known;
-  known.directory = true;
-  known.files = files.size();
-  for (auto& [name, file] : files) known.tree.push_back(std::move(file));
-  known.md5 = util::md5(tree_text(known.tree)) + ".dir";
-  return known;
+  std::vector<TreeFile> list;
+  for (auto& [name, file] : files) list.push_back(std::move(file));
+  return folder_of(std::move(list));
 }
 
 // What would lie at `path` once everything that can be put in place is.
@@ -152,7 +162,7 @@ std::optional<Content> TrackedData::look_ahead(const std::string& path, Hash has
       if (found == expected_.end()) continue;
       if (found->second.hash != hash) break;
       if (part == path) return found->second.content;
-      return file_inside(part, {found->second.content.md5, hash, false}, path);
+      return inside(part, {found->second.content.md5, hash, false}, path);
     }
     if (auto content = around_expected(path, hash)) return content;
   }
@@ -167,7 +177,7 @@ std::optional<Content> TrackedData::look_ahead(const std::string& path, Hash has
       return known;
     }
     if (!lies_in(path, data.path)) continue;
-    if (auto inside = file_inside(data.path, {data.md5, own, false}, path)) return inside;
+    if (auto found = inside(data.path, {data.md5, own, false}, path)) return found;
   }
   return std::nullopt;
 }

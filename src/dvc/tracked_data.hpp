@@ -34,8 +34,7 @@ class TrackedData {
   void bring_in(const std::string& path);
   std::optional<Content> look_ahead(const std::string& path, Hash hash);
   std::optional<Content> around_expected(const std::string& path, Hash hash);
-  std::optional<Content> file_inside(const std::string& folder, const Wanted& wanted,
-                                     const std::string& path);
+  std::optional<Content> inside(const std::string& folder, const Wanted& wanted, const std::string& path);
   void commit(const DvcTracked& data, const Content& content);
 
   const DvcProject& project_;

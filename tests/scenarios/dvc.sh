@@ -56,9 +56,9 @@ o=$(object count.txt); expect_equal "$(md5 "$o")" "$(md5 count.txt)"
 new
 cat > dvc.yaml <<'Y'
 stages:
-  s: {cmd: 'mkdir -p out/d && cat in > out/s && cp in out/d/x', deps: [in], outs: [out/s, out/d]}
+  s: {cmd: 'mkdir -p out/d/e && cat in > out/s && cp in out/d/x && cp in out/d/e/y', deps: [in], outs: [out/s, out/d]}
   j: {cmd: 'cat out/s > j', deps: [out/s], outs: [j]}
-  x: {cmd: 'cat out/d/x > x', deps: [out/d/x], outs: [x]}
+  x: {cmd: 'cat out/d/x out/d/e/y > x', deps: [out/d/x, out/d/e], outs: [x]}
   all: {cmd: 'cat out/s out/d/x > all', deps: [out], outs: [all]}
 Y
 echo in > in; mkdir out; echo mine > out/more

@@ -65,6 +65,23 @@ TEST_CASE("maps become options in cmd") {
   CHECK(quoted_word("it's") == "'it'\"'\"'s'");
 }
 
+TEST_CASE("commands and paths may name values in place of holding them") {
+  Context context = context_of(R"({"n": 3, "out": "m", "deep": {"lr": 0.1, "on": true, "l": [1]}})");
+  context.set_reserved("item", 7);
+  context.refer = [](const auto& parts, const auto& whole, const auto& value) -> std::optional<std::string> {
+    if (value.is_structured()) return std::nullopt;
+    CHECK((parts.size() == 1) == (whole == value));
+    return "<" + parts.back() + ">";
+  };
+  std::string problem;
+  CHECK(fill(context, "a ${n} ${item} ${deep}", "cmd", &problem) == "a <n> 7 --lr <lr> --on --l 1");
+  CHECK(fill(context, "${out}-${deep.l[0]}", "outs", &problem) == "<out>-<0>");
+  CHECK(fill(context, "${out}", "deps", &problem) == "<out>");
+  CHECK(fill(context, "${deep.on}", "outs", &problem) == true);  // a setting
+  CHECK(fill(context, "${out}", "params", &problem) == "m");
+  CHECK(problem.empty());
+}
+
 TEST_CASE("a value cannot be given twice") {
   Context context = context_of(R"({"a": {"b": 1}})");
   CHECK_FALSE(context.merge(OrderedJson::parse(R"({"a": {"c": 2}})"), "x"));
