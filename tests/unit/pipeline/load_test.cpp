@@ -92,7 +92,7 @@ steps:
   REQUIRE(s.resources.pools.at("db") == 2);
   REQUIRE((s.continue_on_failure && s.always && s.leave_running));
   REQUIRE(s.workdir == "sub");
-  REQUIRE(s.at.line == 10);
+  REQUIRE(s.at.line == 12);
 }
 
 TEST_CASE("a list is an argument vector, each reference a part of one argument") {

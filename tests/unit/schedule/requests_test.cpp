@@ -179,6 +179,7 @@ TEST_CASE("a request whose processes die is rejected in the end; the deaths of w
     INFO(i);
     REQUIRE(place.claim() == "p ");
     REQUIRE(place.requests.take_over(place.claims.claimed.at(0).claim.fence)->request.attempts == i);
+    place.kill_claimers();  // of a process of its own
     place.requests.put_back(place.claims.claimed.at(0).claim.fence, true, "it was ended by Killed");
   }
   REQUIRE(place.claim() == "");
@@ -245,8 +246,8 @@ TEST_CASE("a queue has its concurrency, and what it holds back lets others pass"
   for (int i = 0; i < 4; ++i) place.submit_to("gpu", "g");
   place.submit("p", -5);
   REQUIRE(place.claim() == "g g p ");
-  REQUIRE_FALSE(place.claims.holders.empty());
   REQUIRE(place.claim() == "");
+  REQUIRE_FALSE(place.claims.holders.empty());
   const auto outlook = place.requests.outlook(place.limits, "", 0, noon);
   REQUIRE(outlook.at(0).why == "2 runs of the queue 'gpu' go on, its concurrency");
   // Their runs have begun and are over: there is room.
