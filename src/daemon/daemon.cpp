@@ -15,6 +15,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace mlops::daemon {
@@ -47,6 +48,7 @@ process::LockFile take_lock(const Workspace& workspace) {
 }
 
 constexpr std::chrono::seconds retry_after{2};
+constexpr std::size_t promises_at_a_time = 100;  // some 10 ms
 
 }  // namespace
 
@@ -315,7 +317,8 @@ void Daemon::take(const std::vector<Claimed>& claims) {
 }
 
 void Daemon::look_at_promises(sys_seconds now) {
-  for (const schedule::Promise& news : vigil_.look(now))
+  const std::size_t most = settings_.once ? std::numeric_limits<std::size_t>::max() : promises_at_a_time;
+  for (const schedule::Promise& news : vigil_.look(now, most))
     complain(news.record.pipeline + " " + news.record.name + ": " + news.standing.words);
 }
 

@@ -63,10 +63,11 @@ void Vigil::tell(const Promise& promise, const schedule::Timetable& timetable) {
        due, standing.words, ""});
 }
 
-std::vector<Promise> Vigil::look(sys_seconds now) {
+std::vector<Promise> Vigil::look(sys_seconds now, std::size_t most) {
   std::vector<Promise> all;
   for (auto& [id, watched] : watched_) {
     if (!watched.look || *watched.look > now) continue;
+    if (most-- == 0) break;
     const auto record = db::find_schedule(database_.connection(), id);
     std::vector<Standing> standings;
     if (record)

@@ -31,8 +31,9 @@ class Vigil {
 
   /// When to look next.
   std::optional<schedule::sys_seconds> next() const;
-  /// What is to be told now, for the first time.
-  std::vector<schedule::Promise> look(schedule::sys_seconds now);
+  /// What is to be told now, for the first time. Looks at so many at the most, as slots must not wait for it:
+  /// then next() is in the past.
+  std::vector<schedule::Promise> look(schedule::sys_seconds now, std::size_t most);
 
  private:
   void tell(const schedule::Promise& promise, const schedule::Timetable& timetable);

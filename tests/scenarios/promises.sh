@@ -94,13 +94,15 @@ wait_for 10 test -s port; read -r port hanging < port
 config() { printf 'ping: {url: "http://127.0.0.1:%s/secret", every: 1s}\n' "$1" > .mlops/config.yaml; }
 config 1
 touch broken
-printf 'name: f\nschedule: {every: 1s, fresh_within: 3s}\nsteps: {a: {run: "test ! -e broken"}}\n' > f.yaml
+printf 'name: f\nnotify: {command: "echo \\"$MLOPS_HEADLINE: $MLOPS_REASON\\" >> late.txt", on: late}\nschedule: {every: 1s, fresh_within: 3s}\nsteps: {a: {run: "test ! -e broken"}}\n' > f.yaml
 start f.yaml
 wait_for 20 grep -q "f main: nothing has succeeded since the schedule was taken up, .* ago, and was never to be older than 3.0s" daemon.log
+wait_for 20 grep -q "f is late: nothing has succeeded since" late.txt
 wait_for 20 grep -q "cannot ping http://127.0.0.1:1: .*; trying on" daemon.log
-stop KILL; : > again.log; mv daemon.log first.log; start; sleep 2.5
+stop KILL; mv daemon.log first.log; start; sleep 2.5
 told "f main: nothing has succeeded" 0 || fail "it was told again: $(cat daemon.log)"
 expect_equal "$(grep -c 'f main: nothing has succeeded' first.log)" 1
+expect_equal "$(grep -c "nothing has succeeded" late.txt)" 1
 told "cannot ping" 1 || fail "$(cat daemon.log)"
 config "$port"; wait_for 20 grep -q "pinging http://127.0.0.1:$port every" daemon.log
 wait_for 20 grep -q /secret pings
