@@ -137,6 +137,9 @@ bool Daemon::load(const std::string& path, bool serve) {
       path,
       triggers::Events(workspace_, database_).adopt(*pipeline, serve ? std::optional(true) : std::nullopt));
   hooks_changed_ = true;
+  if (!web_ && std::ranges::find(pipeline->triggers, Trigger::Kind::webhook, &Trigger::kind) !=
+                   pipeline->triggers.end())
+    say(workspace_.relative(path) + ": webhooks are taken only with --http, such as --http 127.0.0.1:8080");
   return true;
 }
 

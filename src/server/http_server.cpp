@@ -168,7 +168,11 @@ class Session : public std::enable_shared_from_this<Session> {
                         error.category() == asio::error::get_misc_category() ||
                         error == http::error::partial_message;
     if (silent) return close();
-    write(problem(status_for(error), "the request cannot be read"), false);
+    const int status = status_for(error);
+    write(problem(status, status == 413   ? "the body is too large"
+                          : status == 431 ? "the headers are too large"
+                                          : "the request cannot be read"),
+          false);
   }
 
   void write(const Reply& reply, bool keep_alive) {
