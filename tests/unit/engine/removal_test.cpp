@@ -151,7 +151,8 @@ TEST_CASE("what a database calls a run leads nowhere else") {
   REQUIRE_THROWS_AS(place.workspace.run_directory("../../../../../../etc"), Error);
   REQUIRE_THROWS_AS(place.workspace.run_directory(""), Error);
   const std::string id = place.add();
-  place.database.connection().execute("UPDATE runs SET id = '../../precious' WHERE id = '" + id + "'");
+  place.database.connection().execute(
+      "PRAGMA foreign_keys = OFF; UPDATE runs SET id = '../../precious' WHERE id = '" + id + "'");
   util::make_directories(place.dir / "precious");
   REQUIRE_THROWS_WITH(place.remove({.runs = {"../../precious"}, .pruning = {}, .dry_run = false}),
                       ContainsSubstring("is no id of a run"));

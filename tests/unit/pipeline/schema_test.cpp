@@ -216,7 +216,7 @@ TEST_CASE("schema and loader accept the same shapes") {
         head("secrets: {A: ~, B: {env: X}, C: {file: f}, D: {command: [a, 1]}}"),
         head("pools: {a: 1}"),
         head("triggers: {files: 'data/*.csv', debounce: 5s, every: 1m, name: data}"),
-        head("triggers: [{files: [a, '!a/b']}, {succeeded: a}, {succeeded: [a, b], name: x}, {succeeded: "
+        head("triggers: [{files: [a, '!a/b']}, {succeeded: c}, {succeeded: [a, b], name: x}, {succeeded: "
              "{any: [a, b]}, name: y}]"),
         head("secrets: [HOOK]\ntriggers: [{webhook: HOOK}, {webhook: {secret: HOOK}, name: push}]"),
         head("triggers: [{http: 'https://x/y', every: 90}, {sql: {database: a.db, query: SELECT 1}}]"),

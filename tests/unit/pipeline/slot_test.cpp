@@ -34,7 +34,7 @@ TEST_CASE("parts of the slot are filled in wherever params are") {
   REQUIRE(p.slot == monday);
   REQUIRE(p.env.at("DAY") == monday.end);
   REQUIRE(p.steps[0].command.argv[0].literal() ==
-          "get --from '2026-01-04T03:00:00+00:00' --to '2026-01-05T03:00:00+00:00'");
+          "get --from 2026-01-04T03:00:00+00:00 --to 2026-01-05T03:00:00+00:00");
   REQUIRE(p.steps[0].outputs[0].path == "raw/20260105T030000Z.csv");
   REQUIRE(p.steps[1].command.argv[1].literal() == "--day=2026-01-05T03:00:00+00:00");
   REQUIRE(p.steps[1].env.at("ID").literal() == "x20260105T030000Z");

@@ -129,6 +129,9 @@ TEST_CASE("a slot out of many that were missed gets a row of its own, when it is
   Place place;
   {
     db::Transaction transaction(place.database);
+    ScheduleRecord schedule = place.schedule;
+    schedule.since = at("2026-01-01 00:00");
+    db::put_schedule(place.database.connection(), schedule);
     SlotRecord many;
     many.schedule = place.schedule.id;
     many.at = at("2026-01-01 03:00");
