@@ -52,6 +52,22 @@ o=$(object count.txt); chmod 644 "$o"; echo evil > "$o"; chmod 444 "$o"; rm coun
 mlops run dvc.yaml; expect_ok; expect_out "count"; expect_file count.txt 4
 o=$(object count.txt); expect_equal "$(md5 "$o")" "$(md5 count.txt)"
 
+# A failing stage keeps what was good, and leaves dvc.lock alone; resuming goes on.
+cp dvc.lock before.lock
+sed -i 's/cmd: wc -l.*/cmd: echo half > count.txt; exit 3/' dvc.yaml
+mlops run dvc.yaml; expect_exit 1; expect_file count.txt 4; cmp dvc.lock before.lock || fail "dvc.lock changed"
+# As frozen: an edit of the file does not reach a run that is resumed.
+cat > dvc.yaml <<'Y'
+stages:
+  a: {cmd: 'echo a > a.txt', deps: [words.txt], outs: [a.txt]}
+  b: {cmd: 'test -e go && cp a.txt b.txt', deps: [a.txt], outs: [b.txt]}
+Y
+mlops run dvc.yaml; expect_exit 1
+cp dvc.yaml saved.yaml; echo 'stages: {other: {cmd: "true"}}' > dvc.yaml; touch go
+mlops run --resume latest; expect_ok; expect_file b.txt a
+grep -q '^  b:' dvc.lock || fail "b is not in dvc.lock"
+mv saved.yaml dvc.yaml; mlops run dvc.yaml; expect_ok; expect_out "2 cached"
+
 # What is put back counts as there for the stages after it, in a plan too; so does what lies in it or around it.
 new
 cat > dvc.yaml <<'Y'
@@ -82,22 +98,6 @@ echo in > in; mlops run dvc.yaml; expect_ok
 sed -i 's/outs: \[s\]/&, frozen: true/' dvc.yaml; rm s
 mlops plan dvc.yaml; expect_ok; expect_out "its output s is put back"; expect_out "cached j"
 mlops run dvc.yaml; expect_ok; expect_out "2 cached"
-
-# A failing stage keeps what was good, and leaves dvc.lock alone; resuming goes on.
-cp dvc.lock before.lock
-sed -i 's/cmd: wc -l.*/cmd: echo half > count.txt; exit 3/' dvc.yaml
-mlops run dvc.yaml; expect_exit 1; expect_file count.txt 4; cmp dvc.lock before.lock || fail "dvc.lock changed"
-# As frozen: an edit of the file does not reach a run that is resumed.
-cat > dvc.yaml <<'Y'
-stages:
-  a: {cmd: 'echo a > a.txt', deps: [words.txt], outs: [a.txt]}
-  b: {cmd: 'test -e go && cp a.txt b.txt', deps: [a.txt], outs: [b.txt]}
-Y
-mlops run dvc.yaml; expect_exit 1
-cp dvc.yaml saved.yaml; echo 'stages: {other: {cmd: "true"}}' > dvc.yaml; touch go
-mlops run --resume latest; expect_ok; expect_file b.txt a
-grep -q '^  b:' dvc.lock || fail "b is not in dvc.lock"
-mv saved.yaml dvc.yaml; mlops run dvc.yaml; expect_ok; expect_out "2 cached"
 
 # Everything that is wrong at once, with its place.
 new
