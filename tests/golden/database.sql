@@ -35,6 +35,30 @@ CREATE TABLE attempts (
   PRIMARY KEY (run_id, step, attempt)
 ) WITHOUT ROWID;
 
+CREATE TABLE backfill_slots (
+  backfill    INTEGER NOT NULL REFERENCES backfills(id) ON DELETE CASCADE,
+  slot_at     INTEGER NOT NULL,          -- seconds since 1970
+  local       TEXT NOT NULL,             -- ISO 8601, as clocks of the schedule's zone show it
+  was         TEXT NOT NULL,             -- before: missing, failed, stale or fresh
+  run_before  TEXT,                      -- the run that the slot had then
+  request     INTEGER NOT NULL,          -- the last one for it
+  PRIMARY KEY (backfill, slot_at)
+) WITHOUT ROWID;
+
+CREATE INDEX backfill_slots_by_request ON backfill_slots(request);
+
+CREATE TABLE backfills (
+  id          INTEGER PRIMARY KEY,
+  schedule    INTEGER NOT NULL REFERENCES schedules(id) ON DELETE CASCADE,
+  from_at     INTEGER NOT NULL,          -- seconds since 1970: its first slot, and its last
+  to_at       INTEGER NOT NULL,
+  jobs        INTEGER NOT NULL,          -- runs at a time
+  options     TEXT NOT NULL,             -- JSON: {"set": [overrides]}
+  state       TEXT NOT NULL,             -- open (it is done when nothing of it is left), paused, cancelled
+  created_at  TEXT NOT NULL,
+  created_by  TEXT NOT NULL
+);
+
 CREATE TABLE cache (
   key         TEXT PRIMARY KEY,
   run_id      TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
@@ -74,6 +98,23 @@ CREATE TABLE definitions (
   source      TEXT NOT NULL,             -- the bytes of the file
   first_seen  TEXT NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE events (
+  id          INTEGER PRIMARY KEY,
+  trigger_id  INTEGER NOT NULL REFERENCES triggers(id) ON DELETE CASCADE,
+  dedupe      TEXT NOT NULL,             -- what happened twice under one key happened once
+  what        TEXT NOT NULL,             -- in words
+  payload     TEXT NOT NULL DEFAULT '',  -- JSON; empty of old events
+  at          TEXT NOT NULL,
+  outcome     TEXT NOT NULL,             -- requested, joined, paused, refused, known
+  reason      TEXT NOT NULL DEFAULT '',  -- why there is no run of its own
+  request     INTEGER,                   -- whose run it is
+  UNIQUE (trigger_id, dedupe)
+);
+
+CREATE INDEX events_by_request ON events(request) WHERE request IS NOT NULL;
+
+CREATE INDEX events_by_trigger ON events(trigger_id, id);
 
 CREATE TABLE hidden_files (
   run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
@@ -160,6 +201,51 @@ CREATE TABLE promises (
   PRIMARY KEY (schedule, kind, due_at, state)
 ) WITHOUT ROWID;
 
+CREATE TABLE requests (
+  id           INTEGER PRIMARY KEY,
+  queue        TEXT NOT NULL,
+  file         TEXT NOT NULL,             -- the pipeline file, relative to the workspace if inside it
+  pipeline     TEXT NOT NULL,
+  options      TEXT NOT NULL,             -- JSON: {"set": [overrides], "slot": {"id", "start", "end"} or absent}
+  priority     INTEGER NOT NULL,          -- larger ones first
+  concurrency  INTEGER NOT NULL DEFAULT 0,-- as the file said when it was read last: runs of the pipeline at a time; 0: no limit
+  source       TEXT NOT NULL,             -- submit, trigger, backfill
+  cause        TEXT NOT NULL,             -- what it was asked for, for people
+  dedupe       TEXT UNIQUE,               -- there is one of each; null: none
+  backfill     INTEGER,                   -- which backfill it is a part of
+  not_before   TEXT NOT NULL,
+  state        TEXT NOT NULL,             -- waiting, claimed, started, cancelled, rejected
+  reason       TEXT NOT NULL DEFAULT '',
+  run_id       TEXT,                      -- chosen when it is claimed
+  fence        INTEGER UNIQUE,            -- of the last claim; one count with that of slots
+  claimer      TEXT NOT NULL DEFAULT '',  -- the process: number, start, boot id
+  attempts     INTEGER NOT NULL DEFAULT 0,-- processes of its own that took it up, to begin the run
+  submitted_at TEXT NOT NULL,
+  submitted_by TEXT NOT NULL,
+  claimed_at   TEXT,                      -- null: it waits, or was never claimed
+  decided_at   TEXT                       -- when it was started, cancelled or rejected
+);
+
+CREATE INDEX requests_by_backfill ON requests(backfill, state) WHERE backfill IS NOT NULL;
+
+CREATE INDEX requests_by_claim ON requests(queue, claimed_at) WHERE claimed_at IS NOT NULL;
+
+CREATE INDEX requests_by_run ON requests(run_id) WHERE run_id IS NOT NULL;
+
+CREATE INDEX requests_claimed ON requests(fence) WHERE state = 'claimed';
+
+CREATE INDEX requests_open ON requests(id) WHERE state = 'waiting';
+
+CREATE INDEX requests_waiting ON requests(priority DESC, not_before, id, queue, pipeline, concurrency, backfill)
+  WHERE state = 'waiting';
+
+CREATE TABLE run_ends (
+  seq         INTEGER PRIMARY KEY,
+  run_id      TEXT UNIQUE REFERENCES runs(id) ON DELETE SET NULL -- null: deleted; the last number is not given again
+);
+
+CREATE INDEX run_ends_deleted ON run_ends(seq) WHERE run_id IS NULL;
+
 CREATE TABLE run_environment (
   run_id  TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
   name    TEXT NOT NULL,
@@ -237,7 +323,7 @@ CREATE TABLE slots (
   decided_at  TEXT NOT NULL,
   late_ms     INTEGER,                   -- from the slot to the start of the run
   overlap     TEXT NOT NULL DEFAULT ''   -- what a claimed slot does while another run is going on
-);
+, going INTEGER NOT NULL DEFAULT 0);
 
 CREATE INDEX slots_by_outcome ON slots(outcome) WHERE outcome = 'claimed';
 
@@ -306,6 +392,27 @@ CREATE TABLE tags (
 
 CREATE INDEX tags_by_key ON tags(key, value);
 
+CREATE TABLE triggers (
+  id          INTEGER PRIMARY KEY,
+  file        TEXT NOT NULL,             -- the pipeline file, relative to the workspace if inside it
+  name        TEXT NOT NULL,             -- of the entry
+  pipeline    TEXT NOT NULL,
+  kind        TEXT NOT NULL,             -- files, succeeded, webhook, http, sql, metric
+  definition  TEXT NOT NULL,             -- JSON of the entry as it was read
+  priority    INTEGER NOT NULL DEFAULT 0,-- of the runs that it starts
+  concurrency INTEGER NOT NULL DEFAULT 0,
+  state       TEXT NOT NULL DEFAULT '',  -- JSON: what was seen last; empty: it has not looked yet
+  version     INTEGER NOT NULL DEFAULT 0,-- grows whenever the state changes: who writes an older one has lost
+  looked_at   TEXT,
+  problem     TEXT NOT NULL DEFAULT '',  -- why it cannot look just now
+  served      INTEGER NOT NULL DEFAULT 0,-- 1: the daemon looks
+  created_at  TEXT NOT NULL,
+  removed_at  TEXT,                      -- when it was seen that the file does not have it any more
+  paused_at   TEXT,
+  pause_note  TEXT NOT NULL DEFAULT '',
+  UNIQUE (file, name)
+);
+
 CREATE TABLE troubles (
   pipeline     TEXT PRIMARY KEY,
   since        TEXT NOT NULL,
@@ -324,6 +431,19 @@ CREATE VIEW v_attempts AS
          a.max_rss_bytes, a.read_bytes, a.written_bytes, a.log_bytes, a.note
   FROM attempts a JOIN steps s ON s.run_id = a.run_id AND s.step = a.step;
 
+CREATE VIEW v_backfills AS
+  SELECT b.id, c.pipeline, c.name AS schedule, c.file, b.state, datetime(b.from_at, 'unixepoch') AS from_at,
+         datetime(b.to_at, 'unixepoch') AS to_at, b.jobs, count(*) AS slots,
+         coalesce(sum(q.state IN ('waiting', 'claimed')), 0) AS waiting,
+         coalesce(sum(q.state = 'started' AND r.state = 'running'), 0) AS running,
+         coalesce(sum(q.state = 'started' AND r.state = 'succeeded'), 0) AS succeeded,
+         coalesce(sum(q.state = 'started' AND r.state NOT IN ('running', 'succeeded')), 0) AS failed,
+         coalesce(sum(q.state = 'started' AND r.id IS NULL), 0) AS deleted,
+         coalesce(sum(q.state IN ('cancelled', 'rejected')), 0) AS not_run, b.created_at, b.created_by
+  FROM backfills b JOIN schedules c ON c.id = b.schedule JOIN backfill_slots s ON s.backfill = b.id
+  LEFT JOIN requests q ON q.id = s.request LEFT JOIN runs r ON r.id = q.run_id
+  GROUP BY b.id;
+
 CREATE VIEW v_dataset_versions AS
   SELECT v.dataset, v.version, v.path, v.form, v.size, v.files, v.added, v.removed, v.changed, v.sha256, v.note,
          v.user, v.created_at, p.dataset IS NOT NULL AS pinned
@@ -334,6 +454,13 @@ CREATE VIEW v_datasets AS
          d.created_at, v.created_at AS updated_at
   FROM datasets d JOIN dataset_versions v ON v.dataset = d.name
   GROUP BY d.name;
+
+CREATE VIEW v_events AS
+  SELECT e.id, t.pipeline, t.name AS trigger_name, t.kind, t.file, e.at, e.what, e.outcome,
+         CASE WHEN e.reason <> '' THEN e.reason ELSE coalesce(q.reason, '') END AS reason, e.dedupe AS key, e.request,
+         q.state AS request_state, r.id AS run_id, r.state AS run_state
+  FROM events e JOIN triggers t ON t.id = e.trigger_id LEFT JOIN requests q ON q.id = e.request
+       LEFT JOIN runs r ON r.id = q.run_id AND q.state = 'started';
 
 CREATE VIEW v_hidden_files AS
   SELECT s.run_id, r.pipeline, s.name AS step, h.access, h.path, h.form, h.size, h.sha256
@@ -368,6 +495,11 @@ CREATE VIEW v_promises AS
   SELECT c.pipeline, c.name AS schedule, c.file, p.kind, strftime('%Y-%m-%d %H:%M:%f', p.due_at, 'unixepoch') AS due,
          p.state, p.words, p.told_at
   FROM promises p JOIN schedules c ON c.id = p.schedule;
+
+CREATE VIEW v_requests AS
+  SELECT q.id, q.queue, q.pipeline, q.file, q.state, q.reason, q.priority, q.source, q.cause, q.dedupe AS key, q.not_before,
+         q.submitted_at, q.submitted_by, q.claimed_at, q.decided_at, q.run_id, r.state AS run_state, q.fence
+  FROM requests q LEFT JOIN runs r ON r.id = q.run_id AND q.state = 'started';
 
 CREATE VIEW v_runs AS
   SELECT id, pipeline, state, reason, created_at, ended_at, duration_ms / 1000.0 AS seconds, steps,

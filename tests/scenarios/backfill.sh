@@ -40,8 +40,9 @@ mlops plan parts.yaml --slot 2026-01-06; expect_exit 2; expect_err "has no slot 
 cat > resumed.yaml <<'Y'
 name: resumed
 schedule: {cron: "0 3 * * *", timezone: UTC}
-steps: {a: {run: '[ -e go ] && echo ${slot.id} >> resumed.txt', when: "slot.id != 'x'"}}
+steps: {a: {run: '[ -e @go ] && echo ${slot.id} >> resumed.txt', when: "slot.id != 'x'"}}
 Y
+sed -i "s#@go#$here/go#" resumed.yaml
 mlops run resumed.yaml --slot 2026-01-02T03:00:00Z --quiet; expect_exit 1
 touch go; mlops run --resume latest --quiet; expect_ok; expect_file resumed.txt 20260102T030000Z
 mlops reproduce latest --json; expect_exit 0

@@ -96,7 +96,7 @@ mlops run --resume latest; expect_ok; expect_exists deployed
 # The last step ends when the runner is dead: a resume reads its outputs, and nothing is run for them.
 printf 'steps:\n  a: {run: "echo x >> runs; touch started; sleep 1; echo weights > model", inputs: in, outputs: model}\n' > m.yaml
 echo 1 > in; rm -f started; "$MLOPS" run m.yaml > m.out 2>&1 & pid=$!
-wait_for 5 test -e started; kill -9 $pid; wait $pid 2>/dev/null
+wait_for 5 test -e started; sleep 0.3; kill -9 $pid; wait $pid 2>/dev/null
 wait_for 10 sh -c "! '$MLOPS' runs --state orphaned --ids | grep -q ."
 mlops show latest:m --json; expect_ok; expect_equal "$(json 'j["state"]')" interrupted; expect_out "the outputs of one were recorded"
 mlops run --resume latest:m; expect_ok; expect_equal "$(wc -l < runs)" 1

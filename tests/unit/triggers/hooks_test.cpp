@@ -111,6 +111,7 @@ TEST_CASE("a hook without its secret is refused, and says why to its owner only"
   util::write_file(place.dir / "key", "short");
   std::string said;
   Hooks hooks(place.workspace, place.database, [&](const std::string& text) { said += text; });
+  hooks.reload();
   REQUIRE_THAT(said, ContainsSubstring("fewer than 8 characters"));
   const HookAnswer answer = hooks.take(Place::request("x", "", "short"));
   REQUIRE((answer.status == 503 && answer.body.dump().find("characters") == std::string::npos));
