@@ -32,6 +32,7 @@ sed -i 's/^env: .*//; s/ "$DAY"//' parts.yaml
 mlops run parts.yaml --slot 2026-01-05T03:00:00+09:00 --json
 mlops run parts.yaml --slot 2026-01-06T03:00:00+09:00 --json; expect_ok
 expect_equal "$(json '[s["state"] for s in j["steps"]][:2]')" "['succeeded', 'cached']"
+mlops reproduce "$(sql "select run_id from slots where local like '2026-01-05%'")"; expect_ok; expect_out "20260104T180000Z.txt"
 mlops plan parts.yaml --slot 2026-01-06T03:00:00+09:00 --json; expect_ok
 expect_equal "$(json '[s["action"] for s in j["steps"]]')" "['cached', 'cached', 'run']"
 mlops plan parts.yaml --slot 2026-01-07T03:00:00+09:00 --json; expect_equal "$(json 'j["steps"][0]["action"]')" run
@@ -45,7 +46,6 @@ Y
 sed -i "s#@go#$here/go#" resumed.yaml
 mlops run resumed.yaml --slot 2026-01-02T03:00:00Z --quiet; expect_exit 1
 touch go; mlops run --resume latest --quiet; expect_ok; expect_file resumed.txt 20260102T030000Z
-mlops reproduce latest --json; expect_exit 0
 printf 'steps: {a: {run: "echo ${slot.end}"}}\n' > none.yaml
 mlops validate none.yaml; expect_exit 2; expect_err "the file has no schedule"
 printf 'schedule: "@daily"\nsteps: {a: {run: "echo ${slot.begin}"}}\n' > none.yaml
@@ -95,7 +95,7 @@ grep -q 'mlops backfill resume 1' second.out || fail "no word on how to go on"
 wait_for 10 says "select running from v_backfills" 0
 ran=$(sql "select count(*) from v_slots where outcome = 'ran'")
 mlops worker --once > /dev/null; expect_equal "$(sql "select count(*) from v_slots where outcome = 'ran'")" "$ran"
-mlops queue list; expect_ok; expect_out "backfill 1, which is paused"
+mlops queue list; expect_ok; expect_out "backfill 1 is paused"
 mlops backfill resume 1 --jobs 4 --json; expect_exit 1
 expect_equal "$(json 'j["state"], j["progress"]["done"], j["progress"]["failed"], j["jobs"]')" "('failed', 28, 1, 4)"
 expect_equal "$(sort witness | uniq -d)" ""; expect_equal "$(wc -l < witness)" 30
