@@ -27,7 +27,9 @@ constexpr std::int64_t retry_ms = 60'000;  // after a look that failed
 constexpr std::int64_t file_limit_ms = 6 * 3'600'000, other_limit_ms = 5 * 60'000;  // for one look
 constexpr std::int64_t of_watch = -1, of_timer = -2;
 
+// At a time: servers that hang must keep nobody from looking at files.
 std::size_t most_looks() { return std::max<std::size_t>(2, std::thread::hardware_concurrency()); }
+constexpr std::size_t most_asked = 32;
 
 // What is watched of a trigger.
 std::optional<pipeline::FilePatterns> watched_by(const Trigger& trigger, const std::string& directory) {
@@ -80,7 +82,7 @@ void TriggerDesk::remove(std::int64_t id) {
   unplan(id);
   watch_.remove(id);
   // What it sees is recorded only if the trigger is still what it was.
-  if (seat.look) --looking_;
+  if (seat.look) --places_of(seat);
   seats_.erase(id);
 }
 
@@ -156,20 +158,24 @@ void TriggerDesk::tell(Seat& seat, const std::string& problem) {
 }
 
 void TriggerDesk::work() {
-  while (!agenda_.empty() && agenda_.begin()->first <= now_ms()) {
-    const std::int64_t id = agenda_.begin()->second;
+  std::vector<std::int64_t> due;
+  for (auto it = agenda_.begin(); it != agenda_.end() && it->first <= now_ms(); ++it)
+    due.push_back(it->second);
+  for (const std::int64_t id : due) {
     Seat& seat = seats_.at(id);
     if (seat.look) {  // too long
       unplan(id);
       seat.last_line = "it took too long to look, and was ended";
       seat.look->signal(SIGKILL);
-    } else if (looking_ < most_looks()) {
+    } else if (has_room(seat)) {
       start(id, seat);
-    } else {
-      break;
     }
   }
   set_timer();
+}
+
+bool TriggerDesk::has_room(const Seat& seat) {
+  return places_of(seat) < (seat.trigger.kind == Kind::http ? most_asked : most_looks());
 }
 
 void TriggerDesk::start(std::int64_t id, Seat& seat) {
@@ -181,7 +187,7 @@ void TriggerDesk::start(std::int64_t id, Seat& seat) {
     tell(seat, error.what());
     return plan(id, now_ms() + retry_ms);
   }
-  ++looking_;
+  ++places_of(seat);
   listen(seat.look->fd(), id);
   plan(id, now_ms() + (seat.trigger.kind == Kind::files ? file_limit_ms : other_limit_ms));
 }
@@ -201,7 +207,7 @@ void TriggerDesk::hear(std::int64_t id) {
 
 void TriggerDesk::end(std::int64_t id, Seat& seat) {
   seat.look.reset();
-  --looking_;
+  --places_of(seat);
   unplan(id);
   const bool well = seat.last_line == "ok";
   std::string why = seat.last_line.starts_with("mlops: ") ? seat.last_line.substr(7) : seat.last_line;
@@ -247,9 +253,13 @@ void TriggerDesk::wake() {
 
 void TriggerDesk::set_timer() {
   itimerspec spec{};
-  // One that is due and has no place among those that look is planned by the end of one of them.
-  if (!agenda_.empty() && !(agenda_.begin()->first <= now_ms() && looking_ >= most_looks())) {
-    const std::int64_t ms = std::max<std::int64_t>(agenda_.begin()->first, 1);
+  // One that is due and has no room is started at the end of one that looks.
+  const auto next = std::ranges::find_if(agenda_, [&](const auto& entry) {
+    const Seat& seat = seats_.at(entry.second);
+    return entry.first > now_ms() || seat.look || has_room(seat);
+  });
+  if (next != agenda_.end()) {
+    const std::int64_t ms = std::max<std::int64_t>(next->first, 1);
     spec.it_value = {ms / 1'000, ms % 1'000 * 1'000'000};
   }
   ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &spec, nullptr);

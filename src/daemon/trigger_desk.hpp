@@ -45,7 +45,9 @@ class TriggerDesk {
   void work();
 
   std::size_t size() const { return seats_.size(); }
-  bool idle() const { return looking_ == 0 && (agenda_.empty() || agenda_.begin()->first > now_ms()); }
+  bool idle() const {
+    return looking_ + asking_ == 0 && (agenda_.empty() || agenda_.begin()->first > now_ms());
+  }
 
  private:
   struct Seat {
@@ -61,6 +63,10 @@ class TriggerDesk {
   void plan(std::int64_t id, std::int64_t due);
   void unplan(std::int64_t id);
   void remove(std::int64_t id);
+  std::size_t& places_of(const Seat& seat) {
+    return seat.trigger.kind == Trigger::Kind::http ? asking_ : looking_;
+  }
+  bool has_room(const Seat& seat);
   void start(std::int64_t id, Seat& seat);
   void hear(std::int64_t id);
   void end(std::int64_t id, Seat& seat);
@@ -78,9 +84,9 @@ class TriggerDesk {
   std::map<std::int64_t, Seat> seats_;                        // by trigger
   std::map<std::string, std::vector<std::int64_t>> of_file_;  // by path
   std::set<std::pair<std::int64_t, std::int64_t>>
-      agenda_;  // when, which; of one that looks: when it is ended
-  std::size_t looking_ = 0;
-  std::int64_t followed_ = 0;  // the last end of a run that was looked at
+      agenda_;                            // when, which; of one that looks: when it is ended
+  std::size_t looking_ = 0, asking_ = 0;  // at this machine; at URLs, which is mostly to wait
+  std::int64_t followed_ = 0;             // the last end of a run that was looked at
 };
 
 }  // namespace mlops::daemon

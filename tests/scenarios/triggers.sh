@@ -71,7 +71,7 @@ PY
 echo one > page; python3 web.py > web.port 2> web.err & web=$!
 cleanups=("kill $web")
 wait_for 10 test -s web.port
-printf 'name: poll\ntriggers: [{http: "http://127.0.0.1:%s/page", every: 1s, name: page}, {http: "http://127.0.0.1:%s/slow", every: 1s, name: slow}]\nsteps: {a: {run: "true"}}\n' "$(cat web.port)" "$(cat web.port)" > poll.yaml
+printf 'name: poll\ntriggers: [{http: "http://127.0.0.1:%s/page", every: 1s, name: page}, {http: "http://127.0.0.1:%s/slow", every: 1s, name: slow}, {http: "http://127.0.0.1:%s/slow", every: 1s, name: slower}, {http: "http://127.0.0.1:%s/slow", every: 1s, name: slowest}]\nsteps: {a: {run: "true"}}\n' "$(cat web.port)" "$(cat web.port)" "$(cat web.port)" "$(cat web.port)" > poll.yaml
 mkdir data; echo 1 > data/a; echo 1 > fixed; echo 'echo "${MLOPS_EVENT:-none}" >> untold.txt; echo x > other.txt' > look.sh
 python3 -c 'import sqlite3; d = sqlite3.connect("app.db"); d.execute("pragma journal_mode = wal"); d.execute("create table t (n integer primary key)"); d.execute("insert into t values (0)"); d.commit()'
 
@@ -89,7 +89,7 @@ echo 'notify: {allow_private: [127.0.0.1]}' > .mlops/config.yaml
 mlops trigger test poll.yaml page; expect_ok; expect_out "ETag"
 
 start files.yaml after.yaml rows.yaml push.yaml poll.yaml
-grep -q "serving 0 schedules and 7 triggers of 5 files" daemon.log || fail "what is served"
+grep -q "serving 0 schedules and 9 triggers of 5 files" daemon.log || fail "what is served"
 mlops daemon --http "127.0.0.1:$port" -w "$(mktemp -d "$here/x.XXXX")"; expect_exit 5; expect_err "cannot listen"
 
 # A look at a database is no reason for another one.
@@ -122,7 +122,7 @@ mlops run other.yaml --set psi=0.3; expect_ok; wait_for 20 ran after 2
 mlops run other.yaml --set psi=0.4; expect_ok; quiet; ran after 2 || fail "a metric that stays beyond the line"
 mlops trigger events after.yaml drift; expect_ok; expect_out "drift.psi > 0.2"
 
-# HTTP, while another server hangs.
+# HTTP, while other servers hang.
 wait_for 20 grep -q 304 asked; echo two > page; wait_for 20 ran poll 1
 quiet 1.2; ran poll 1 || fail "a page that stays"
 
@@ -181,7 +181,8 @@ mlops trigger list; expect_ok
 echo 4 > data/a; wait_for 10 ran files 8
 wait $flood || fail "the flood: $(cat flood.txt)"
 cat flood.txt; echo "memory: $before kB before, $(rss "$(face)") kB after"
-[ "$(($(rss "$(face)") - before))" -lt 32768 ] || fail "the flood stays in memory: $before, then $(rss "$(face)") kB"
+# (A sanitizer keeps what was freed.)
+[ -n "${SANITIZE:-}" ] || [ "$(($(rss "$(face)") - before))" -lt 32768 ] || fail "the flood stays in memory: $before, then $(rss "$(face)") kB"
 kill -9 "$(face)"; wait_for 10 grep -q "is started again" daemon.log
 wait_for 10 face; expect_equal "$(hooks post "$port" '{"n": "one"}' d0 | cut -c1-3)" 200
 mlops schedule remove files.yaml; expect_ok; wait_for 10 grep -q "files.yaml is not served any more" daemon.log
