@@ -5,6 +5,7 @@
 #include "db/steps.hpp"
 #include "dvc/project.hpp"
 #include "engine/collect.hpp"
+#include "engine/event_file.hpp"
 #include "engine/kept_inputs.hpp"
 #include "engine/lint.hpp"
 #include "engine/recovery.hpp"
@@ -65,8 +66,9 @@ class Builder {
     }
     FrozenRun frozen = load_frozen(workspace_, id);
     tree_.pipeline = std::move(frozen.pipeline);
+    tree_.pipeline.notifications.clear();  // whoever reproduces is looking
     tree_.settings = std::move(frozen.settings);
-    tree_.settings.slot.reset();  // what it stands for is known, but it is not run once more
+    tree_.settings.slot.reset();  // nobody has claimed anything for this one
     // Variables that the file refers to are part of what it said then; conditions still ask for them.
     for (const auto& [name, value] : frozen.environment.items()) {
       if (value.is_string()) {
@@ -342,6 +344,7 @@ class Builder {
   void move_pipeline() {
     Pipeline& pipeline = tree_.pipeline;
     for (const Step& step : pipeline.steps) {
+      if (names_event(step)) tree_.notes.push_back(step.name + " names MLOPS_EVENT: here it has no event");
       if (std::ranges::any_of(step.command.argv, [&](const Text& text) {
             return std::ranges::any_of(text.parts, [&](const Text::Part& part) {
               return part.literal.find(tree_.project + "/") != std::string::npos;
