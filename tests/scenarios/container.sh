@@ -40,7 +40,7 @@ adopted=$(wc -l < witness)
 cat > slow.yaml <<'Y'
 name: slow
 schedule: {every: 1s, overlap: skip}
-steps: {a: {run: 'touch began; trap "touch ended; exit 1" TERM; sleep 60 & wait'}}
+steps: {a: {run: 'trap "touch ended; exit 1" TERM; touch began; sleep 60 & wait'}}
 Y
 mlops schedule add slow.yaml; expect_ok
 wait_for 20 test -e began

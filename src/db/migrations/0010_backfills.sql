@@ -23,11 +23,6 @@ CREATE TABLE backfill_slots (
 ) WITHOUT ROWID;
 CREATE INDEX backfill_slots_by_request ON backfill_slots(request);
 
--- The choice has to know whose turn it is.
-DROP INDEX requests_waiting;
-CREATE INDEX requests_waiting ON requests(priority DESC, not_before, id, queue, pipeline, concurrency, backfill)
-  WHERE state = 'waiting';
-
 CREATE VIEW v_backfills AS
   SELECT b.id, c.pipeline, c.name AS schedule, c.file, b.state, datetime(b.from_at, 'unixepoch') AS from_at,
          datetime(b.to_at, 'unixepoch') AS to_at, b.jobs, count(*) AS slots,
