@@ -5,6 +5,9 @@
 #include "util/strings.hpp"
 
 #include <algorithm>
+#include <array>
+#include <filesystem>
+#include <string_view>
 #include <unordered_map>
 
 namespace mlops::pipeline {
@@ -32,6 +35,17 @@ class Checker {
         outer = &product;
       }
       before = &product;
+    }
+  }
+
+  void check_places(bool look_at_disk) {
+    for (const Product& product : products_.all()) {
+      const std::string why =
+          refusal_of_output(pipeline_, absolute_path(pipeline_.directory, product.path), look_at_disk);
+      if (why.empty()) continue;
+      problems_.add(place(product),
+                    "step '" + name(product.step) + "' cannot make '" + product.path + "': it " + why,
+                    hint_for_refused_output);
     }
   }
 
@@ -148,9 +162,30 @@ class Checker {
 
 }  // namespace
 
+std::string refusal_of_output(const Pipeline& pipeline, const std::string& path, bool look_at_disk) {
+  constexpr std::array<std::string_view, 19> of_the_system = {
+      "/bin",  "/boot", "/dev", "/etc",  "/home", "/lib", "/lib64", "/media", "/mnt", "/opt",
+      "/proc", "/root", "/run", "/sbin", "/srv",  "/sys", "/tmp",   "/usr",   "/var"};
+  if (path == "/") return "is all there is";
+  if (path == pipeline.directory) return "is the directory of this file";
+  if (lies_in(pipeline.directory, path)) return "holds the directory of this file";
+  if (path == path_on_disk(pipeline.directory, std::filesystem::path(pipeline.file).filename().string()))
+    return "is this file";
+  // A reproduced run has its own workspace among the records of another: what counts is the way from here.
+  const auto [here, there] = std::ranges::mismatch(pipeline.directory, path);
+  const std::size_t fork = path.rfind('/', static_cast<std::size_t>(there - path.begin()));
+  if ((path.substr(fork) + "/").find("/.mlops/") != path.npos) return "lies in the records of a workspace";
+  // DVC takes any directory as an output that it does not cache.
+  if (!pipeline.dvc && std::ranges::find(of_the_system, path) != of_the_system.end())
+    return "belongs to the system";
+  if (look_at_disk && util::exists(path + "/.mlops")) return "holds the records of a workspace";
+  return {};
+}
+
 void check(const Pipeline& pipeline, const std::vector<ReadStep>& places, bool files, Problems& problems) {
   Checker checker(pipeline, places, problems);
   checker.check_products();
+  checker.check_places(files);
   if (files) checker.check_inputs();
   checker.check_cycles();
 }

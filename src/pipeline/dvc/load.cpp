@@ -1,5 +1,6 @@
 #include "pipeline/dvc/load.hpp"
 
+#include "pipeline/check.hpp"
 #include "pipeline/dvc/config.hpp"
 #include "pipeline/dvc/ignore.hpp"
 #include "pipeline/dvc/lock.hpp"
@@ -189,6 +190,11 @@ class Loader {
              "every file is made by one stage");
     };
     for (const Products::Product& product : products.all()) {
+      const std::string why =
+          refusal_of_output(out_, absolute_path(out_.directory, product.path), options_.check_files);
+      if (!why.empty())
+        report(product.step, all_[at(product.step)].outputs[at(product.place)],
+               "'" + product.path + "' cannot be made: it " + why, hint_for_refused_output);
       if (before && before->path == product.path) {
         clash(*before, product);
       } else if (outer && lies_in(product.path, outer->path)) {

@@ -65,10 +65,8 @@ TEST_CASE("a file of one step may not lie in a folder of another") {
                ContainsSubstring("3:25 step 'b' makes 'out/m', which lies in 'out' of step 'a' (line 2)"));
   REQUIRE_THAT(problem("steps:\n  b: {run: x, outputs: [out/m]}\n  a: {run: x, outputs: [out/]}\n"),
                ContainsSubstring("3:25 step 'a' makes 'out', which contains 'out/m' of step 'b' (line 2)"));
-  REQUIRE_THAT(problem("steps:\n  a: {run: x, outputs: [.]}\n  b: {run: x, outputs: [+m]}\n"),
-               ContainsSubstring("'+m', which lies in '.' of step 'a'"));
-  REQUIRE_THAT(problem("steps:\n  a: {run: x, outputs: [., ../other]}\n  b: {run: x, outputs: [.m]}\n"),
-               ContainsSubstring("'.m', which lies in '.' of step 'a'"));
+  REQUIRE_THAT(problem("steps:\n  a: {run: x, workdir: o, outputs: [.]}\n  b: {run: x, outputs: [o/+m]}\n"),
+               ContainsSubstring("'o/+m', which lies in 'o' of step 'a'"));
   REQUIRE(problems("steps:\n  a: {run: x, outputs: [out, out-2, out.d/x]}\n  b: {run: x, outputs: [out-3, "
                    "out.d/y, out2]}\n")
               .empty());
@@ -119,4 +117,42 @@ TEST_CASE("circles are shown as the path that they are") {
   for (int i = 0; i < 30; ++i)
     ring += "  s" + std::to_string(i) + ": {run: x, needs: s" + std::to_string((i + 1) % 30) + "}\n";
   REQUIRE_THAT(problem(ring), ContainsSubstring("… 18 more … → s0"));
+}
+
+TEST_CASE("no step makes what holds its own pipeline, records of a workspace or the system") {
+  const auto why = [](const std::string& path) {
+    const auto list = problems("steps:\n  s: {run: x, outputs: ['" + path + "']}\n");
+    REQUIRE(list.size() == 1);
+    REQUIRE_THAT(list[0], ContainsSubstring("2:24 step 's' cannot make '"));
+    REQUIRE_THAT(list[0], ContainsSubstring(" | an output is replaced as a whole"));
+    return list[0].substr(list[0].find("': it ") + 6, list[0].find(" | ") - list[0].find("': it ") - 6);
+  };
+  REQUIRE(why("/") == "is all there is");
+  REQUIRE(why("..") == "is all there is");  // the file is /p/churn.yaml
+  for (const char* path : {".", "/p", "a/..", "../p/"}) REQUIRE(why(path) == "is the directory of this file");
+  REQUIRE(why("churn.yaml") == "is this file");
+  REQUIRE(why("/p/./churn.yaml") == "is this file");
+  for (const char* path : {".mlops", ".mlops/mlops.db", "sub/.mlops/store", "/q/.mlops", "../.mlops"})
+    REQUIRE(why(path) == "lies in the records of a workspace");
+  for (const char* path : {"/etc", "/tmp/", "/var", "../usr"}) REQUIRE(why(path) == "belongs to the system");
+  REQUIRE_THAT(problem("steps: {s: {run: x, metrics: .mlops/m.json}}"),
+               ContainsSubstring("lies in the records"));
+  REQUIRE_THAT(problem("steps: {s: {run: x, workdir: sub, outputs: ..}}"),
+               ContainsSubstring("is the directory"));
+  REQUIRE(problems("steps: {s: {run: x, workdir: sub, outputs: .}}").empty());
+  REQUIRE(
+      problems(
+          "steps: {s: {run: x, outputs: [/tmp/x, /q, .mlopsx, a.mlops, churn.yaml.bak, other/churn.yaml]}}")
+          .empty());
+
+  const std::string inner = "steps: {s: {run: x, workdir: sub, outputs: ../o}}";
+  REQUIRE_NOTHROW(parse_pipeline(inner, "/p/.mlops/reproduce/r/p.yaml", {{}, false}));
+  REQUIRE_THROWS_AS(
+      parse_pipeline("steps: {s: {run: x, outputs: ../../.mlops}}", "/p/a/b/p.yaml", {{}, false}), BadFile);
+
+  const TempDir dir;
+  util::make_directories(dir / "nested/.mlops", 0777);
+  const auto list = checked("steps: {s: {run: x, outputs: nested}}", dir / "");
+  REQUIRE(list.size() == 1);
+  REQUIRE_THAT(list[0], ContainsSubstring("cannot make 'nested': it holds the records of a workspace"));
 }
