@@ -3,8 +3,11 @@
 #include "db/hidden_files.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/definition.hpp"
 #include "engine/hidden.hpp"
+#include "engine/recovery.hpp"
 #include "engine/step_facts.hpp"
+#include "util/files.hpp"
 #include "util/strings.hpp"
 
 #include <algorithm>
@@ -20,7 +23,22 @@ struct Options {
   bool json = false;
 };
 
-// The steps that `name` means: one of that name, all of its expansions, or who made the file of that name.
+// Those that declare the file `name` by the definition of the run, whether they made it or not. None where
+// that is not here any more.
+std::vector<std::string> declared_makers(const OpenWorkspace& open, const std::string& id,
+                                         const std::string& name) {
+  try {
+    const Pipeline pipeline = engine::load_frozen(open.workspace, id).pipeline;
+    const auto makers = engine::makers_of(pipeline, util::absolute_path(name));
+    if (!makers.empty() || name.starts_with('/')) return makers;
+    return engine::makers_of(pipeline, util::absolute_path(open.workspace.root() + "/" + name));
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+// The steps that `name` means: one of that name, all of its expansions, or who made the file of that
+// name, or was to.
 std::vector<StepRecord> find_steps(OpenWorkspace& open, const std::string& id, const std::string& name) {
   db::Connection& connection = open.database.connection();
   std::vector<StepRecord> found;
@@ -37,6 +55,11 @@ std::vector<StepRecord> find_steps(OpenWorkspace& open, const std::string& id, c
       found.push_back(steps[static_cast<std::size_t>(artifact.step)]);
     if (artifact.output) names.push_back(artifact.path);
   }
+  if (!found.empty()) return found;
+  const std::vector<std::string> makers = declared_makers(open, id, name);
+  std::ranges::copy_if(steps, std::back_inserter(found), [&](const StepRecord& step) {
+    return std::ranges::find(makers, step.name) != makers.end();
+  });
   if (found.empty())
     throw Error(ExitCode::usage, "run " + id + " has no step or output '" + name + "'",
                 util::did_you_mean(name, names));
@@ -83,16 +106,15 @@ void why(const Options& options, Context& context) {
       list.push_back(std::move(entry));
       continue;
     }
-    std::printf("%s %s run %s (%s)\n", style.bold(util::to_utf8(step.name)).c_str(), verb(step), id.c_str(),
+    std::printf("%s %s run %s (%s)\n", style.bold(shown(step.name)).c_str(), verb(step), id.c_str(),
                 style.of(step.state, to_string(step.state)).c_str());
-    for (const engine::Cause& cause : causes)
-      std::printf("  %s\n", util::to_utf8(engine::words(cause)).c_str());
+    for (const engine::Cause& cause : causes) std::printf("  %s\n", shown(engine::words(cause)).c_str());
     if (causes.empty() && step.attempts > 0) std::printf("  always, as it declares no files\n");
     const bool told = std::ranges::any_of(
         causes, [&](const engine::Cause& cause) { return engine::words(cause) == step.reason; });
     if (!step.reason.empty() && !told && step.state != StepState::cached)
-      std::printf("  %s\n", util::to_utf8(step.reason).c_str());
-    if (!hidden.empty()) std::printf("  it %s\n", util::to_utf8(engine::hidden_words(hidden, 10)).c_str());
+      std::printf("  %s\n", shown(step.reason).c_str());
+    if (!hidden.empty()) std::printf("  it %s\n", shown(engine::hidden_words(hidden, 10)).c_str());
   }
   if (options.json) print_json({{"run", id}, {"steps", std::move(list)}});
 }

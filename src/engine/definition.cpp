@@ -1,6 +1,9 @@
 #include "engine/definition.hpp"
 
+#include "pipeline/paths.hpp"
 #include "util/digest.hpp"
+
+#include <algorithm>
 
 namespace mlops::engine {
 
@@ -49,6 +52,20 @@ std::string steps_digest(const Pipeline& pipeline) {
                     {"inherit_env", pipeline.inherit_env},
                     {"steps", std::move(steps)}};
   return util::sha256(all.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+std::vector<std::string> makers_of(const Pipeline& pipeline, const std::string& path) {
+  std::vector<std::string> names;
+  for (const Step& step : pipeline.steps) {
+    const auto holds = [&](const std::string& declared) {
+      const std::string full = pipeline::absolute_path(
+          pipeline.directory, pipeline::normal_path(pipeline.directory, step.workdir, declared));
+      return path == full || pipeline::lies_in(path, full);
+    };
+    if (std::ranges::any_of(step.outputs, holds, &Output::path) || std::ranges::any_of(step.metrics, holds))
+      names.push_back(step.name);
+  }
+  return names;
 }
 
 }  // namespace mlops::engine

@@ -4,6 +4,7 @@
 #include <mlops/pipeline.hpp>
 
 #include <string>
+#include <vector>
 
 namespace mlops::engine {
 
@@ -11,5 +12,9 @@ namespace mlops::engine {
 /// conditions, order. Not with when and how patiently they run: schedules, retries, limits, resources; nor
 /// with comments.
 std::string steps_digest(const Pipeline& pipeline);
+
+/// The names of the steps that declare `path` (absolute) as an output or metrics, or a folder that it lies
+/// in.
+std::vector<std::string> makers_of(const Pipeline& pipeline, const std::string& path);
 
 }  // namespace mlops::engine

@@ -132,6 +132,24 @@ echo hi > source; mlops run two.yaml -q; made=$("$MLOPS" runs --ids --limit 1); 
 for _ in $(seq 120); do "$MLOPS" run two.yaml --only b -q > run.out || fail "the value of a step whose maker was deleted: $(cat run.out)"; done
 echo other > source; mlops plan two.yaml; expect_out "run a: input source"
 
+# An output that was not made: who was to make it, and why that did not come about.
+mkdir -p broken/sub
+cat > broken/p.yaml <<'Y'
+name: broken
+steps:
+  a: {run: exit 3, outputs: a.txt}
+  b: {run: 'cat a.txt > sub/b.txt', inputs: a.txt, outputs: sub, metrics: m.json}
+Y
+mlops run broken/p.yaml -q; expect_exit 1
+mlops why broken/a.txt; expect_ok; expect_out "a ran in run"; expect_out "exit code 3"
+for file in broken/sub broken/sub/b.txt broken/m.json "$PWD/broken/sub"; do
+    mlops why "$file"; expect_ok; expect_out "b did not run in run"; expect_out "needs a, which failed"
+done
+cd broken/sub; mlops why b.txt --json; expect_ok; cd ../..
+expect_equal "$(json '[s["name"] + " " + s["reason"] for s in j["steps"]]')" "['b needs a, which failed']"
+mlops run broken/p.yaml -q --only a; mlops why broken/m.json; expect_ok; expect_out "not in --only"
+mlops why broken/other; expect_exit 2; expect_err "no step or output"
+
 # Bad questions.
 mlops why nothing; expect_exit 2; expect_err "no step or output 'nothing'"
 mlops why train nosuchrun; expect_exit 2
