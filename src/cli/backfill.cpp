@@ -51,8 +51,6 @@ std::string counted(std::size_t n, const char* noun) {
   return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
 }
 
-std::string text(const std::string& value) { return util::escape_controls(util::to_utf8(value)); }
-
 nlohmann::json milliseconds_json(const std::optional<Milliseconds>& time) {
   return time ? nlohmann::json(time->count()) : nlohmann::json(nullptr);
 }
@@ -81,7 +79,7 @@ nlohmann::json plan_json(const Pipeline& pipeline, const std::string& entry, con
 void print_slots(const BackfillPlan& plan) {
   Table table({"SLOT", "STATE", "TO DO", "RUN", "REASON"});
   for (const schedule::PlannedSlot& slot : plan.slots)
-    table.add({slot.local, to_string(slot.state), slot.chosen ? "run" : "", slot.run_id, text(slot.reason)});
+    table.add({slot.local, to_string(slot.state), slot.chosen ? "run" : "", slot.run_id, shown(slot.reason)});
   table.print(stdout);
 }
 
@@ -91,7 +89,7 @@ void print_summary(const Pipeline& pipeline, const std::string& entry, const Bac
   for (const auto& [state, count] : plan.counts)
     words += (words.empty() ? "" : ", ") + std::to_string(count) + " " + to_string(state);
   std::printf("%s of %s %s: %s\n", counted(plan.slots.size(), "slot").c_str(), pipeline.name.c_str(),
-              text(entry).c_str(), words.c_str());
+              shown(entry).c_str(), words.c_str());
   if (plan.order.empty()) return;
   std::string cost = "nobody knows how long: no run of it has succeeded yet";
   if (plan.each)
@@ -170,7 +168,7 @@ void list(const Options& options, const Context& context) {
   for (const BackfillRecord& b : db::backfills(connection)) {
     const auto progress = schedule::progress_of(db::slots_of_backfill(connection, b.id));
     json.push_back(backfill_json(b, progress));
-    table.add({std::to_string(b.id), text(b.pipeline), text(b.entry), util::format_local(b.from),
+    table.add({std::to_string(b.id), shown(b.pipeline), shown(b.entry), util::format_local(b.from),
                util::format_local(b.to), state_of(b, progress), progress_words(progress)});
   }
   if (options.json) return print_json({{"backfills", std::move(json)}});
@@ -188,16 +186,16 @@ void show(const Options& options, const Context& context) {
   if (options.json) return print_backfill_json(b, slots);
   const auto progress = schedule::progress_of(slots);
   std::printf("%s  %s %s  %s\n", style_of(stdout).bold("backfill " + std::to_string(b.id)).c_str(),
-              text(b.pipeline).c_str(), text(b.entry).c_str(), state_of(b, progress).c_str());
+              shown(b.pipeline).c_str(), shown(b.entry).c_str(), state_of(b, progress).c_str());
   std::printf("  %d at a time%s, begun %s by %s\n", b.jobs,
-              b.overrides.empty() ? "" : (", with " + text(util::join(b.overrides, ", "))).c_str(),
-              util::format_local(b.created_at).c_str(), text(b.created_by).c_str());
+              b.overrides.empty() ? "" : (", with " + shown(util::join(b.overrides, ", "))).c_str(),
+              util::format_local(b.created_at).c_str(), shown(b.created_by).c_str());
   Table table({"SLOT", "WAS", "STATE", "RUN", "TOOK", "REASON"});
   table.right_align(4);
   for (const BackfillSlot& slot : slots) {
     table.add({slot.local, to_string(slot.was), state_of(slot), slot.run_id,
                slot.duration_ms ? util::format_duration(Milliseconds(*slot.duration_ms)) : "",
-               text(slot.reason)});
+               shown(slot.reason)});
   }
   table.print(stdout);
   std::printf("%s: %s\n", counted(slots.size(), "slot").c_str(), progress_words(progress).c_str());
@@ -229,7 +227,7 @@ int drain(const Workspace& workspace, std::int64_t id, bool json) {
       if (slot.is_failed())
         std::printf("%s %s: %s%s%s\n", slot.local.c_str(), state_of(slot).c_str(),
                     slot.run_id.empty() ? "" : "run ",
-                    slot.run_id.empty() ? "" : (slot.run_id + ": ").c_str(), text(slot.reason).c_str());
+                    slot.run_id.empty() ? "" : (slot.run_id + ": ").c_str(), shown(slot.reason).c_str());
     }
     std::printf("backfill %lld is %s: %s of %zu\n", static_cast<long long>(id), state.c_str(),
                 progress_words(progress).c_str(), slots.size());

@@ -114,8 +114,8 @@ int report(const Error& error, const std::string& command, const std::vector<std
     print_diagnostics(bad->problems(), command == "run" ? "; nothing was run" : "");
   } else {
     const Style style = style_of(stderr);
-    std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), util::to_utf8(error.what()).c_str());
-    if (!error.hint().empty()) std::fprintf(stderr, "  %s\n", util::to_utf8(error.hint()).c_str());
+    std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), shown_lines(error.what()).c_str());
+    if (!error.hint().empty()) std::fprintf(stderr, "  %s\n", shown_lines(error.hint()).c_str());
   }
   return static_cast<int>(error.code());
 }
@@ -153,8 +153,8 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::s
   if (dynamic_cast<const CLI::ExtrasError*>(&error)) std::tie(message, hint) = unexpected(*innermost);
   if (wants_json(arguments)) print_error_json(Error(ExitCode::usage, message, hint));
   std::fflush(stdout);
-  std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), util::to_utf8(message).c_str());
-  if (!hint.empty()) std::fprintf(stderr, "  %s\n", hint.c_str());
+  std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), shown_lines(message).c_str());
+  if (!hint.empty()) std::fprintf(stderr, "  %s\n", shown_lines(hint).c_str());
   std::fprintf(stderr, "  see `mlops %s--help`\n", in_command ? words.c_str() : "");
   return static_cast<int>(ExitCode::usage);
 }

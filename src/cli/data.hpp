@@ -4,6 +4,7 @@
 #include <mlops/data.hpp>
 
 #include "cli/context.hpp"
+#include "cli/output.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -34,8 +35,6 @@ struct DataOptions {
 std::string full_name(const DatasetVersion& version);
 /// "1 file", "2 files".
 std::string counted(std::uint64_t count, const char* what);
-/// A path as text that does no harm to a terminal.
-std::string shown(const std::string& path);
 nlohmann::json to_json(const DatasetVersion& version);
 
 /// --limit N and --all.

@@ -105,7 +105,11 @@ std::string change(const Row& row) {
 
 std::string cell(const std::string& text) {
   std::string escaped;
-  for (const char c : util::to_utf8(text)) escaped += c == '|' ? "\\|" : c == '\n' ? " " : std::string(1, c);
+  for (std::string line : util::split(text, '\n')) {
+    line = shown(line);
+    escaped += escaped.empty() ? "" : " ";
+    for (const char c : line) escaped += c == '|' ? "\\|" : std::string(1, c);
+  }
   return escaped.empty() ? "–" : escaped;
 }
 
@@ -136,8 +140,8 @@ void print_text(const Side& a, const Side& b, bool all) {
     any = true;
     Table table({"  NAME", a.run.id, b.run.id, "CHANGE"});
     for (const Row& row : rows) {
-      const auto shown = [](const std::string& text) { return text.empty() ? "-" : util::to_utf8(text); };
-      table.add({"  " + util::to_utf8(row.name), shown(row.before), shown(row.after), change(row)});
+      const auto value = [](const std::string& text) { return text.empty() ? "-" : text; };
+      table.add({"  " + row.name, value(row.before), value(row.after), change(row)});
     }
     table.print(stdout);
   }

@@ -127,8 +127,7 @@ void print(const engine::FetchReport& r, const Options& options, const workspace
     std::printf("  needed, and not there: %s\n", counted(r.contents.absent, "object").c_str());
   for (const util::Digest& digest : r.contents.damaged)
     std::printf("  refused %s: the bytes there are not those of its name\n", digest.hex().c_str());
-  for (const std::string& problem : r.problems)
-    std::printf("  refused %s\n", util::escape_controls(util::to_utf8(problem)).c_str());
+  for (const std::string& problem : r.problems) std::printf("  refused %s\n", shown(problem).c_str());
   if (!r.contents.damaged.empty() || !r.problems.empty())
     std::printf(
         "  whoever has them whole can mend the remote: remove them there, then `mlops push --check`\n");
@@ -171,7 +170,7 @@ void pull(const Options& options, Context& context) {
   std::uint64_t there = 0;
   for (const auto& p : engine::place_outputs(open.workspace, open.database, results, options.force,
                                              options.request.dry_run)) {
-    const std::string path = util::escape_controls(util::to_utf8(p.path));
+    const std::string path = shown(p.path);
     switch (p.state) {
       case State::there: ++there; break;
       case State::placed:

@@ -44,23 +44,21 @@ void print(const Pipeline& pipeline, const std::vector<engine::LintStep>& steps,
     if (step.traced_run.empty()) never.push_back(step.name);
     count += step.findings.size();
     if (step.findings.empty()) continue;
-    std::printf("%s (%s:%d)\n", style.bold(step.name).c_str(), util::to_utf8(pipeline.file).c_str(),
+    std::printf("%s (%s:%d)\n", style.bold(shown(step.name)).c_str(), shown(pipeline.file).c_str(),
                 step.at.line);
     for (const engine::LintFinding& finding : step.findings) {
       const bool traced = finding.rule.starts_with("undeclared");
-      std::printf("  %s%s\n", util::to_utf8(finding.message).c_str(),
+      std::printf("  %s%s\n", shown(finding.message).c_str(),
                   traced ? style.dim(" (run " + step.traced_run + ")").c_str() : "");
     }
     if (step.expanded && !step.lines.empty()) std::printf("  to be added:\n");
-    for (const auto& line : step.lines)
-      std::printf("    %s\n", style.accent(util::to_utf8(line_text(line))).c_str());
+    for (const auto& line : step.lines) std::printf("    %s\n", style.accent(shown(line_text(line))).c_str());
   }
   if (count == 0 && !warned)
-    std::printf("%s nothing to suggest for %s\n", style.good("✔").c_str(), pipeline.name.c_str());
+    std::printf("%s nothing to suggest for %s\n", style.good("✔").c_str(), shown(pipeline.name).c_str());
   if (!never.empty()) {
     std::printf("%s never traced: `mlops run %s --trace-reads --force` finds what %s\n",
-                util::to_utf8(util::join(never, ", ")).c_str(),
-                util::to_utf8(util::shell_quote(pipeline.file)).c_str(),
+                shown(util::join(never, ", ")).c_str(), shown(util::shell_quote(pipeline.file)).c_str(),
                 never.size() == 1 ? "it reads" : "they read");
   }
 }

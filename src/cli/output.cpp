@@ -48,6 +48,14 @@ int terminal_width() {
   return 80;
 }
 
+std::string shown(const std::string& text) { return util::escape_controls(util::to_utf8(text)); }
+
+std::string shown_lines(const std::string& text) {
+  std::string lines;
+  for (const std::string& line : util::split(text, '\n')) lines += (lines.empty() ? "" : "\n") + shown(line);
+  return lines;
+}
+
 std::string Style::of(RunState state, const std::string& text) const {
   switch (state) {
     case RunState::running: return accent(text);
@@ -76,6 +84,11 @@ std::string Style::of(StepState state, const std::string& text) const {
   return text;
 }
 
+void Table::add(std::vector<std::string> row) {
+  for (std::string& cell : row) cell = shown(cell);
+  rows_.push_back(std::move(row));
+}
+
 void Table::print(
     std::FILE* stream,
     const std::function<std::string(std::size_t, std::size_t, const std::string&)>& paint) const {
@@ -92,8 +105,8 @@ void Table::print(
       const bool last = c + 1 == rows_[r].size();
       const bool right = std::find(right_.begin(), right_.end(), c) != right_.end();
       const std::string padding(static_cast<std::size_t>(widths[c] - util::display_width(cell)), ' ');
-      const std::string shown = r == 0 ? style.dim(cell) : paint ? paint(r - 1, c, cell) : cell;
-      line += right ? padding + shown : last ? shown : shown + padding;
+      const std::string painted = r == 0 ? style.dim(cell) : paint ? paint(r - 1, c, cell) : cell;
+      line += right ? padding + painted : last ? painted : painted + padding;
       if (!last) line += "  ";
     }
     while (!line.empty() && line.back() == ' ') line.pop_back();
@@ -169,11 +182,11 @@ namespace {
 // `word` tells what each of them is.
 void print_each(const std::vector<Diagnostic>& list, const Style& style, const std::string& word) {
   for (const Diagnostic& d : list) {
-    std::string place = util::to_utf8(d.file);
+    std::string place = shown(d.file);
     if (d.at.line) place += ":" + std::to_string(d.at.line) + ":" + std::to_string(d.at.column);
     std::fprintf(stderr, "%s %s %s\n", style.bold(place + ":").c_str(), word.c_str(),
-                 util::to_utf8(d.message).c_str());
-    if (!d.hint.empty()) std::fprintf(stderr, "    %s\n", util::to_utf8(d.hint).c_str());
+                 shown_lines(d.message).c_str());
+    if (!d.hint.empty()) std::fprintf(stderr, "    %s\n", shown_lines(d.hint).c_str());
   }
 }
 

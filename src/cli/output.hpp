@@ -45,12 +45,18 @@ bool is_terminal(std::FILE* stream);
 bool can_redraw(std::FILE* stream);
 int terminal_width();  ///< 80 if unknown
 
-/// Columns of text; the last column may run on.
+/// Names, paths and messages may hold anything: as text that does no harm to a terminal and stays on its
+/// line.
+std::string shown(const std::string& text);
+/// Likewise, for text of several lines.
+std::string shown_lines(const std::string& text);
+
+/// Columns of text; the last column may run on. Cells are printed as shown() has them.
 class Table {
  public:
-  explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
+  explicit Table(std::vector<std::string> header) { add(std::move(header)); }
   void right_align(std::size_t column) { right_.push_back(column); }
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  void add(std::vector<std::string> row);
   /// `paint` may colour a cell after its width was measured.
   void print(std::FILE* stream,
              const std::function<std::string(std::size_t row, std::size_t column, const std::string&)>&

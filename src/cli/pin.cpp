@@ -55,8 +55,7 @@ void list(const Options& options, Context& context) {
   }
   Table table({"NAME", "KIND", "OF", "PINNED", "NOTE"});
   for (const db::Pin& pin : pins)
-    table.add({pin.name, pin.kind, util::to_utf8(pin.of), util::format_local(pin.created_at),
-               util::escape_controls(util::to_utf8(pin.note))});
+    table.add({pin.name, pin.kind, shown(pin.of), util::format_local(pin.created_at), shown(pin.note)});
   table.print(stdout);
 }
 

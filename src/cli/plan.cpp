@@ -60,7 +60,8 @@ void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<
   const Style style = style_of(stdout);
   int count[4] = {};
   for (const engine::Foreseen& seen : plan) ++count[static_cast<int>(seen.what)];
-  std::printf("%s would run %d of %zu steps", style.bold(pipeline.name).c_str(), count[0], plan.size());
+  std::printf("%s would run %d of %zu steps", style.bold(shown(pipeline.name)).c_str(), count[0],
+              plan.size());
   if (count[2] > 0) std::printf(", perhaps %d more", count[2]);
   if (count[1] > 0) std::printf("; %d cached", count[1]);
   std::printf(":\n");
@@ -68,23 +69,23 @@ void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<
     const auto i = static_cast<std::size_t>(seen.step);
     const Step& step = pipeline.steps[i];
     if (seen.what == What::left_out || seen.what == What::cached) {
-      std::printf(
-          "%s\n",
-          style.dim(std::string(to_string(seen.what)) + " " + step.name + ": " + all_words(seen.causes))
-              .c_str());
+      std::printf("%s\n", style
+                              .dim(std::string(to_string(seen.what)) + " " + shown(step.name) + ": " +
+                                   all_words(seen.causes))
+                              .c_str());
       continue;
     }
-    std::string head = style.accent(std::string(to_string(seen.what)) + " ") + step.name;
+    std::string head = style.accent(std::string(to_string(seen.what)) + " ") + shown(step.name);
     if (!step.kind.empty()) head += style.dim(" [" + step.kind + "]");
     if (commands) {
       const auto needs = names_of(pipeline, graph.needs[i]);
-      if (!needs.empty()) head += style.dim(" after " + util::join(needs, ", "));
+      if (!needs.empty()) head += style.dim(" after " + shown(util::join(needs, ", ")));
       if (step.always) head += style.dim(" always");
     }
     std::printf("%s: %s\n", head.c_str(), all_words(seen.causes).c_str());
     if (!commands) continue;
     for (const std::string& line : util::split(util::trim(engine::command_text(step)), '\n'))
-      std::printf("    %s\n", util::to_utf8(line).c_str());
+      std::printf("    %s\n", shown(line).c_str());
   }
 }
 

@@ -73,7 +73,7 @@ void Progress::run_began(const RunView& view) {
   }
   selected_ = view.steps_left;
   name_width_ = std::min(name_width_, 24);
-  say(style_.bold(pipeline_->name) + " " +
+  say(style_.bold(shown(pipeline_->name)) + " " +
       style_.dim((view.resumed ? "resuming run " : "run ") + id_ + ", " + std::to_string(selected_) +
                  " step" + (selected_ == 1 ? "" : "s") + (view.resumed ? " left" : "") + ", " +
                  std::to_string(view.jobs) + " at a time"));
@@ -167,7 +167,7 @@ void Progress::step_ended(const StepRecord& record) {
   ++ended_[record.state];
   const bool left_out = left_out_.contains(record.step);
   if (!left_out) ++done_;
-  const std::string step_name = util::to_utf8(name(record.step));
+  const std::string step_name = shown(name(record.step));
   switch (record.state) {
     case StepState::succeeded: say(style_.good("✔ ") + step_name + took); break;
     case StepState::cached:
@@ -178,15 +178,13 @@ void Progress::step_ended(const StepRecord& record) {
       if (mode_ == OutputMode::failed && it != running_.end()) {
         for (const std::string& line : it->second.tail) say("  " + style_.dim("│ ") + line);
       }
-      say(style_.error("✘ ") + step_name + took + " " + style_.error(util::to_utf8(record.reason)));
+      say(style_.error("✘ ") + step_name + took + " " + style_.error(shown(record.reason)));
       break;
     case StepState::skipped:
       // What the user left out is no news, what a condition left out is.
-      if (!left_out) say(style_.dim("○ " + step_name + " skipped: " + util::to_utf8(record.reason)));
+      if (!left_out) say(style_.dim("○ " + step_name + " skipped: " + shown(record.reason)));
       break;
-    case StepState::not_run:
-      say(style_.dim("○ " + step_name + " not run: " + util::to_utf8(record.reason)));
-      break;
+    case StepState::not_run: say(style_.dim("○ " + step_name + " not run: " + shown(record.reason))); break;
     case StepState::cancelled:
       say(style_.warn("◼ ") + step_name + took + " " + style_.warn("cancelled"));
       break;
@@ -200,7 +198,7 @@ void Progress::step_ended(const StepRecord& record) {
 }
 
 void Progress::note(const std::string& text) {
-  say(style_.warn("! ") + util::to_utf8(text));
+  say(style_.warn("! ") + shown(text));
   flush();
 }
 
@@ -271,10 +269,10 @@ void Progress::run_ended(const RunResult& result) {
   }
   const std::string verdict = style_.of(result.state, std::string(to_string(result.state)));
   say((result.state == RunState::succeeded ? style_.good("✔ ") : style_.error("✘ ")) +
-      style_.bold(pipeline_->name) + " " + verdict + " in " + duration(result.duration_ms) +
+      style_.bold(shown(pipeline_->name)) + " " + verdict + " in " + duration(result.duration_ms) +
       style_.dim(" (" + counts + ")"));
   if (result.state != RunState::succeeded) {
-    if (!result.reason.empty()) say("  " + util::to_utf8(result.reason));
+    if (!result.reason.empty()) say("  " + shown(result.reason));
     // What a gate refused, it would refuse again.
     const bool may_continue = result.exit_code != ExitCode::gate_refused;
     if (hints_)

@@ -31,8 +31,6 @@ struct Options {
   bool json = false;
 };
 
-std::string text(const std::string& value) { return util::escape_controls(util::to_utf8(value)); }
-
 std::string number(std::int64_t value) { return std::to_string(value); }
 
 /// A request with what is to be said of it.
@@ -105,8 +103,8 @@ void list(const Options& options, const Context& context) {
   table.right_align(3);
   for (const Line& line : lines) {
     const RequestRecord& r = line.request;
-    table.add({number(r.id), text(r.queue), text(r.pipeline), number(r.priority), line.state, r.run_id,
-               text(line.about)});
+    table.add({number(r.id), shown(r.queue), shown(r.pipeline), number(r.priority), line.state, r.run_id,
+               shown(line.about)});
   }
   if (!lines.empty()) table.print(stdout);
   std::printf("%lld waiting, %d worker%s\n", static_cast<long long>(waiting), workers,
@@ -130,19 +128,19 @@ void show(const Options& options, const Context& context) {
   if (options.json) return print_json(json_of(line));
   const RequestRecord& r = line.request;
   const Style style = style_of(stdout);
-  std::printf("%s  %s  %s\n", style.bold("request " + number(r.id)).c_str(), text(r.pipeline).c_str(),
+  std::printf("%s  %s  %s\n", style.bold("request " + number(r.id)).c_str(), shown(r.pipeline).c_str(),
               line.state.c_str());
   const auto row = [](const char* name, const std::string& value) {
     if (!value.empty()) std::printf("  %-10s%s\n", name, value.c_str());
   };
-  row("because", text(line.about));
+  row("because", shown(line.about));
   row("run", r.run_id);
-  row("file", text(r.file));
-  row("set", text(util::join(schedule::options_of(r).overrides, ", ")));
-  row("queue", text(r.queue) + ", priority " + number(r.priority));
-  row("source", r.source + ": " + text(r.cause));
-  row("key", text(r.dedupe.value_or("")));
-  row("submitted", util::format_local(r.submitted_at) + " by " + text(r.submitted_by));
+  row("file", shown(r.file));
+  row("set", shown(util::join(schedule::options_of(r).overrides, ", ")));
+  row("queue", shown(r.queue) + ", priority " + number(r.priority));
+  row("source", r.source + ": " + shown(r.cause));
+  row("key", shown(r.dedupe.value_or("")));
+  row("submitted", util::format_local(r.submitted_at) + " by " + shown(r.submitted_by));
   if (r.not_before > r.submitted_at) row("not before", util::format_local(r.not_before));
   if (r.claimed_at) row("claimed", util::format_local(*r.claimed_at));
   if (r.decided_at) row(to_string(r.state), util::format_local(*r.decided_at));

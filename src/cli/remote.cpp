@@ -69,7 +69,7 @@ void add(const Options& options, const Context& context) {
   if (options.make_default) config.default_remote = options.name;
   workspace::write_config(workspace, config);
   if (options.json) return print_json({{"remote", to_json(*config.find(options.name), config)}});
-  std::printf("added %s: %s\n", options.name.c_str(), address.url.c_str());
+  std::printf("added %s: %s\n", shown(options.name).c_str(), shown(address.url).c_str());
 }
 
 void list(const Options& options, const Context& context) {
@@ -86,8 +86,8 @@ void list(const Options& options, const Context& context) {
   }
   Table table({"NAME", "URL"});
   for (const auto& remote : config.remotes) {
-    std::string url = util::to_utf8(remote.url);
-    if (!remote.endpoint.empty()) url += " at " + util::to_utf8(remote.endpoint);
+    std::string url = shown(remote.url);
+    if (!remote.endpoint.empty()) url += " at " + shown(remote.endpoint);
     if (remote.name == config.default_remote && config.remotes.size() > 1) url += " (default)";
     table.add({remote.name, url});
   }

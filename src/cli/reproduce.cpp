@@ -36,24 +36,22 @@ struct Removal {
 };
 
 void print_tree(const engine::ScratchTree& tree) {
-  std::printf("reproducing run %s of %s, started %s\n", tree.run.id.c_str(), tree.run.pipeline.c_str(),
+  std::printf("reproducing run %s of %s, started %s\n", tree.run.id.c_str(), shown(tree.run.pipeline).c_str(),
               util::format_local(tree.run.created_at).c_str());
   std::map<std::string, std::vector<std::string>> from;
   for (const engine::RestoredFile& file : tree.restored) from[file.from].push_back(file.path);
   for (const auto& [place, paths] : from) {
     const bool all = paths.size() <= 5;
-    const std::string shown =
+    const std::string list =
         util::join(all ? paths : std::vector<std::string>(paths.begin(), paths.begin() + 5), ", ") +
         (all ? "" : " and " + std::to_string(paths.size() - 5) + " more");
     const std::string words = place == "present" ? "as it is now, for want of a record" : "from the " + place;
-    std::printf("  restored %s: %s\n", place == "git" ? "from git" : words.c_str(),
-                util::to_utf8(shown).c_str());
+    std::printf("  restored %s: %s\n", place == "git" ? "from git" : words.c_str(), shown(list).c_str());
   }
-  for (const std::string& note : tree.notes) std::printf("  %s\n", util::to_utf8(note).c_str());
+  for (const std::string& note : tree.notes) std::printf("  %s\n", shown(note).c_str());
   const Style style = style_of(stdout);
   for (const auto& [path, why] : tree.lost)
-    std::printf("  %s %s: %s\n", style.warn("not restored").c_str(), util::to_utf8(path).c_str(),
-                util::to_utf8(why).c_str());
+    std::printf("  %s %s: %s\n", style.warn("not restored").c_str(), shown(path).c_str(), shown(why).c_str());
   std::fflush(stdout);
 }
 
@@ -66,13 +64,13 @@ void print_comparison(const engine::Comparison& c, const RunResult& result) {
   if (!c.outputs.empty()) std::printf("outputs\n");
   for (const engine::ComparedOutput& o : c.outputs) {
     if (o.same) {
-      std::printf("  = %s\n", util::to_utf8(o.path).c_str());
+      std::printf("  = %s\n", shown(o.path).c_str());
       continue;
     }
     const auto digest = [](const std::string& d) {
       return d.empty() ? std::string("not made") : d.substr(0, 12);
     };
-    std::printf("  %s %s  %s → %s\n", style.error("≠").c_str(), util::to_utf8(o.path).c_str(),
+    std::printf("  %s %s  %s → %s\n", style.error("≠").c_str(), shown(o.path).c_str(),
                 digest(o.before).c_str(), digest(o.after).c_str());
   }
   bool head = false;
@@ -81,11 +79,11 @@ void print_comparison(const engine::Comparison& c, const RunResult& result) {
     same_metrics += m.same;
     if (m.same) continue;
     if (!std::exchange(head, true)) std::printf("metrics that differ\n");
-    std::printf("  %s of %s  %s → %s\n", util::to_utf8(m.name).c_str(), util::to_utf8(m.step).c_str(),
+    std::printf("  %s of %s  %s → %s\n", shown(m.name).c_str(), shown(m.step).c_str(),
                 value(m.before).c_str(), value(m.after).c_str());
   }
   for (const engine::ComparedStep& s : c.steps)
-    std::printf("  %s ended as %s, then as %s\n", util::to_utf8(s.name).c_str(), to_string(s.after),
+    std::printf("  %s ended as %s, then as %s\n", shown(s.name).c_str(), to_string(s.after),
                 to_string(s.before));
   std::printf("%s: %zu of %zu outputs are byte for byte equal", c.same() ? "reproduced" : "not reproduced",
               equal, c.outputs.size());
@@ -160,7 +158,7 @@ int reproduce(Options& options, const Context& context) {
     print_json(as_json(tree, comparison, result, keep));
   } else {
     print_comparison(comparison, result);
-    if (keep) std::printf("kept in %s\n", tree.root.c_str());
+    if (keep) std::printf("kept in %s\n", shown(tree.root).c_str());
   }
   if (result.state == RunState::cancelled) return static_cast<int>(result.exit_code);
   if (comparison.same()) return 0;

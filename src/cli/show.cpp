@@ -67,9 +67,9 @@ std::string last_attempt_cell(const Facts& facts, int step, bool memory) {
 
 void print_head(const Facts& facts, const Style& style) {
   const RunRecord& run = facts.run;
-  std::printf("%s  %s  %s\n", style.bold(run.pipeline).c_str(), run.id.c_str(),
+  std::printf("%s  %s  %s\n", style.bold(shown(run.pipeline)).c_str(), run.id.c_str(),
               style.of(run.state, to_string(run.state)).c_str());
-  if (!run.reason.empty()) std::printf("  %s\n", util::to_utf8(run.reason).c_str());
+  if (!run.reason.empty()) std::printf("  %s\n", shown(run.reason).c_str());
   if (facts.liveness == engine::Liveness::orphaned) {
     std::printf(
         "  %s\n",
@@ -84,20 +84,19 @@ void print_head(const Facts& facts, const Style& style) {
               run.resumes == 0   ? ""
               : run.resumes == 1 ? ", resumed once"
                                  : (", resumed " + std::to_string(run.resumes) + " times").c_str());
-  std::printf("  by        %s on %s\n", run.user.c_str(), run.host.c_str());
+  std::printf("  by        %s on %s\n", shown(run.user).c_str(), shown(run.host).c_str());
   if (facts.request)
     std::printf("  for       request %lld of the queue %s (%s)\n", static_cast<long long>(facts.request->id),
-                facts.request->queue.c_str(),
-                util::escape_controls(util::to_utf8(facts.request->cause)).c_str());
+                shown(facts.request->queue).c_str(), shown(facts.request->cause).c_str());
   if (facts.slot)
     std::printf("  for       slot %s of the schedule %s\n", facts.slot->local.c_str(),
-                util::escape_controls(util::to_utf8(facts.schedule)).c_str());
-  std::printf("  command   %s\n", run.command_line.c_str());
-  std::printf("  file      %s (sha256 %s)\n", run.file.c_str(), run.definition.substr(0, 12).c_str());
+                shown(facts.schedule).c_str());
+  std::printf("  command   %s\n", shown(run.command_line).c_str());
+  std::printf("  file      %s (sha256 %s)\n", shown(run.file).c_str(), run.definition.substr(0, 12).c_str());
   if (facts.pin)
     std::printf("  pinned    %s\n", facts.pin->note.empty()
                                         ? util::format_local(facts.pin->created_at).c_str()
-                                        : util::escape_controls(util::to_utf8(facts.pin->note)).c_str());
+                                        : shown(facts.pin->note).c_str());
   if (!facts.tags.empty()) std::printf("  tags      %s\n", tags_text(facts.tags).c_str());
   if (run.git_commit) {
     std::printf("  git       %s%s\n", run.git_commit->substr(0, 12).c_str(),
@@ -112,11 +111,11 @@ void print_steps(const Facts& facts, const Style& style) {
   Table table({"  STEP", "KIND", "STATE", "TOOK", "CPU", "PEAK", "TRIES", "WHY"});
   for (const std::size_t column : {3, 4, 5, 6}) table.right_align(column);
   for (const StepRecord& step : facts.steps) {
-    table.add({"  " + util::to_utf8(step.name), step.kind,
+    table.add({"  " + shown(step.name), step.kind,
                step.state == StepState::not_run ? "not run" : to_string(step.state),
                took(step.started_at, step.ended_at), last_attempt_cell(facts, step.step, false),
                last_attempt_cell(facts, step.step, true), step.attempts ? std::to_string(step.attempts) : "",
-               util::to_utf8(step.reason)});
+               shown(step.reason)});
   }
   table.print(stdout, [&](std::size_t row, std::size_t column, const std::string& cell) {
     return column == 2 ? style.of(facts.steps[row].state, cell) : cell;
@@ -124,28 +123,25 @@ void print_steps(const Facts& facts, const Style& style) {
   for (const AttemptRecord& attempt : facts.attempts) {
     if (attempt.note.empty()) continue;
     std::printf("  %s attempt %d: %s\n",
-                util::to_utf8(facts.steps[static_cast<std::size_t>(attempt.step)].name).c_str(),
-                attempt.attempt, util::to_utf8(attempt.note).c_str());
+                shown(facts.steps[static_cast<std::size_t>(attempt.step)].name).c_str(), attempt.attempt,
+                shown(attempt.note).c_str());
   }
   for (const StepRecord& step : facts.steps) {
     std::vector<HiddenFile> hidden;
     std::ranges::copy_if(facts.hidden, std::back_inserter(hidden),
                          [&](const HiddenFile& file) { return file.step == step.step; });
     if (!hidden.empty())
-      std::printf("  %s %s: mlops why %s\n", util::to_utf8(step.name).c_str(),
-                  style.warn(engine::hidden_words(hidden, 0)).c_str(), util::to_utf8(step.name).c_str());
+      std::printf("  %s %s: mlops why %s\n", shown(step.name).c_str(),
+                  style.warn(engine::hidden_words(hidden, 0)).c_str(), shown(step.name).c_str());
   }
 }
 
 void print_rest(const Facts& facts, const Style& style, bool inputs) {
-  const auto step_name = [&](int step) {
-    return util::to_utf8(facts.steps[static_cast<std::size_t>(step)].name);
-  };
+  const auto step_name = [&](int step) { return shown(facts.steps[static_cast<std::size_t>(step)].name); };
   if (!facts.params.empty()) {
     std::printf("\n%s\n", style.bold("Params").c_str());
     Table table({"  NAME", "VALUE"});
-    for (const auto& [name, value] : facts.params)
-      table.add({"  " + util::to_utf8(name), util::to_utf8(value)});
+    for (const auto& [name, value] : facts.params) table.add({"  " + shown(name), shown(value)});
     table.print(stdout);
   }
   if (!facts.metrics.empty()) {
@@ -165,7 +161,7 @@ void print_rest(const Facts& facts, const Style& style, bool inputs) {
     for (const db::StepOutput& output : facts.outputs) {
       std::string value = output.value.substr(0, 200);
       std::replace(value.begin(), value.end(), '\n', ' ');
-      table.add({"  " + step_name(output.step), output.name, util::to_utf8(value)});
+      table.add({"  " + step_name(output.step), output.name, shown(value)});
     }
     table.print(stdout);
   }
@@ -179,7 +175,7 @@ void print_rest(const Facts& facts, const Style& style, bool inputs) {
         ++left_out;
         continue;
       }
-      table.add({"  " + util::to_utf8(a.path), step_name(a.step), a.output ? "made" : "read", a.kind,
+      table.add({"  " + shown(a.path), step_name(a.step), a.output ? "made" : "read", a.kind,
                  util::format_size(a.size), a.sha256.substr(0, 12)});
     }
     if (table.rows() > 0) table.print(stdout);
@@ -189,7 +185,7 @@ void print_rest(const Facts& facts, const Style& style, bool inputs) {
   }
   if (!facts.environment.empty()) {
     std::printf("\n%s\n  %s\n", style.bold("Environment (names only)").c_str(),
-                util::join(facts.environment, " ").c_str());
+                shown(util::join(facts.environment, " ")).c_str());
   }
 }
 

@@ -104,8 +104,7 @@ void print_as_table(db::Statement& row) {
   Table table(header);
   while (row.step()) {
     std::vector<std::string> cells;
-    for (int i = 0; i < row.columns(); ++i)
-      cells.push_back(row.is_null(i) ? "-" : util::escape_controls(util::to_utf8(text_cell(row, i))));
+    for (int i = 0; i < row.columns(); ++i) cells.push_back(row.is_null(i) ? "-" : shown(text_cell(row, i)));
     table.add(std::move(cells));
   }
   table.print(stdout);

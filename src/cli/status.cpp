@@ -33,8 +33,8 @@ nlohmann::json active_json(const engine::ActiveRun& active) {
 
 void print(const engine::ActiveRun& active, const Style& style, Instant now) {
   const RunRecord& run = active.run;
-  std::printf("%s  %s  %d of %d steps done, for %s, process %d on %s\n", style.bold(run.pipeline).c_str(),
-              run.id.c_str(), active.steps_done, run.steps,
+  std::printf("%s  %s  %d of %d steps done, for %s, process %d on %s\n",
+              style.bold(shown(run.pipeline)).c_str(), run.id.c_str(), active.steps_done, run.steps,
               util::format_duration(now - run.created_at).c_str(), run.runner_pid, run.host.c_str());
   if (active.alive == engine::Liveness::orphaned) {
     const std::string advice =
@@ -45,11 +45,11 @@ void print(const engine::ActiveRun& active, const Style& style, Instant now) {
     const std::string since = step.started_at ? util::format_duration(now - *step.started_at) : "";
     std::string what;
     if (step.state == StepState::retrying) {
-      what = " waits to try again: " + util::to_utf8(step.reason);
+      what = " waits to try again: " + shown(step.reason);
     } else if (step.attempts > 1) {
       what = " attempt " + std::to_string(step.attempts);
     }
-    std::printf("  %s %s%s\n", style.accent(util::to_utf8(step.name)).c_str(), since.c_str(), what.c_str());
+    std::printf("  %s %s%s\n", style.accent(shown(step.name)).c_str(), since.c_str(), what.c_str());
   }
 }
 
@@ -71,7 +71,7 @@ void status(bool json, Context& context) {
   }
   const Style style = style_of(stdout);
   for (const engine::ActiveRun& active : runs) print(active, style, util::now());
-  if (runs.empty()) std::printf("nothing is running in %s\n", open.workspace.root().c_str());
+  if (runs.empty()) std::printf("nothing is running in %s\n", shown(open.workspace.root()).c_str());
   for (const schedule::Promise& promise : promises) {
     if (promise.standing.state != schedule::Standing::State::kept && !promise.standing.made_up)
       print_promise(promise);

@@ -43,13 +43,13 @@ void change(const Options& options, Context& context, bool add) {
 db::Tag read_tag(const std::string& text) {
   if (auto tag = db::parse_tag(text)) return std::move(*tag);
   throw Error(
-      ExitCode::usage, "'" + util::escape_controls(util::to_utf8(text)) + "' is no tag",
+      ExitCode::usage, "'" + shown(text) + "' is no tag",
       "KEY or KEY=VALUE: a key has letters, digits, '.', '_', '-' and '/', a value is text on one line");
 }
 
 std::string tags_text(const std::vector<db::Tag>& tags) {
   std::vector<std::string> words;
-  for (const db::Tag& tag : tags) words.push_back(util::escape_controls(util::to_utf8(tag.text())));
+  for (const db::Tag& tag : tags) words.push_back(shown(tag.text()));
   return util::join(words, ", ");
 }
 

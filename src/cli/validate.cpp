@@ -37,8 +37,8 @@ void validate(const Options& options, Context& context) {
       entry["warnings"] = to_json(doubts);
       warnings.insert(warnings.end(), doubts.begin(), doubts.end());
       if (!options.json) {
-        std::printf("%s: ok (%s, %zu step%s)\n", util::escape_controls(util::to_utf8(file)).c_str(),
-                    pipeline.name.c_str(), pipeline.steps.size(), pipeline.steps.size() == 1 ? "" : "s");
+        std::printf("%s: ok (%s, %zu step%s)\n", shown(file).c_str(), pipeline.name.c_str(),
+                    pipeline.steps.size(), pipeline.steps.size() == 1 ? "" : "s");
       }
     } catch (const BadFile& bad) {
       entry["valid"] = false;

@@ -28,7 +28,7 @@ bool may_be_name(const std::string& name) {
     return std::isalnum(c) || c == '.' || c == '_' || c == '-' || c >= 0x80;
   };
   return !name.empty() && name.size() <= longest_name && name[0] != '.' && name[0] != '-' &&
-         std::ranges::all_of(name, fits) && util::to_utf8(name) == name;
+         std::ranges::all_of(name, fits) && util::escape_controls(util::to_utf8(name)) == name;
 }
 
 void check_name(const std::string& name, bool chosen) {

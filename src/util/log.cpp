@@ -1,5 +1,7 @@
 #include "util/log.hpp"
 
+#include "util/strings.hpp"
+
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -39,11 +41,11 @@ void set_up_log(bool verbose) {
 bool log_enabled(LogLevel level) { return !silent && level >= threshold; }
 
 void log_debug(const std::string& message) {
-  if (log_enabled(LogLevel::debug)) logger().debug(message);
+  if (log_enabled(LogLevel::debug)) logger().debug(escape_controls(to_utf8(message)));
 }
 
 void log_warning(const std::string& message) {
-  if (log_enabled(LogLevel::warning)) logger().warn(message);
+  if (log_enabled(LogLevel::warning)) logger().warn(escape_controls(to_utf8(message)));
 }
 
 std::string log_library_version() {
