@@ -151,7 +151,8 @@ void diff(const Workspace& workspace, const DatasetVersion& before,
   store::Snapshots snapshots(objects);
   Comparison comparison(objects, before, on_change);
   need_whole(before, [&] {
-    const auto now = snapshots.look_into(path, [&](const store::TreeEntry& entry) { comparison.meet(entry); });
+    const auto now =
+        snapshots.look_into(path, [&](const store::TreeEntry& entry) { comparison.meet(entry); });
     if (now && !now->directory) comparison.meet(entry_of(*now, before.path));
     comparison.finish();
   });
@@ -186,6 +187,17 @@ Presence presence_of(const Workspace& workspace, const DatasetVersion& version, 
 
 namespace {
 
+// A pipe, socket or device at or below a path, which no version can hold; empty if there is none.
+std::string special_file_in(const std::string& path) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+    std::error_code unknown;
+    if (it->is_symlink(unknown) || it->is_regular_file(unknown) || it->is_directory(unknown)) continue;
+    if (!unknown) return it->path().string();
+  }
+  return {};
+}
+
 // Refuses when replacing what lies at `path` would destroy what no version holds. True if it is the version.
 bool is_there_or_may_go(store::Objects& objects, db::Database& database, const DatasetVersion& version,
                         const std::string& path, bool force) {
@@ -195,7 +207,14 @@ bool is_there_or_may_go(store::Objects& objects, db::Database& database, const D
   if (!here) return false;
   const std::string sha256 = here->digest.hex(), form = form_of(*here);
   if (sha256 == version.sha256 && form == version.form) return true;
-  if (force || here->files == 0) return false;
+  if (force) return false;
+  if (const std::string special = here->directory ? special_file_in(path) : ""; !special.empty()) {
+    throw Error(ExitCode::gate_refused,
+                "will not replace '" + path + "' with " + name_of(version) + ": '" + special +
+                    "' is a pipe, socket or device, which no version holds, and would be lost",
+                "move it away, put the version elsewhere: --to PATH; or use --force");
+  }
+  if (here->files == 0) return false;
   if (db::version_with(database.connection(), sha256, form) && objects.has(here->digest)) return false;
   throw Error(
       ExitCode::gate_refused,

@@ -10,6 +10,7 @@
 #include "util/strings.hpp"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@
 #include <filesystem>
 #include <iterator>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <unordered_set>
@@ -47,12 +49,17 @@ std::string prefix_of_names() {
 /// A name beside the target, removed again unless it was moved into place.
 class Beside {
  public:
-  explicit Beside(const std::string& target) {
+  /// `below`: the length of the longest path that is to lie below it.
+  explicit Beside(const std::string& target, std::size_t below = 0) {
     static std::atomic<unsigned> counter = 0;
     // Short, as the name of the target may be as long as a name can be.
-    name_ = (std::filesystem::path(target).parent_path() /
-             (prefix_of_names() + std::to_string(::getpid()) + "." + std::to_string(counter++)))
-                .string();
+    const std::string name = prefix_of_names() + std::to_string(::getpid()) + "." + std::to_string(counter++);
+    const std::filesystem::path parent = std::filesystem::path(target).parent_path();
+    name_ = (parent / name).string();
+    if (name_.size() + 1 + below < PATH_MAX) return;
+    // It is longer than the target's, and what fits there need not fit here: by way of a descriptor it does.
+    parent_.reset(::open(parent.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (parent_) name_ = "/proc/self/fd/" + std::to_string(parent_.get()) + "/" + name;
   }
   ~Beside() {
     std::error_code ignored;
@@ -78,6 +85,7 @@ class Beside {
   }
 
  private:
+  util::Fd parent_;
   std::string name_;
 };
 
@@ -170,32 +178,45 @@ void check_path(const TreeEntry& entry, const std::unordered_set<std::string>& l
                    "will not restore the path '" + entry.path + "': it leads out of its directory");
 }
 
-bool restore_directory(Objects& objects, FileMaker& maker, const util::Digest& tree, const std::string& root,
-                       int threads) {
-  std::vector<TreeEntry> files;
+/// What is to be made in a directory.
+struct Listing {
+  std::vector<std::string> directories;  // outer ones may be left out
+  std::vector<TreeEntry> files;          // and links
+  std::size_t longest = 0;               // path
+};
+
+// Nothing if the tree is not whole.
+std::optional<Listing> list_tree(Objects& objects, const util::Digest& tree) {
+  Listing listing;
   std::unordered_set<std::string> links;
-  util::make_directories(root, 0777);
-  std::string made;  // the directory that was made last
   try {
     walk_tree(objects, tree, [&](TreeEntry&& entry) {
       check_path(entry, links);
       const std::size_t slash = entry.path.rfind('/');
-      if (slash != entry.path.npos && entry.path.compare(0, slash, made) != 0) {
-        made = entry.path.substr(0, slash);
-        util::make_directories(root + "/" + made, 0777);
-      }
+      if (slash != entry.path.npos &&
+          (listing.directories.empty() || entry.path.compare(0, slash, listing.directories.back()) != 0))
+        listing.directories.push_back(entry.path.substr(0, slash));
       if (entry.mode == FileMode::link) links.insert(entry.path);
-      if (entry.mode != FileMode::directory) files.push_back(std::move(entry));
+      listing.longest = std::max(listing.longest, entry.path.size());
+      if (entry.mode != FileMode::directory) listing.files.push_back(std::move(entry));
       return true;
     });
   } catch (const NotWhole& problem) {
     util::log_debug(problem.what());
-    return false;
+    return std::nullopt;
   }
+  return listing;
+}
+
+bool restore_directory(Objects& objects, FileMaker& maker, const Listing& listing, const std::string& root,
+                       int threads) {
+  util::make_directories(root, 0777);
+  for (const std::string& directory : listing.directories)
+    util::make_directories(root + "/" + directory, 0777);
   std::atomic<bool> whole = true;
-  parallel_for(files.size(), threads, [&](std::size_t i) {
+  parallel_for(listing.files.size(), threads, [&](std::size_t i) {
     if (!whole) return;
-    const TreeEntry& entry = files[i];
+    const TreeEntry& entry = listing.files[i];
     const std::string path = root + "/" + entry.path;
     if (entry.mode != FileMode::link) {
       if (!maker.make(entry.digest, entry.mode == FileMode::executable, path)) whole = false;
@@ -239,11 +260,12 @@ bool restore(Objects& objects, const Content& content, const std::string& path, 
   const std::string parent = std::filesystem::path(path).parent_path().string();
   if (!parent.empty()) util::make_directories(parent, 0777);
   remove_leftovers_beside(path);
-  Beside beside(path);
+  const auto listing = content.directory ? list_tree(objects, content.digest) : Listing();
+  if (!listing) return false;
+  Beside beside(path, listing->longest + 1);
   FileMaker maker(objects);
-  const bool whole = content.directory
-                         ? restore_directory(objects, maker, content.digest, beside.name(), threads)
-                         : maker.make(content.digest, content.executable, beside.name());
+  const bool whole = content.directory ? restore_directory(objects, maker, *listing, beside.name(), threads)
+                                       : maker.make(content.digest, content.executable, beside.name());
   util::failpoint("restore_made");
   if (whole) beside.place(path);
   util::failpoint("restore_placed");

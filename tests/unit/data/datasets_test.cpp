@@ -7,6 +7,8 @@
 #include "temp_dir.hpp"
 #include "util/files.hpp"
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <map>
 
@@ -112,6 +114,56 @@ TEST_CASE("a checkout destroys nothing that no version holds") {
   REQUIRE(project.check_out("data@1", "link"));
   REQUIRE(fs::is_symlink(project.path("link")));
   REQUIRE(util::read_file(project.path("elsewhere/a")) == "one");
+}
+
+TEST_CASE("what can be added can be put back, however long its path is") {
+  Project project;
+  // Down to folders in which a name of two letters makes a path of 4,090 bytes.
+  std::string deep;
+  while (project.path(deep).size() < 4'090 - 200) deep += std::string(99, 'd') + "/";
+  deep += std::string(4'090 - 3 - project.path(deep).size(), 'e');
+  project.write(deep + "/f1", "one");
+  REQUIRE(project.path(deep + "/f1").size() == 4'090);
+  REQUIRE(project.add(deep + "/f1", "near").version.version == 1);
+  REQUIRE(project.check_out("near@1", deep + "/n2"));
+  REQUIRE(util::read_file(project.path(deep + "/n2")) == "one");
+  fs::remove(project.path(deep + "/f1"));
+  REQUIRE(project.check_out("near@1"));
+  REQUIRE(util::read_file(project.path(deep + "/f1")) == "one");
+  const std::string top = deep.substr(0, deep.find('/'));
+  REQUIRE(project.add(top, "all").version.files == 2);
+  fs::remove(project.path(deep + "/f1"));
+  REQUIRE(project.check_out("all@1", "", true));
+  REQUIRE(util::read_file(project.path(deep + "/f1")) == "one");
+  for (const auto& entry : fs::directory_iterator(project.path(deep)))
+    REQUIRE(entry.path().filename().string().size() == 2);  // nothing was left beside
+}
+
+TEST_CASE("a checkout does not take away pipes, which no version holds") {
+  Project project;
+  project.write("data/a", "1");
+  project.add("data");
+  project.write("data/a", "2");
+  project.add("data");
+  REQUIRE(::mkfifo(project.path("data/pipe").c_str(), 0600) == 0);
+  REQUIRE(code_of([&] { project.check_out("data@1"); }) == ExitCode::gate_refused);
+  REQUIRE(fs::is_fifo(project.path("data/pipe")));
+  fs::create_directory(project.path("only"));
+  REQUIRE(::mkfifo(project.path("only/pipe").c_str(), 0600) == 0);
+  REQUIRE(code_of([&] { project.check_out("data@1", "only"); }) == ExitCode::gate_refused);
+  REQUIRE(project.check_out("data@1", "", true));
+  REQUIRE(util::read_file(project.path("data/a")) == "1");
+}
+
+TEST_CASE("a name of a dataset has no control characters, also not those beyond ASCII") {
+  Project project;
+  project.write("data/a", "1");
+  for (const char* name : {"a\x1b[31m", "a\nb",
+                           "a\xc2\x9b"
+                           "31m",
+                           "a\xff"})
+    REQUIRE(code_of([&] { project.add("data", name); }) == ExitCode::usage);
+  REQUIRE(project.add("data", "daten-für-köln").version.version == 1);
 }
 
 TEST_CASE("a version between two others can go, and the one after it is told against the one before") {
