@@ -22,8 +22,6 @@ std::string counted(std::uint64_t count, const char* what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
-std::string shown(const std::string& path) { return util::escape_controls(util::to_utf8(path)); }
-
 nlohmann::json to_json(const DatasetVersion& v) {
   return {{"dataset", v.dataset}, {"version", v.version},
           {"path", v.path},       {"sha256", v.sha256},
@@ -36,12 +34,16 @@ nlohmann::json to_json(const DatasetVersion& v) {
 
 namespace {
 
+// An option that is given stands for something.
+std::string not_empty(const std::string& text) { return text.empty() ? "it is empty" : ""; }
+
 void add(const DataOptions& options, Context& context) {
   util::set_up_log(context.verbose);
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(".", context.workspace, created);
   workspace.check_owner();
-  if (created && !options.json) std::printf("made a workspace: %s\n", workspace.state_directory().c_str());
+  if (created && !options.json)
+    std::printf("made a workspace: %s\n", shown(workspace.state_directory()).c_str());
   db::Database database = db::Database::open(workspace.database_path());
   const data::Added added = data::add(workspace, database, {options.names[0], options.name, options.note});
   const DatasetVersion& v = added.version;
@@ -219,7 +221,8 @@ void set_up_data(CLI::App& app, Context& context) {
   CLI::App* sub = command("add", "keep a file or directory as the next version of a dataset", "PATH",
                           "a file or a directory", add);
   sub->add_option("--name", options->name, "name of the dataset (default: the last part of the path)")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(not_empty);
   sub->add_option("--note", options->note, "what is new, for whoever looks later")->type_name("TEXT");
   sub->footer(
       "Examples:\n  mlops data add data/images\n  mlops data add data/raw.csv --name sales --note 'with "
@@ -240,7 +243,9 @@ void set_up_data(CLI::App& app, Context& context) {
   set_up_data_diff(app, options, context);
 
   sub = command("checkout", "put a version into the work tree", "VERSION", one_version, check_out);
-  sub->add_option("--to", options->to, "where to put it (default: where it lay)")->type_name("PATH");
+  sub->add_option("--to", options->to, "where to put it (default: where it lay)")
+      ->type_name("PATH")
+      ->check(not_empty);
   sub->add_flag("--force", options->force, "also over files that are in no version");
   sub->footer(
       "All of it is put in place at once, or nothing. Files that no version holds are not overwritten.\n"

@@ -30,7 +30,7 @@ engine::LogPrinter make_printer(const Options& options) {
   if (!options.raw && options.step.empty()) {
     printer.heading = [style, in_line](const engine::AttemptLog& log) {
       const std::string attempt = log.attempt > 1 ? " attempt " + std::to_string(log.attempt) : "";
-      const std::string text = style.bold("── " + util::to_utf8(log.step) + attempt + " ──");
+      const std::string text = style.bold("── " + shown(log.step) + attempt + " ──");
       std::printf("%s%s\n", *in_line ? "\n" : "", text.c_str());
       *in_line = false;
     };
@@ -59,13 +59,15 @@ void explain_nothing(OpenWorkspace& open, const std::string& id, const std::stri
     cached += step.state == StepState::cached ? 1 : 0;
     if (name.empty() || !asked) continue;
     if (step.state == StepState::cached) {
-      std::fprintf(stderr, "%s was cached: what it wrote is in `mlops logs %s %s`\n", step.name.c_str(),
-                   step.source_run ? step.source_run->c_str() : "RUN", step.name.c_str());
+      const std::string where =
+          step.source_run ? "what it wrote is in `mlops logs " + *step.source_run + " " + step.name + "`"
+                          : "the run that its results are from was removed, and what it wrote with it";
+      std::fprintf(stderr, "%s was cached: %s\n", shown(step.name).c_str(), shown(where).c_str());
     } else if (step.attempts > 0) {
-      std::fprintf(stderr, "%s wrote nothing\n", step.name.c_str());
+      std::fprintf(stderr, "%s wrote nothing\n", shown(step.name).c_str());
     } else {
-      std::fprintf(stderr, "%s has not run: it is %s%s%s\n", step.name.c_str(), to_string(step.state),
-                   step.reason.empty() ? "" : ", ", step.reason.c_str());
+      std::fprintf(stderr, "%s has not run: it is %s%s%s\n", shown(step.name).c_str(), to_string(step.state),
+                   step.reason.empty() ? "" : ", ", shown(step.reason).c_str());
     }
   }
   if (!name.empty()) return;

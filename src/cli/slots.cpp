@@ -376,6 +376,10 @@ void add_ledger_commands(CLI::App& app, Context& context) {
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);
   slots->add_flag("--json", options->json, "print JSON");
+  slots->footer(
+      "Examples:\n  mlops schedule audit pipeline.yaml --last 7d\n"
+      "  mlops schedule audit --outcome missed --json\n"
+      "  mlops schedule audit pipeline.yaml --why 2026-03-29T02");
   slots->callback([options, &context] { audit(*options, context); });
 
   auto* pause = app.add_subcommand("pause", "run no slot of a pipeline until it is resumed");

@@ -13,9 +13,11 @@
 #include "util/quantity.hpp"
 #include "util/time.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace mlops::cli {
 
@@ -46,7 +48,7 @@ void stat(const Options& options, Context& context) {
                        {"packed_bytes", u.packed_bytes},
                        {"quarantined", u.quarantined}});
   }
-  std::printf("%s\n", objects.directory().c_str());
+  std::printf("%s\n", shown(objects.directory()).c_str());
   std::printf("  %llu objects of their own, %s\n", static_cast<unsigned long long>(u.loose_objects),
               util::format_size(u.loose_bytes).c_str());
   std::printf("  %llu objects in %llu packs, %s\n", static_cast<unsigned long long>(u.packed_objects),
@@ -59,25 +61,25 @@ void verify(const Options& options, Context& context) {
   const OpenWorkspace open = open_to_read(context);
   store::Objects objects = open_store(open.workspace);
   std::uint64_t good = 0, bytes = 0;
-  std::vector<util::Digest> all;
-  store::for_each_object(objects, [&](const util::Digest& digest, std::uint64_t size) {
-    all.push_back(digest);
-    bytes += size;
-  });
+  std::vector<std::pair<util::Digest, std::uint64_t>> all;
+  store::for_each_object(
+      objects, [&](const util::Digest& digest, std::uint64_t size) { all.emplace_back(digest, size); });
   nlohmann::json damaged = nlohmann::json::array();
-  for (const util::Digest& digest : all) {
+  for (const auto& [digest, size] : all) {
     // gc may have removed it since it was listed.
     if (!objects.has(digest)) continue;
     if (objects.verify(digest)) {
-      ++good;
+      ++good, bytes += size;
     } else {
       damaged.push_back(digest.hex());
     }
   }
   if (!damaged.empty()) context.exit_code = static_cast<int>(ExitCode::gate_refused);
   if (options.json) return print_json({{"good", good}, {"bytes", bytes}, {"damaged", damaged}});
-  for (const auto& digest : damaged)
-    std::printf("damaged %s: moved to quarantine\n", digest.get<std::string>().c_str());
+  constexpr std::size_t most = 20;
+  for (std::size_t i = 0; i < std::min(damaged.size(), most); ++i)
+    std::printf("damaged %s: not used any more\n", damaged[i].get<std::string>().c_str());
+  if (damaged.size() > most) std::printf("and %zu more: --json lists all\n", damaged.size() - most);
   std::printf("%llu objects are whole (%s), %zu damaged\n", static_cast<unsigned long long>(good),
               util::format_size(bytes).c_str(), damaged.size());
   if (!damaged.empty())
@@ -268,6 +270,13 @@ void set_up_store(CLI::App& app, Context& context) {
       "Examples:\n  mlops store stat\n  mlops store verify\n  mlops store gc --keep 20 --keep-tag release "
       "--dry-run\n  mlops "
       "store where models/model.bin");
+  stat_command->footer("Examples:\n  mlops store stat\n  mlops store stat --json | jq .loose_bytes");
+  verify_command->footer(
+      "Damaged objects are set aside; exits with 3 if there are any.\n"
+      "Examples:\n  mlops store verify\n  mlops store verify --json | jq -r '.damaged[]'");
+  gc_command->footer(
+      "Examples:\n  mlops store gc --dry-run\n  mlops store gc --keep 20 --keep-tag release\n"
+      "  mlops store gc --older-than 90d --grace 1d");
   stat_command->callback([options, &context] { stat(*options, context); });
   verify_command->callback([options, &context] { verify(*options, context); });
   gc_command->callback([options, &context] { gc(*options, context); });

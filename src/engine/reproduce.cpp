@@ -152,8 +152,7 @@ class Builder {
   void check_out_commit() {
     if (!tree_.run.git_commit) {
       tree_.notes.push_back(
-          "the run was not in a git work tree: files that steps do not declare cannot be had from "
-          "there");
+          "no git commit is on record for the run: files that steps do not declare cannot be had from git");
       return;
     }
     const std::string& commit = *tree_.run.git_commit;

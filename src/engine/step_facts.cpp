@@ -73,7 +73,7 @@ void compare_files(const char* kind, const std::vector<FileFact>& before, const 
     }
   }
   for (const FileFact& file : before) {
-    if (find(now, file.path) == now.end()) causes.push_back({kind, file.path, shown(file), ""});
+    if (find(now, file.path) == now.end()) causes.push_back({kind, file.path, shown(file), "not declared"});
   }
 }
 
@@ -224,7 +224,7 @@ std::vector<Cause> compare_facts(const StepFacts& before, const StepFacts& now,
   }
   for (const std::string& path : before.outputs) {
     if (std::ranges::find(now.outputs, path) == now.outputs.end())
-      causes.push_back({"output", path, "declared", ""});
+      causes.push_back({"output", path, "declared", "not declared"});
   }
   // The same things in another order are another key, as order may mean something to the command.
   if (causes.empty() && !(before == now)) causes.push_back({"order", "", "", ""});

@@ -231,13 +231,24 @@ std::optional<std::string> Objects::read(const Digest& digest) {
   return std::nullopt;
 }
 
+namespace {
+// Of what verify() finds its caller tells, all together.
+thread_local bool tells_of_damage = true;
+
+void tell_of_damage(const std::string& message) {
+  tells_of_damage ? util::log_warning(message) : util::log_debug(message);
+}
+}  // namespace
+
 bool Objects::verify(const Digest& digest) {
   const auto source = open(digest);
   if (!source) return false;
   util::Sha256 hash;
   if (read_source(*source, [&](std::string_view part) { hash.update(part); }) && hash.digest() == digest)
     return true;
+  tells_of_damage = false;
   quarantine(digest);
+  tells_of_damage = true;
   return false;
 }
 
@@ -247,15 +258,15 @@ void Objects::quarantine(const Digest& digest) {
   util::failpoint("quarantine_marked");
   const std::string place = directory_ + "/quarantine/" + digest.hex();
   if (::rename(object_path(digest).c_str(), place.c_str()) == 0) {
-    util::log_warning("object " + digest.hex() + " is damaged and was moved to " + place);
+    tell_of_damage("object " + digest.hex() + " is damaged and was moved to " + place);
     return;
   }
   const std::lock_guard lock(mutex_);
   const auto packed = index_.find(digest);
   if (!packed) return;
   // The rest of the pack is not to blame: only this object is forgotten, its bytes are kept for inspection.
-  util::log_warning("object " + digest.hex() + " in pack " + packed->pack +
-                    " is damaged and is not used any more");
+  tell_of_damage("object " + digest.hex() + " in pack " + packed->pack +
+                 " is damaged and is not used any more");
   index_.remove_objects({digest});
 }
 

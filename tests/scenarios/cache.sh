@@ -60,10 +60,10 @@ sed -i 's/MODE: fast/MODE: slow/' p.yaml; changed "env MODE: fast → slow"
 sed -i 's/MODE: slow/MODE: slow, EXTRA: "1"/' p.yaml; changed "env EXTRA is new (1)"
 sed -i 's/, EXTRA: "1"//' p.yaml; mlops run p.yaml -q; expect_equal "$(ran)" "ship "   # back to what was
 sed -i 's/outputs: \[{path: model.txt, kind: model}, dir.out\]/outputs: [{path: model.txt, kind: model}]/' p.yaml
-changed "output dir.out is gone"
+changed "output dir.out: declared → not declared"
 sed -i 's/    params: \[lr, train\]/    params: [lr]/' p.yaml; changed "param train.epochs is gone (it was 3)"
 sed -i 's/    code: train.py/    code: [train.py, extra.py]/' p.yaml; echo > extra.py; changed "code extra.py is new"
-echo > extra2.py; sed -i 's/extra.py\]/extra2.py]/' p.yaml; changed "code extra.py is gone"
+echo > extra2.py; sed -i 's/extra.py\]/extra2.py]/' p.yaml; changed "code extra2.py is new"
 sed -i "s/echo train >> log; echo/echo train >> log;  echo/" p.yaml; changed "command"
 mlops run p.yaml -q --force train; ran > /dev/null; because train "forced by --force"
 mlops run p.yaml -q --jobs 1 --force; expect_equal "$(ran)" "clean train evaluate ship "

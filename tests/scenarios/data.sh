@@ -76,6 +76,9 @@ mlops data show nothing --json; expect_exit 2; expect_equal "$(json 'j["error"][
 mkfifo pipe; mlops data add pipe; expect_exit 74; expect_err "neither a file nor a directory"
 mlops data add 'with space' --name empty; expect_ok; expect_out "0 files"
 
+mlops data add data --name ''; expect_exit 2; expect_err "--name"; expect_err "empty"
+mlops data checkout data@1 --to ''; expect_exit 2; expect_err "--to"
+
 # --- Pins and deleting
 mlops pin data@1 --note "for the paper"; expect_ok; expect_out "pinned data@1"
 mlops pin; expect_ok; expect_out "for the paper"

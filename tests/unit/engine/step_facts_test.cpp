@@ -47,6 +47,21 @@ TEST_CASE("a folder that changed is told by its files, if they are known") {
   REQUIRE(list.back() == "and 4 more files of data");
 }
 
+TEST_CASE("what is no longer declared is not taken for deleted") {
+  StepFacts before = facts();
+  StepFacts now = before;
+  now.inputs.erase(now.inputs.begin());
+  now.outputs.clear();
+  before.outputs = {"m"};
+  REQUIRE(said(compare_facts(before, now)) ==
+          std::vector<std::string>{"input data: aaaaaaaaaaaa → not declared",
+                                   "output m: declared → not declared"});
+  now = before;
+  now.inputs[0].form = now.inputs[0].sha256 = "";
+  REQUIRE(said(compare_facts(before, now)) ==
+          std::vector<std::string>{"input data is gone (it was aaaaaaaaaaaa)"});
+}
+
 TEST_CASE("causes survive as JSON") {
   const std::vector<Cause> causes = {
       {"input", "x", "1", "2", "clean"}, {"restored", "model", "", ""}, {"first_run", "", "", ""}};
