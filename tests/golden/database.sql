@@ -236,8 +236,7 @@ CREATE INDEX requests_claimed ON requests(fence) WHERE state = 'claimed';
 
 CREATE INDEX requests_open ON requests(id) WHERE state = 'waiting';
 
-CREATE INDEX requests_waiting ON requests(priority DESC, not_before, id, queue, pipeline, concurrency, backfill)
-  WHERE state = 'waiting';
+CREATE INDEX requests_waiting ON requests(priority DESC, not_before, id, queue, pipeline, concurrency, backfill) WHERE state = 'waiting';
 
 CREATE TABLE run_ends (
   seq         INTEGER PRIMARY KEY,

@@ -123,7 +123,7 @@ TEST_CASE("no step makes what holds its own pipeline, records of a workspace or 
   const auto why = [](const std::string& path) {
     const auto list = problems("steps:\n  s: {run: x, outputs: ['" + path + "']}\n");
     REQUIRE(list.size() == 1);
-    REQUIRE_THAT(list[0], ContainsSubstring("2:24 step 's' cannot make '"));
+    REQUIRE_THAT(list[0], ContainsSubstring("2:25 step 's' cannot make '"));
     REQUIRE_THAT(list[0], ContainsSubstring(" | an output is replaced as a whole"));
     return list[0].substr(list[0].find("': it ") + 6, list[0].find(" | ") - list[0].find("': it ") - 6);
   };
