@@ -234,6 +234,10 @@ std::optional<std::string> Objects::read(const Digest& digest) {
 namespace {
 // Of what verify() finds its caller tells, all together.
 thread_local bool tells_of_damage = true;
+struct Silence {
+  Silence() { tells_of_damage = false; }
+  ~Silence() { tells_of_damage = true; }
+};
 
 void tell_of_damage(const std::string& message) {
   tells_of_damage ? util::log_warning(message) : util::log_debug(message);
@@ -246,9 +250,8 @@ bool Objects::verify(const Digest& digest) {
   util::Sha256 hash;
   if (read_source(*source, [&](std::string_view part) { hash.update(part); }) && hash.digest() == digest)
     return true;
-  tells_of_damage = false;
+  const Silence silence;
   quarantine(digest);
-  tells_of_damage = true;
   return false;
 }
 
