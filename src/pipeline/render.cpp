@@ -191,7 +191,7 @@ std::string render_tree(const Pipeline& pipeline, const Graph& graph) {
     if (!ways.into(row.step).empty()) line += "  ← " + waits_for(pipeline, ways.into(row.step));
     if (step.always) line += "  [always]";
     if (!step.when.empty()) line += "  [when " + replaced(step.when, {{'\n', " "}}) + "]";
-    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+    text += util::escape_controls(util::to_utf8(line.substr(0, line.find_last_not_of(' ') + 1))) + "\n";
   }
   return text;
 }

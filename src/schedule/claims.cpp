@@ -52,6 +52,16 @@ bool is_dead(const SlotRecord& slot) { return !is_alive(slot.claimer); }
 
 constexpr const char* died = "the process that had claimed it died before the run began";
 
+// The last slot after `at` that ran or is to run.
+std::optional<std::string> later_run(db::Connection& connection, std::int64_t schedule, sys_seconds at) {
+  std::optional<std::string> later;
+  for (const SlotRecord& slot :
+       db::list_slots(connection, {.schedule = schedule, .since = at + seconds(1), .outcome = {}})) {
+    if (slot.outcome == SlotOutcome::ran || slot.outcome == SlotOutcome::claimed) later = slot.local;
+  }
+  return later;
+}
+
 }  // namespace
 
 /// A slot that a decision wants to run.
@@ -169,6 +179,8 @@ std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seco
     if (entry == entries.end() || !current || !is_dead(slot)) continue;
     const Schedule& policy = entry->timetable->entry;
     const seconds late = settled_until(*entry->timetable, now) - slot.at;
+    const auto later =
+        policy.catchup == Catchup::last ? later_run(connection, slot.schedule, slot.at) : std::nullopt;
     slot.outcome = SlotOutcome::missed;
     slot.reason = died;
     if (current->paused_at) {
@@ -180,6 +192,9 @@ std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seco
       slot.reason += ", and `catchup` is none";
     } else if (policy.start_within.count() > 0 && late > policy.start_within) {
       slot.reason += ", and `start_within` has passed";
+    } else if (later) {
+      slot.outcome = SlotOutcome::coalesced;
+      slot.reason += ": one run for all that were missed: " + *later;
     } else {
       const Overlap overlap =
           slot.overlap == to_string(Overlap::skip) ? Overlap::queue : overlap_of(slot.overlap);

@@ -356,8 +356,14 @@ class Trial {
     for (const auto& [at, i] : dead) {
       Model& model = models_[i];
       const Time late = now_ - model.delay - at;
+      const bool later = std::ranges::any_of(model.claimed, [&](const auto& slot) {
+        return slot.first > at && (slot.second == SlotOutcome::ran || slot.second == SlotOutcome::claimed);
+      });
       if (model.paused) {
         model.claimed[at] = SlotOutcome::paused;
+      } else if (model.policy.catchup == Catchup::last && later &&
+                 !(model.policy.start_within > 0 && late > model.policy.start_within)) {
+        model.claimed[at] = SlotOutcome::coalesced;
       } else if ((model.policy.catchup == Catchup::none && late > 60) ||
                  (model.policy.start_within > 0 && late > model.policy.start_within)) {
         model.claimed[at] = SlotOutcome::missed;

@@ -198,6 +198,21 @@ TEST_CASE("claims of a daemon that died are claimed again by the next") {
   REQUIRE(place.slots() == "01-01T10:00 rejected; ");
 }
 
+TEST_CASE("of claims that died the last one runs, and no slot after a later one") {
+  Place place;
+  place.set("{every: 10s, timezone: UTC, overlap: replace}");
+  const Entry entry = place.entry(at("2026-01-01 10:00"));
+  for (const char* time : {"2026-01-01 10:00:10", "2026-01-01 10:00:20", "2026-01-01 10:00:30"})
+    REQUIRE(place.ledger.settle({entry}, at(time)).size() == 1);
+  place.kill_claimers();
+  const auto again = place.ledger.recover({entry}, at("2026-01-01 10:00:31"));
+  REQUIRE(again.size() == 1);
+  REQUIRE(again[0].local == "2026-01-01T10:00:30+00:00");
+  place.kill_claimers();
+  place.run(place.ledger.settle({entry}, at("2026-01-01 10:00:40")).at(0));
+  REQUIRE(place.ledger.recover({entry}, at("2026-01-01 10:00:41")).empty());
+}
+
 TEST_CASE("of several entries each has its turn") {
   Place place;
   place.set(
