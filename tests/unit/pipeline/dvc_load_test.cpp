@@ -147,7 +147,8 @@ TEST_CASE("all problems of a dvc.yaml are told, with their places") {
   for (const char* path : {".", "dvc.yaml", ".mlops/mlops.db"}) {
     INFO(path);
     const std::string text = std::string("stages: {a: {cmd: x, outs: ['") + path + "']}}";
-    CHECK(p.problems(text).find("dvc.yaml:1:29: error: '" + std::string(path) + "' cannot be made: it ") !=
-          std::string::npos);
+    const std::string found = p.problems(text);
+    CHECK(found.find("'" + std::string(path) + "' cannot be made: it ") != std::string::npos);
+    CHECK(found.find("1:29") != std::string::npos);
   }
 }
