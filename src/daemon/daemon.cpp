@@ -98,7 +98,7 @@ bool Daemon::load(const std::string& path, bool serve) {
       }
     }
     timetables = schedule::timetables(*pipeline, zones_);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {  // whatever it is: the other files go on
     why = std::string("its file cannot be read: ") + error.what();
     why.resize(std::min(why.find('\n'), why.size()));
   }

@@ -140,12 +140,15 @@ class Entry {
   }
 
   void read_url(const YamlNode& node, Trigger& out) {
-    out.url = fields_.text(node, "http").value_or("");
-    const bool well = out.url.starts_with("https://") || out.url.starts_with("http://");
-    if (!out.url.empty() &&
-        (!well || out.url.find_first_of(" \t\r\n") != std::string::npos || out.url.ends_with("://")))
-      fields_.expected(node, "http", "a URL", "such as https://example.com/data.csv");
+    const char* hint = "such as http: https://example.com/data.csv";
     out.every = Milliseconds(5 * 60'000);
+    if (!node.is_scalar()) return fields_.expected(node, "http", "a URL", hint);
+    const auto url = fields_.text(node, "http");
+    if (!url) return;
+    const bool well = url->starts_with("https://") || url->starts_with("http://");
+    if (!well || url->find_first_of(" \t\r\n") != std::string::npos || url->ends_with("://"))
+      return fields_.expected(node, "http", "a URL", hint);
+    out.url = *url;
   }
 
   void read_sql(const YamlNode& node, Trigger& out) {
@@ -207,7 +210,7 @@ class Entry {
       case Kind::files: return t.files.empty() ? "files" : t.files.front();
       case Kind::succeeded: return util::join(t.pipelines, t.any ? " or " : " and ");
       case Kind::webhook: return pipeline_.name;
-      case Kind::http: return t.url.substr(t.url.find("://") + 3, 100);
+      case Kind::http: return t.url.empty() ? "http" : t.url.substr(t.url.find("://") + 3, 100);
       case Kind::sql: return t.database;
       case Kind::metric: return t.condition.substr(0, 100);
     }

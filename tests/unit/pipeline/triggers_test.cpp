@@ -85,6 +85,14 @@ TEST_CASE("all that is wrong with triggers is told, with its place") {
   begins(15, "19:27 name: ");
 }
 
+TEST_CASE("a trigger on a URL needs one") {
+  const std::string hint = " | such as http: https://example.com/data.csv";
+  REQUIRE(problem(file("  http: {url: \"https://x\"}\n")) == "3:9 http: expected a URL, got a map" + hint);
+  REQUIRE(problem(file("  http: [\"https://x\"]\n")) == "3:9 http: expected a URL, got a list" + hint);
+  REQUIRE(problem(file("  http: \"\"\n")) == "3:9 http: expected a URL, got ''" + hint);
+  REQUIRE(problem(file("  http: https://\n")) == "3:9 http: expected a URL, got 'https://'" + hint);
+}
+
 TEST_CASE("a pipeline must not be triggered by what it makes") {
   REQUIRE(problem(file("  - {files: [out]}\n")) ==
           "3:13 files: step 'a' makes 'out/model.bin', which the trigger looks at: the pipeline would start "
