@@ -274,6 +274,9 @@ int fire(const Options& options, const Context& context) {
 // What a look would find now; for a webhook, whether its secret can be had.
 std::string test_webhook(const Pipeline& pipeline, const Trigger& trigger) {
   const auto secret = std::ranges::find(pipeline.secrets, trigger.secret, &Secret::name);
+  if (secret == pipeline.secrets.end())
+    throw Error(ExitCode::usage, "the secret '" + trigger.secret + "' of the webhook is not declared",
+                "name it in `secrets:` of '" + pipeline.file + "'");
   workspace::secret_value(*secret, pipeline.directory);
   return "the secret " + trigger.secret +
          " can be had; try it with\n"

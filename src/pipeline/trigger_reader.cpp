@@ -129,10 +129,11 @@ class Entry {
       secret = find(node, "secret");
       if (!secret) return fields_.problems().add(node.at, "webhook: 'secret' is missing", hint);
     }
-    out.secret = fields_.text(*secret, "secret").value_or("");
-    if (out.secret.empty() ||
-        std::ranges::find(pipeline_.secrets, out.secret, &Secret::name) != pipeline_.secrets.end())
-      return;
+    const auto declared = fields_.text(*secret, "secret");
+    if (!declared) return;
+    if (declared->empty()) return fields_.expected(*secret, "webhook", "the name of a secret", hint);
+    out.secret = *declared;
+    if (std::ranges::find(pipeline_.secrets, out.secret, &Secret::name) != pipeline_.secrets.end()) return;
     std::vector<std::string> names;
     for (const Secret& each : pipeline_.secrets) names.push_back(each.name);
     fields_.problems().add(secret->at, "webhook: '" + out.secret + "' is not declared in `secrets:`",

@@ -93,6 +93,12 @@ TEST_CASE("a trigger on a URL needs one") {
   REQUIRE(problem(file("  http: https://\n")) == "3:9 http: expected a URL, got 'https://'" + hint);
 }
 
+TEST_CASE("a webhook needs the name of a secret") {
+  const std::string wrong = "webhook: expected the name of a secret, got '' | such as webhook: {secret: ";
+  REQUIRE(problem(file("  webhook: \"\"\n")).starts_with("3:12 " + wrong));
+  REQUIRE(problem(file("  webhook: {secret: \"\"}\n")).starts_with("3:21 " + wrong));
+}
+
 TEST_CASE("a pipeline must not be triggered by what it makes") {
   REQUIRE(problem(file("  - {files: [out]}\n")) ==
           "3:13 files: step 'a' makes 'out/model.bin', which the trigger looks at: the pipeline would start "
