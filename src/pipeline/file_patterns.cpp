@@ -54,6 +54,30 @@ bool is_private(const std::string& name) { return name == ".git" || name == ".ml
 
 }  // namespace
 
+bool has_open_bracket(std::string_view pattern) {
+  const auto at = [&](std::size_t i) { return i < pattern.size() ? pattern[i] : '/'; };
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] == '\\') {
+      ++i;
+      continue;
+    }
+    if (pattern[i] != '[') continue;
+    ++i;
+    if (at(i) == '!' || at(i) == '^') ++i;
+    if (at(i) == ']') ++i;  // the first one is a character like others
+    for (; at(i) != ']'; ++i) {
+      if (at(i) == '/') return true;
+      if (at(i) == '\\') {
+        ++i;
+      } else if (at(i) == '[' && at(i + 1) == ':') {  // [:digit:]
+        const std::size_t end = pattern.find(":]", i + 2);
+        if (end != pattern.npos) i = end + 1;
+      }
+    }
+  }
+  return false;
+}
+
 FilePatterns::FilePatterns(const std::vector<std::string>& patterns, const std::string& directory) {
   for (const std::string& pattern : patterns) {
     const bool negated = pattern.starts_with('!');

@@ -5,9 +5,13 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlops::pipeline {
+
+/// Whether a '[' of the pattern is not closed in its part of the path: it would stand for itself.
+bool has_open_bracket(std::string_view pattern);
 
 /// "data/*.csv", "config" (a file, or a folder with all in it), "data/**/part-?.parquet"; one that begins
 /// with

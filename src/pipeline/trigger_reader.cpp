@@ -76,10 +76,21 @@ class Entry {
     return {};
   }
 
+  // A list that names nothing would wait for ever.
+  bool is_empty(const YamlNode& node, const char* what, const char* hint) {
+    if (!node.is_list() || !node.items.empty()) return false;
+    fields_.problems().add(node.at, std::string(what) + ": the list is empty", hint);
+    return true;
+  }
+
   void read_files(const YamlNode& node, Trigger& out) {
+    if (is_empty(node, "files", "such as files: [data/*.csv, \"!data/tmp.csv\"]")) return;
     for (Placed& pattern : fields_.texts(node, "files")) {
       if (pattern.text.find('\n') != std::string::npos || pattern.text == "!") {
         fields_.problems().add(pattern.at, "files: expected a path or a pattern");
+      } else if (has_open_bracket(pattern.text)) {
+        fields_.problems().add(pattern.at, "files: a '[' in '" + pattern.text + "' has no ']'",
+                               "close it, as in part-[0-9].csv; one that is in the name is written \\[");
       } else {
         out.files.push_back(std::move(pattern.text));
       }
@@ -106,6 +117,7 @@ class Entry {
       names = all ? all : any;
       out.any = any != nullptr;
     }
+    if (is_empty(*names, "succeeded", "such as succeeded: [ingest, features]")) return;
     for (Placed& name : fields_.texts(*names, "succeeded")) {
       if (!is_name(name.text)) {
         fields_.problems().add(name.at, "succeeded: '" + name.text + "' is not the name of a pipeline");

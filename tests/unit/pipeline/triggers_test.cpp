@@ -99,6 +99,21 @@ TEST_CASE("a webhook needs the name of a secret") {
   REQUIRE(problem(file("  webhook: {secret: \"\"}\n")).starts_with("3:21 " + wrong));
 }
 
+TEST_CASE("a trigger has to look at something") {
+  REQUIRE(problem(file("  files: []\n")).starts_with("3:10 files: the list is empty | such as files: ["));
+  const std::string none = "succeeded: the list is empty | such as succeeded: [ingest, features]";
+  REQUIRE(problem(file("  succeeded: []\n")) == "3:14 " + none);
+  REQUIRE(problem(file("  succeeded: {any: []}\n")) == "3:20 " + none);
+  REQUIRE(problem(file("  files: \"[a\"\n")).starts_with("3:10 files: a '[' in '[a' has no ']' | close it"));
+}
+
+TEST_CASE("a bracket of a pattern is closed in its part of the path") {
+  for (const char* text : {"[a", "data/[a/b]", "x[]", "x[!]", "[[:digit:]", "[a\\]"})
+    REQUIRE(pipeline::has_open_bracket(text));
+  for (const char* text : {"a", "[a]", "data/[!a-z]*/b", "[]]", "[[:digit:]]", "\\[a", "a]"})
+    REQUIRE(!pipeline::has_open_bracket(text));
+}
+
 TEST_CASE("a pipeline must not be triggered by what it makes") {
   REQUIRE(problem(file("  - {files: [out]}\n")) ==
           "3:13 files: step 'a' makes 'out/model.bin', which the trigger looks at: the pipeline would start "
