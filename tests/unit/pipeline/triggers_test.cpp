@@ -93,6 +93,13 @@ TEST_CASE("a trigger on a URL needs one") {
   REQUIRE(problem(file("  http: https://\n")) == "3:9 http: expected a URL, got 'https://'" + hint);
 }
 
+TEST_CASE("a URL to look at holds no password") {
+  const std::string wrong = "3:9 http: a password does not belong into the file | ";
+  REQUIRE(problem(file("  http: https://me:pw@example.com/a.csv\n")).starts_with(wrong));
+  REQUIRE(problem(file("  http: https://token@example.com/a.csv\n")).starts_with(wrong));
+  REQUIRE(problems(file("  http: https://example.com/a@b.csv\n")).empty());
+}
+
 TEST_CASE("a webhook needs the name of a secret") {
   const std::string wrong = "webhook: expected the name of a secret, got '' | such as webhook: {secret: ";
   REQUIRE(problem(file("  webhook: \"\"\n")).starts_with("3:12 " + wrong));
