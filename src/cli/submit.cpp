@@ -52,6 +52,11 @@ int submit(const Options& options, const Context& context) {
   LoadOptions load;
   load.overrides = options.overrides;
   const Pipeline pipeline = load_pipeline(options.file, load);
+  if (pipeline.uses_slot)
+    throw Error(ExitCode::usage,
+                "'" + options.file +
+                    "' is made for a slot of its schedule (it has ${slot.…}), and a request is for none",
+                "mlops run " + options.file + " --slot now  runs the last one");
   engine::require_possible(pipeline, make_plan(pipeline, make_graph(pipeline), {}));
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(pipeline.directory, context.workspace, created);
