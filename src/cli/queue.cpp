@@ -91,7 +91,7 @@ std::vector<Line> lines_of(const Options& options, OpenWorkspace& open) {
 void list(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::vector<Line> lines = lines_of(options, open);
-  const std::int64_t waiting = db::count_waiting(open.database.connection());
+  const std::int64_t waiting = db::count_waiting(open.database.connection(), options.queue);
   const int workers = daemon::live_workers(open.workspace);
   if (options.json) {
     nlohmann::json json = nlohmann::json::array();

@@ -191,8 +191,10 @@ bool has_candidates(Connection& db, Instant now) {
   return any;
 }
 
-std::int64_t count_waiting(Connection& db) {
-  Statement row = db.prepare("SELECT count(*) FROM requests WHERE state = 'waiting'");
+std::int64_t count_waiting(Connection& db, const std::string& queue) {
+  const std::string all = "SELECT count(*) FROM requests WHERE state = 'waiting'";
+  Statement row = db.prepare(queue.empty() ? all : all + " AND queue = ?");
+  if (!queue.empty()) row.bind(queue);
   row.step();
   return row.integer(0);
 }

@@ -54,7 +54,8 @@ void for_each_candidate(Connection& db, Instant now,
                         const std::function<bool(const Candidate&)>& on_candidate);
 
 bool has_candidates(Connection& db, Instant now);
-std::int64_t count_waiting(Connection& db);
+/// Those of one queue; "": of all.
+std::int64_t count_waiting(Connection& db, const std::string& queue = "");
 /// Whether as many as `most` wait.
 bool is_full(Connection& db, std::int64_t most);
 /// When the first one of those that may not begin at `now` may.
