@@ -51,6 +51,10 @@ std::string shown(const std::string& text);
 /// Likewise, for text of several lines.
 std::string shown_lines(const std::string& text);
 
+/// A check of an option's value: an empty one is a variable that is not set, and not as if nothing was
+/// asked.
+std::string not_empty(const std::string& value);
+
 /// Columns of text; the last column may run on. Cells are printed as shown() has them.
 class Table {
  public:

@@ -364,6 +364,7 @@ void set_up_run(CLI::App& app, Context& context) {
                  "before: then exit "
                  "with 75")
       ->type_name("now|TIME")
+      ->check(not_empty)
       ->excludes(dry_run);
   auto* output = app.add_option("--output", options->output,
                                 "steps' output: live, failed (last lines of steps that fail) or none")

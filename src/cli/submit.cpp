@@ -110,7 +110,8 @@ void set_up_submit(CLI::App& app, Context& context) {
   add_set_option(app, options->overrides);
   app.add_option("--queue", options->queue, "which queue it waits in (default: default)")->type_name("NAME");
   app.add_option("--key", options->key, "make no second request of this key, however often it is asked for")
-      ->type_name("KEY");
+      ->type_name("KEY")
+      ->check(not_empty);
   app.add_flag("--wait", options->wait, "until its run has ended, and exit as the run does");
   app.add_flag("--json", options->json, "print JSON");
   app.footer(
