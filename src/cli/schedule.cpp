@@ -216,7 +216,8 @@ void explain(const Options& options) {
 void add_options(CLI::App& app, Options& options) {
   app.add_option("FILE|EXPR", options.what, "a pipeline file, or five fields of cron in quotes")->required();
   app.add_option("--tz", options.zone, "time zone (default: that of the file, or this machine's)")
-      ->type_name("ZONE");
+      ->type_name("ZONE")
+      ->check(not_empty);
   app.add_option("--from", options.from, "from this time on, in that zone or with an offset (default: now)")
       ->type_name("TIME");
   app.add_flag("--json", options.json, "print JSON");

@@ -319,7 +319,8 @@ void add_simulate_command(CLI::App& app, Context& context) {
       ->type_name("TIME");
   command
       ->add_option("--tz", options->zone, "zone of --from, --to and the map (default: that of the schedules)")
-      ->type_name("ZONE");
+      ->type_name("ZONE")
+      ->check(not_empty);
   command->add_option("-n,--limit", options->limit, "list the first so many (default 100; 0: all)")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);

@@ -21,7 +21,10 @@ class Entry {
 
   bool read(Schedule& out) {
     if (node_.is_scalar()) {
-      out.cron = fields_.text(node_, "schedule").value_or("");
+      const auto cron = fields_.text(node_, "schedule");
+      if (cron && cron->empty())
+        fields_.expected(node_, "schedule", "a cron line", "such as schedule: \"0 3 * * *\" for every day at 3:00");
+      out.cron = cron.value_or("");
       return !out.cron.empty();
     }
     if (!check_keys(node_, schedule_keys(), "schedule", fields_.problems())) return false;
@@ -39,7 +42,11 @@ class Entry {
   }
   std::string text(const char* key) const {
     const YamlNode* node = find(key);
-    return node ? fields_.text(*node, key).value_or("") : "";
+    if (!node) return "";
+    const auto value = fields_.text(*node, key);
+    if (value && value->empty())
+      fields_.expected(*node, key, "a text", std::string("leave '") + key + "' out if it is to say nothing");
+    return value.value_or("");
   }
 
   void read_times(Schedule& out) {
@@ -95,7 +102,7 @@ class Entry {
     if (const YamlNode* node = find("start_within"))
       out.start_within = fields_.duration(*node, "start_within").value_or(out.start_within);
     if (const YamlNode* node = find("deadline")) {
-      out.deadline = text("deadline");
+      out.deadline = fields_.text(*node, "deadline").value_or("");
       if (!read_time_of_day(out.deadline))
         fields_.expected(*node, "deadline", "a time of day, such as \"06:00\"");
     }
