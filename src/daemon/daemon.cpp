@@ -47,6 +47,32 @@ process::LockFile take_lock(const Workspace& workspace) {
               "there is one for each workspace; `mlops schedule list` shows what it serves");
 }
 
+std::string unreadable(const std::exception& error) {
+  std::string why = std::string("its file cannot be read: ") + error.what();
+  why.resize(std::min(why.find('\n'), why.size()));
+  return why;
+}
+
+Error cannot_serve(const std::string& given, const std::string& why) {
+  return Error(ExitCode::usage, "cannot serve '" + given + "': " + why,
+               "`mlops validate " + given + "` tells more");
+}
+
+// Asked of all that are given before the first is registered. One that is `known` may be broken just now.
+void require_servable(const std::string& given, bool known, pipeline::Zones& zones) {
+  std::optional<Pipeline> pipeline;
+  try {
+    pipeline = load_pipeline(util::absolute_path(given), {.overrides = {}, .check_files = false});
+    schedule::timetables(*pipeline, zones);
+  } catch (const std::exception& error) {
+    if (known) return;
+    throw cannot_serve(given, unreadable(error));
+  }
+  if (pipeline->schedules.empty() && pipeline->triggers.empty())
+    throw Error(ExitCode::usage, "'" + given + "' has neither a schedule nor triggers",
+                "such as  schedule: \"0 3 * * *\"  or  triggers: {files: data/*.csv}");
+}
+
 constexpr std::chrono::seconds retry_after{2};
 constexpr std::size_t promises_at_a_time = 100;  // some 10 ms
 
@@ -99,12 +125,8 @@ bool Daemon::load(const std::string& path, bool serve) {
     }
     timetables = schedule::timetables(*pipeline, zones_);
   } catch (const std::exception& error) {  // whatever it is: the other files go on
-    why = std::string("its file cannot be read: ") + error.what();
-    why.resize(std::min(why.find('\n'), why.size()));
+    why = unreadable(error);
   }
-  if (why.empty() && timetables.empty() && file.records.empty() && pipeline->triggers.empty() && serve)
-    throw Error(ExitCode::usage, "'" + path + "' has neither a schedule nor triggers",
-                "such as  schedule: \"0 3 * * *\"  or  triggers: {files: data/*.csv}");
   if (!why.empty()) {
     if (!triggers_.refuse(path, why) && file.records.empty()) {
       file.problem = why;
@@ -191,6 +213,8 @@ void Daemon::load_served() {
   for (const TriggerRecord& record : db::triggers(database_.connection())) {
     if (record.served) known[triggers::file_of(workspace_, record)];
   }
+  for (const std::string& given : settings_.files)
+    require_servable(given, known.contains(util::absolute_path(given)), zones_);
   for (const std::string& path : paths()) {
     if (!known.contains(path)) drop(path);
   }
@@ -204,8 +228,7 @@ void Daemon::load_served() {
     if (load(path, true) || known.contains(path)) continue;
     const std::string why = files_[path].problem;
     files_.erase(path);
-    throw Error(ExitCode::usage, "cannot serve '" + given + "': " + why,
-                "`mlops validate " + given + "` tells more");
+    throw cannot_serve(given, why);
   }
 }
 
