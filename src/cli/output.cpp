@@ -51,8 +51,9 @@ int terminal_width() {
 std::string shown(const std::string& text) { return util::escape_controls(util::to_utf8(text)); }
 
 std::string not_empty(const std::string& value) {
-  return value.empty() ? "the value is empty (a variable that is not set?); leave the option out, or give it one"
-                       : "";
+  return value.empty()
+             ? "the value is empty (a variable that is not set?); leave the option out, or give it one"
+             : "";
 }
 
 std::string shown_lines(const std::string& text) {

@@ -23,7 +23,8 @@ class Entry {
     if (node_.is_scalar()) {
       const auto cron = fields_.text(node_, "schedule");
       if (cron && cron->empty())
-        fields_.expected(node_, "schedule", "a cron line", "such as schedule: \"0 3 * * *\" for every day at 3:00");
+        fields_.expected(node_, "schedule", "a cron line",
+                         "such as schedule: \"0 3 * * *\" for every day at 3:00");
       out.cron = cron.value_or("");
       return !out.cron.empty();
     }

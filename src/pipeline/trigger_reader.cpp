@@ -161,9 +161,10 @@ class Entry {
     if (!url) return;
     // What is looked at is shown and recorded.
     if (util::is_web_url(*url) && util::authority_of(*url).find('@') != std::string::npos)
-      return fields_.problems().add(node.at, "http: a password does not belong into the file",
-                                    "a URL with one cannot be looked at yet: use one that needs none, such as "
-                                    "that of a proxy that adds it");
+      return fields_.problems().add(
+          node.at, "http: a password does not belong into the file",
+          "a URL with one cannot be looked at yet: use one that needs none, such as "
+          "that of a proxy that adds it");
     const bool well = url->starts_with("https://") || url->starts_with("http://");
     if (!well || url->find_first_of(" \t\r\n") != std::string::npos || url->ends_with("://"))
       return fields_.expected(node, "http", "a URL", hint);
