@@ -21,6 +21,20 @@ std::size_t place_in(const Words& words, const std::string& word) {
   return static_cast<std::size_t>(found - std::ranges::begin(words));
 }
 
+Json secret_json(const Secret& secret) {
+  return {{"name", secret.name},
+          {"source", sources[static_cast<std::size_t>(secret.source)]},
+          {"from", secret.from}};
+}
+
+Secret read_secret(const Json& json) {
+  Secret secret{json.at("name").get<std::string>(),
+                static_cast<Secret::Source>(place_in(sources, json.at("source").get<std::string>())),
+                json.at("from").get<std::vector<std::string>>()};
+  if (secret.from.empty()) throw std::out_of_range("from");
+  return secret;
+}
+
 Addressee read(const Json& json) {
   Addressee result;
   Notification& entry = result.entry;
@@ -37,15 +51,16 @@ Addressee read(const Json& json) {
   entry.every = std::chrono::milliseconds(json.value("every_ms", std::int64_t{0}));
   result.directory = json.at("directory").get<std::string>();
   if (const auto secret = json.find("secret"); secret != json.end()) {
-    entry.secret = secret->at("name").get<std::string>();
-    result.secret = Secret{
-        entry.secret, static_cast<Secret::Source>(place_in(sources, secret->at("source").get<std::string>())),
-        secret->at("from").get<std::vector<std::string>>()};
+    result.secret = read_secret(*secret);
+    entry.secret = result.secret->name;
+  }
+  if (const auto secrets = json.find("unsaid"); secrets != json.end()) {
+    for (const Json& secret : *secrets) result.unsaid.push_back(read_secret(secret));
   }
   const bool whole = entry.kind == Notification::Kind::webhook ? !entry.url.empty() || result.secret
                      : entry.kind == Notification::Kind::email ? !entry.to.empty()
                                                                : !entry.argv.empty();
-  if (!whole || (result.secret && result.secret->from.empty())) throw std::out_of_range("target");
+  if (!whole) throw std::out_of_range("target");
   return result;
 }
 
@@ -54,9 +69,10 @@ Addressee read(const Json& json) {
 std::vector<Addressee> addressees_of(const Pipeline& pipeline) {
   std::vector<Addressee> list;
   for (const Notification& entry : pipeline.notifications) {
-    Addressee addressee{entry, std::nullopt, pipeline.directory};
+    Addressee addressee{entry, std::nullopt, {}, pipeline.directory};
     const auto secret = std::ranges::find(pipeline.secrets, entry.secret, &Secret::name);
     if (!entry.secret.empty() && secret != pipeline.secrets.end()) addressee.secret = *secret;
+    if (entry.kind == Notification::Kind::command) addressee.unsaid = pipeline.secrets;
     list.push_back(std::move(addressee));
   }
   return list;
@@ -70,10 +86,8 @@ Json to_json(const Addressee& addressee) {
                {"directory", addressee.directory}};
   for (const Occasion occasion : entry.on) json["on"].push_back(to_string(occasion));
   if (!entry.url.empty()) json["url"] = entry.url;
-  if (addressee.secret)
-    json["secret"] = {{"name", addressee.secret->name},
-                      {"source", sources[static_cast<std::size_t>(addressee.secret->source)]},
-                      {"from", addressee.secret->from}};
+  if (addressee.secret) json["secret"] = secret_json(*addressee.secret);
+  for (const Secret& secret : addressee.unsaid) json["unsaid"].push_back(secret_json(secret));
   if (!entry.preset.empty()) json["preset"] = entry.preset;
   if (!entry.to.empty()) json["to"] = entry.to;
   if (!entry.argv.empty()) json["argv"] = entry.argv;

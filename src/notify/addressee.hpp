@@ -13,6 +13,7 @@ namespace mlops::notify {
 struct Addressee {
   Notification entry;
   std::optional<Secret> secret;  ///< whose value is the URL
+  std::vector<Secret> unsaid;    ///< command: the file's secrets, for it may say them when it fails
   std::string directory;         ///< of the file: commands run there, paths of secrets are relative to it
 };
 

@@ -3,6 +3,7 @@
 #include <mlops/version.hpp>
 
 #include "notify/mail.hpp"
+#include "notify/masking.hpp"
 #include "notify/message.hpp"
 #include "process/capture.hpp"
 #include "util/http_client.hpp"
@@ -26,18 +27,6 @@ constexpr int exit_try_again = 75;  // EX_TEMPFAIL of sysexits.h
 
 Outcome refused(std::string words) { return {Outcome::Kind::refused, std::move(words), {}}; }
 
-// The other side may repeat the address in what it says; of one that is a secret nothing is kept.
-std::string without(std::string words, const std::string& url) {
-  const std::string host = util::authority_of(url);
-  const std::string path = url.substr(url.find(host) + host.size());
-  for (const std::string& secret : {url, path}) {
-    if (secret.size() < 4) continue;
-    for (std::size_t at = words.find(secret); at != words.npos; at = words.find(secret, at))
-      words.replace(at, secret.size(), "…");
-  }
-  return words;
-}
-
 // The beginning of what somebody else has written, on one line.
 std::string excerpt(std::string_view text) {
   const std::string line = util::escape_controls(util::to_utf8(util::trim(text)));
@@ -48,6 +37,18 @@ std::string last_line(std::string_view text) {
   text = util::trim(text);
   const std::size_t at = text.rfind('\n');
   return excerpt(at == text.npos ? text : text.substr(at + 1));
+}
+
+// Of a command's secrets, those that can be had now; it can have said no others.
+std::vector<std::string> telling_parts_of(const Addressee& addressee) {
+  std::vector<std::string> parts;
+  for (const Secret& secret : addressee.unsaid) {
+    try {
+      for (std::string& part : telling_lines(workspace::secret_value(secret, addressee.directory)))
+        parts.push_back(std::move(part));
+    } catch (const Error&) {}
+  }
+  return parts;
 }
 
 // What the app of ntfy shows beside the message.
@@ -108,16 +109,19 @@ Outcome Transport::post(const Addressee& addressee, const MessageRecord& message
   request.answer_limit = answer_limit;
   util::HttpClient client;
   const util::HttpAnswer answer = client.perform(request);
-  const auto words = [&](const std::string& text) { return hidden ? without(text, url) : text; };
+  // Before anything is cut off: of half a secret too much would be left.
+  const auto words = [&](const std::string& text) {
+    return hidden ? masked(text, telling_parts(url)) : text;
+  };
   if (answer.refused)
-    return refused("nothing was sent: " + answer.error +
+    return refused("nothing was sent: " + words(answer.error) +
                    "; notify: {allow_private: …} in .mlops/config.yaml lets it be reached");
   if (answer.status == 0) return {Outcome::Kind::again, words(answer.error), {}, true};
   const auto header = answer.headers.find("retry-after");
   Outcome outcome =
       outcome_of_status(answer.status, header == answer.headers.end() ? "" : header->second, util::now());
   if (outcome.kind != Outcome::Kind::sent && !util::trim(answer.body).empty())
-    outcome.words += ": " + words(excerpt(answer.body));
+    outcome.words += ": " + excerpt(words(answer.body));
   return outcome;
 }
 
@@ -137,8 +141,8 @@ Outcome Transport::mail(const Addressee& addressee, const MessageRecord& message
   const util::MailAnswer answer =
       util::send_mail(server, bare_address(config.from), addressee.entry.to, mail_text(parts));
   if (answer.sent) return {};
-  return {
-      answer.again ? Outcome::Kind::again : Outcome::Kind::refused, excerpt(answer.error), {}, answer.again};
+  const std::string words = excerpt(masked(answer.error, telling_lines(server.password)));
+  return {answer.again ? Outcome::Kind::again : Outcome::Kind::refused, words, {}, answer.again};
 }
 
 Outcome Transport::run(const Addressee& addressee, const MessageRecord& message) const {
@@ -158,10 +162,11 @@ Outcome Transport::run(const Addressee& addressee, const MessageRecord& message)
   const process::Captured got =
       process::capture_with_input(argv, addressee.directory, command_limit_ms, env, message.body + "\n");
   if (got.code == 0) return {};
-  const std::string said = last_line(got.out);
+  const std::vector<std::string> parts = telling_parts_of(addressee);
+  const std::string said = last_line(masked(got.out, parts));
   const std::string words = (got.error.empty() ? got.code < 0 ? std::string("it was killed")
                                                               : "exit code " + std::to_string(got.code)
-                                               : got.error) +
+                                               : masked(got.error, parts)) +
                             (said.empty() ? "" : ": " + said);
   const bool late = got.code < 0 && got.error.starts_with("did not end");
   if (got.code == exit_try_again || late) return {Outcome::Kind::again, words, {}};

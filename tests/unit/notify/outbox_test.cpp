@@ -116,6 +116,9 @@ TEST_CASE("an addressee comes back from JSON as it was, and the outbox knows no 
   command.entry.argv = {"echo \x1b[31m"};
   command.entry.shell = true;
   command.entry.on = {Occasion::failure};
+  command.unsaid = {Secret{"KEY", Secret::Source::file, {"key.txt"}}};
+  REQUIRE(to_json(read_addressee(to_json(command))) == to_json(command));
+  REQUIRE(read_addressee(to_json(command)).unsaid.at(0).from == List{"key.txt"});
   REQUIRE(read_addressee(to_json(command)).entry.shell);
   REQUIRE(place_of(command) == "echo \\x1b[31m");
   for (const char* text : {"null", "[]", "{}", R"({"kind":"webhook","name":"x","on":[],"directory":"/"})",
