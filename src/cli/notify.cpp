@@ -39,7 +39,7 @@ std::string place_words(const MessageRecord& message) {
 }
 
 nlohmann::json to_json(const MessageRecord& message) {
-  const bool waits = message.state == MessageState::waiting;
+  const bool waits = message.state == MessageState::waiting && message.claimer.empty();
   return {{"id", message.id},
           {"pipeline", message.pipeline},
           {"notification", message.notification},
@@ -54,6 +54,15 @@ nlohmann::json to_json(const MessageRecord& message) {
           {"error", message.error},
           {"created_at", time_json(message.created_at)},
           {"ended_at", time_json(message.ended_at)}};
+}
+
+// Why the last attempt did not do, and what comes next.
+std::string why(const MessageRecord& message) {
+  if (message.state != MessageState::waiting) return message.error;
+  const std::string before = message.error.empty() ? "" : message.error + "; ";
+  if (!message.claimer.empty()) return before + "being sent";
+  if (message.attempts == 0) return message.error;
+  return before + "again at " + util::format_local(message.next_at);
 }
 
 void list(const Options& options, const Context& context) {
@@ -81,10 +90,8 @@ void list(const Options& options, const Context& context) {
   Table table({"ID", "MADE AT", "PIPELINE", "NOTIFICATION", "OCCASION", "STATE", "TRIED", "WHY"});
   table.right_align(6);
   for (const MessageRecord& message : messages) {
-    const bool again = message.state == MessageState::waiting && message.attempts > 0;
     table.add({message.id, util::format_local(message.created_at), message.pipeline, message.notification,
-               message.occasion, to_string(message.state), std::to_string(message.attempts),
-               message.error + (again ? "; again at " + util::format_local(message.next_at) : "")});
+               message.occasion, to_string(message.state), std::to_string(message.attempts), why(message)});
   }
   table.print(stdout);
 }
