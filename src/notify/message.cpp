@@ -4,6 +4,7 @@
 #include "util/strings.hpp"
 
 #include <algorithm>
+#include <cctype>
 
 namespace mlops::notify {
 
@@ -51,15 +52,38 @@ Json teams_card(const std::string& head, const std::string& text) {
   return {{"type", "message"}, {"attachments", Json::array({attachment})}};
 }
 
+// Slack and those that read its messages have no common escape for most of their markup: signs that look
+// alike stand for it, and something invisible in what calls people or is a link to Mattermost. A '_' within a
+// word is none.
+std::string escape_for_slack(std::string_view text) {
+  const auto is_word = [&](std::size_t at) {
+    return at < text.size() && std::isalnum(static_cast<unsigned char>(text[at])) != 0;
+  };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    switch (text[i]) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '*': out += "\u2217"; break;
+      case '~': out += "\u223c"; break;
+      case '`': out += "\u02cb"; break;
+      case '_': out += is_word(i - 1) && is_word(i + 1) ? "_" : "\u02cd"; break;
+      case '@': out += i > 0 && is_word(i - 1) ? "@" : "@\u200b"; break;
+      case '(': out += i > 0 && text[i - 1] == ']' ? "\u200b(" : "("; break;
+      default: out += text[i];
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string escape_for(const Notification& entry, std::string_view value) {
+  const std::string text = util::to_utf8(value);
+  if (entry.preset == "slack") return escape_for_slack(text);
   std::string out;
-  for (const char c : util::to_utf8(value)) {
-    if (entry.preset == "slack") {
-      out += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : std::string(1, c);
-      continue;
-    }
+  for (const char c : text) {
     const bool markup =
         (entry.preset == "discord" &&
          std::string_view("\\*_~`|>#[]()@<").find(c) != std::string_view::npos) ||
@@ -74,12 +98,11 @@ Message make_message(const Addressee& addressee, const Event& event) {
   const Notification& entry = addressee.entry;
   const std::string title = util::to_utf8(headline(event));
   const bool own = !entry.text.empty();
-  std::string text =
-      own ? pipeline::fill_template(
-                entry.text, [&](std::string_view name) { return escape_for(entry, field(event, name)); })
-          : escape_for(entry, details(event));
+  const auto value = [&](std::string_view name) { return field(event, name); };
+  const auto shown = [&](std::string_view words) { return escape_for(entry, words); };
+  std::string text = own ? pipeline::fill_template(entry.text, value, shown) : shown(details(event));
   text = cut(util::to_utf8(text), limit_of(entry));
-  const std::string head = escape_for(entry, title);
+  const std::string head = shown(title);
   const std::string whole = own ? text : head + "\n" + text;
   Message message{on_one_line(title), text};
   if (entry.preset == "slack") {

@@ -17,7 +17,8 @@ struct Message {
 
 Message make_message(const Addressee& addressee, const Event& event);
 
-/// A value as the target shows it, and does not obey it: of slack `<!channel>` is text, of discord and teams
+/// A value as the target shows it, and does not obey it: of slack `<!channel>` and `*b*` are text, of discord
+/// and teams
 /// `[a](b)` is.
 std::string escape_for(const Notification& entry, std::string_view value);
 

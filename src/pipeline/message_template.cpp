@@ -10,6 +10,7 @@ namespace mlops::pipeline {
 namespace {
 
 constexpr char field_begins = 1, field_ends = 2;
+constexpr char is_value = '=';  // no field begins with it
 
 constexpr std::array<std::string_view, 20> kFields = {
     "occasion",   "headline",      "details",     "pipeline.name", "pipeline.file", "run.id",    "run.state",
@@ -43,7 +44,10 @@ void add_value(std::string& out, std::string_view reference, int occurrence, con
     }
     problems.push_back(std::move(problem));
   }
-  if (got.problems.empty()) add_literal(out, got.pieces.front().literal);
+  if (!got.problems.empty() || got.pieces.empty()) return;
+  out += {field_begins, is_value};
+  add_literal(out, got.pieces.front().literal);
+  out += field_ends;
 }
 
 }  // namespace
@@ -79,13 +83,15 @@ std::string read_template(std::string_view text, const params::Scope& scope,
   return out;
 }
 
-std::string fill_template(std::string_view text, const std::function<std::string(std::string_view)>& value) {
+std::string fill_template(std::string_view text, const std::function<std::string(std::string_view)>& value,
+                          const std::function<std::string(std::string_view)>& shown) {
   std::string out;
   while (!text.empty()) {
     const std::size_t at = text.find(field_begins), end = text.find(field_ends, std::min(at, text.size()));
     out += text.substr(0, at);
     if (end == text.npos) break;
-    out += value(text.substr(at + 1, end - at - 1));
+    const std::string_view name = text.substr(at + 1, end - at - 1);
+    out += name.starts_with(is_value) ? shown(name.substr(1)) : shown(value(name));
     text.remove_prefix(end + 1);
   }
   return out;

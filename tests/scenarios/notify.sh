@@ -33,7 +33,7 @@ touch '<broken>'
 mlops run churn.yaml --quiet; expect_exit 1; [[ $err != *notif* ]] || fail "something was not delivered"
 id=$("$MLOPS" runs --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["runs"][0]["id"])')
 expect_equal "$(got "m[0]['path'], json.loads(m[0]['body'])['text']" )" \
-    "('/ok/T0P53CR3T', '*churn failed* for ml <ops>: step a failed: exit code 1 (1) acc=0.5')"
+    "('/ok/T0P53CR3T', '*churn failed* for ml &lt;ops&gt;: step a failed: exit code 1 (1) acc=0.5')"
 expect_equal "$(got "[(x['to'], x['sender'], x['user']) for x in m if x['kind'] == 'mail'][0]")" \
     "(['<a@example.org>', '<b@example.org>'], '<ml@example.org>', 'ml')"
 mail() { got "[x['text'] for x in m if x['kind'] == 'mail'][-1]"; }

@@ -28,12 +28,12 @@ Event failure() {
   return event;
 }
 
-Addressee webhook(const std::string& preset, const std::string& text = {}) {
+Addressee webhook(const std::string& preset, const std::string& text = {}, const params::Scope& scope = {}) {
   Addressee addressee;
   addressee.entry.preset = preset;
   if (text.empty()) return addressee;
   std::vector<params::ReferenceProblem> problems;
-  addressee.entry.text = pipeline::read_template(text, {}, problems);
+  addressee.entry.text = pipeline::read_template(text, scope, problems);
   REQUIRE(problems.empty());
   return addressee;
 }
@@ -74,9 +74,10 @@ TEST_CASE("a template has fields, and nothing that a value holds is one") {
   Event event = failure();
   event.metrics.push_back({0, "auc", 0.5, 1});
   const auto value = [&](std::string_view name) { return field(event, name); };
-  REQUIRE(pipeline::fill_template(text, value) == "01m8n0jmyaf2zjqg ${run.id} ${run.id} x$box 0.5|");
+  const auto same = [](std::string_view words) { return std::string(words); };
+  REQUIRE(pipeline::fill_template(text, value, same) == "01m8n0jmyaf2zjqg ${run.id} ${run.id} x$box 0.5|");
   event.reason = "${run.id} \1run.id\2";
-  REQUIRE(pipeline::fill_template(pipeline::read_template("${run.reason}", scope, problems), value) ==
+  REQUIRE(pipeline::fill_template(pipeline::read_template("${run.reason}", scope, problems), value, same) ==
           event.reason);
   // Every field that is known has been thought of: with a run none of these is unknown to field().
   for (const std::string_view name : pipeline::message_fields()) {
@@ -135,9 +136,33 @@ TEST_CASE("markup of a template stays, of values it does not") {
   Event event = failure();
   event.reason = "*<x>*";
   REQUIRE(body(webhook("slack", "*${headline}*: ${run.reason} <!here>"), event)["text"] ==
-          "*churn failed*: *&lt;x&gt;* <!here>");
+          "*churn failed*: \u2217&lt;x&gt;\u2217 <!here>");
   REQUIRE(body(webhook("discord", "**${headline}** ${run.reason}"), event)["content"] ==
           "**churn failed** \\*\\<x\\>\\*");
+}
+
+TEST_CASE("what a param holds is no markup, and no field") {
+  const Json given = {{"branch", "<!channel> *b* <@U1> [a](http://evil) ${run.id} \1run.id\2"}, {"none", ""}};
+  params::Scope scope;
+  scope.params = &given;
+  const std::string text = "*by* ${params.branch}|${params.none}|";
+  const auto filled = [&](const std::string& preset) {
+    return body(webhook(preset, text, scope), failure());
+  };
+  REQUIRE(filled("slack")["text"] ==
+          "*by* &lt;!channel&gt; \u2217b\u2217 &lt;@\u200bU1&gt; [a]\u200b(http://evil) ${run.id} run.id||");
+  REQUIRE(filled("discord")["content"] ==
+          "*by* \\<!channel\\> \\*b\\* \\<\\@U1\\> \\[a\\]\\(http://evil\\) ${run.id} run.id||");
+  const Json card = filled("teams")["attachments"][0]["content"];
+  REQUIRE(card["body"][0]["text"] ==
+          "*by* <!channel> \\*b\\* <@U1> \\[a\\]\\(http://evil\\) ${run.id} run.id||");
+  REQUIRE(filled("json")["text"] == "*by* <!channel> *b* <@U1> [a](http://evil) ${run.id} run.id||");
+}
+
+TEST_CASE("slack gets signs that look like its markup where it has no escape") {
+  const auto shown = [](const std::string& value) { return escape_for(webhook("slack").entry, value); };
+  REQUIRE(shown("_x_ my_step ~y~ `z`") == "\u02cdx\u02cd my_step \u223cy\u223c \u02cbz\u02cb");
+  REQUIRE(shown("@channel ml@example.org") == "@\u200bchannel ml@example.org");
 }
 
 TEST_CASE("a message fits its receiver, and is UTF-8 whatever it holds") {
