@@ -27,13 +27,11 @@ std::string without_percents(std::string_view text) {
   return out;
 }
 
-}  // namespace
-
-std::vector<std::string> telling_parts(const std::string& url) {
+std::vector<std::string> parts_of_url(const std::string& url) {
   const std::string authority = util::authority_of(url);
   const std::string rest = url.substr(std::min(url.size(), url.find("://") + 3 + authority.size()));
   const std::string path = rest.substr(0, rest.find_first_of("?#"));
-  std::vector<std::string> parts = {url, rest, path};
+  std::vector<std::string> parts = {rest, path};
   for (std::string& segment : util::split(path, '/')) parts.push_back(std::move(segment));
   std::string pairs = rest.substr(path.size());
   std::ranges::replace_if(
@@ -51,9 +49,16 @@ std::vector<std::string> telling_parts(const std::string& url) {
   return parts;
 }
 
-std::vector<std::string> telling_lines(const std::string& value) {
-  std::vector<std::string> parts = {value};
-  for (const std::string& line : util::split(value, '\n')) parts.emplace_back(util::trim(line));
+}  // namespace
+
+std::vector<std::string> telling_parts(const std::string& secret) {
+  std::vector<std::string> parts = {secret};
+  for (const std::string& line : util::split(secret, '\n')) {
+    const std::string value(util::trim(line));
+    parts.push_back(value);
+    if (!util::is_web_url(value)) continue;
+    for (std::string& part : parts_of_url(value)) parts.push_back(std::move(part));
+  }
   return parts;
 }
 

@@ -7,12 +7,10 @@
 
 namespace mlops::notify {
 
-/// What gives a secret URL away: all of it, its path, each segment of that and each value of its query, also
-/// as a server reads them (without %XX), and a user and password.
-std::vector<std::string> telling_parts(const std::string& url);
-
-/// What gives any other secret away: all of it, and each of its lines.
-std::vector<std::string> telling_lines(const std::string& value);
+/// What gives a secret away: all of it and each of its lines; of a URL also its path, each segment of that,
+/// each value of its query, and a user and password, as they are written and as a server reads them (without
+/// %XX).
+std::vector<std::string> telling_parts(const std::string& secret);
 
 /// `text` with "…" in the place of each of `parts`; those of less than 4 characters are left, as they stand
 /// in words by chance.

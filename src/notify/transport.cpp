@@ -44,7 +44,7 @@ std::vector<std::string> telling_parts_of(const Addressee& addressee) {
   std::vector<std::string> parts;
   for (const Secret& secret : addressee.unsaid) {
     try {
-      for (std::string& part : telling_lines(workspace::secret_value(secret, addressee.directory)))
+      for (std::string& part : telling_parts(workspace::secret_value(secret, addressee.directory)))
         parts.push_back(std::move(part));
     } catch (const Error&) {}
   }
@@ -141,7 +141,7 @@ Outcome Transport::mail(const Addressee& addressee, const MessageRecord& message
   const util::MailAnswer answer =
       util::send_mail(server, bare_address(config.from), addressee.entry.to, mail_text(parts));
   if (answer.sent) return {};
-  const std::string words = excerpt(masked(answer.error, telling_lines(server.password)));
+  const std::string words = excerpt(masked(answer.error, telling_parts(server.password)));
   return {answer.again ? Outcome::Kind::again : Outcome::Kind::refused, words, {}, answer.again};
 }
 

@@ -69,6 +69,7 @@ pipeline bad "  - {webhook: {secret: LEAK}, name: gone}
   - {email: busy@example.org, name: busy}
   - {command: [no-such-program-xyz], name: missing}
   - {command: 'echo \"went wrong\" >&2; exit 7', name: script}
+  - {command: 'echo \"no login with \$LEAK\"; echo \"nor with \$(basename \$LEAK)\"; exit 3', name: says}
   - {command: 'exit 75', name: tempfail}"
 mlops run bad.yaml --quiet; expect_exit 1; expect_err "notification 'gone' of failure was not delivered: HTTP 404: you asked for …"
 expect_why bad gone "failed 1 HTTP 404: you asked for …"
@@ -82,6 +83,7 @@ expect_why bad nobody "failed 1 *550*"
 expect_why bad busy "waiting 1 *451*"
 expect_why bad missing "failed 1 no program 'no-such-program-xyz' on PATH"
 expect_why bad script "failed 1 exit code 7: went wrong"
+expect_why bad says "failed 1 exit code 3: nor with …"
 expect_why bad tempfail "waiting 1 exit code 75"
 expect_equal "$(got "sum(x.get('path') == '/ok' for x in m)")" 0
 grep -rqs 5ECRET5 .mlops && fail "a secret is in $(grep -rls 5ECRET5 .mlops)"

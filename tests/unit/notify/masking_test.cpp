@@ -20,8 +20,8 @@ TEST_CASE("no part of a secret URL is left in what its server says") {
 }
 
 TEST_CASE("values of secrets and their lines are left out, those that begin with another one too") {
-  REQUIRE(masked("cannot log in with k3yk3y", telling_lines("k3yk3y")) == "cannot log in with …");
-  REQUIRE(masked("at line two2", telling_lines("one1\ntwo2\r\n")) == "at line …");
+  REQUIRE(masked("cannot log in with k3yk3y", telling_parts("k3yk3y")) == "cannot log in with …");
+  REQUIRE(masked("at line two2", telling_parts("one1\ntwo2\r\n")) == "at line …");
   REQUIRE(masked("abcd abcdef", {"abcd", "abcdef"}) == "… …");
   REQUIRE(masked("abc", {"abc", ""}) == "abc");
 }
