@@ -1,5 +1,6 @@
 #include "notify/outbox.hpp"
 
+#include "db/backfills.hpp"
 #include "db/outbox.hpp"
 #include "db/runs.hpp"
 #include "db/slots.hpp"
@@ -79,9 +80,11 @@ Troubles take_note(db::Connection& connection, const std::string& pipeline, Occa
 // Tells those who are told of such an end.
 void tell(db::Connection& connection, const std::vector<Addressee>& addressees, const Event& event,
           Occasion end, const Troubles& troubles) {
+  // A backfill has many, of days long past, and whoever asked for it looks at how far it has come.
+  const bool quiet = event.run && db::is_of_backfill(connection, event.run->id);
   for (const Addressee& addressee : addressees) {
     const auto occasion = told_of(addressee.entry, end, troubles.before);
-    if (!occasion) continue;
+    if (!occasion || (quiet && *occasion == Occasion::success)) continue;
     Event own = event;
     own.occasion = *occasion;
     if (const auto& trouble = troubles.after ? troubles.after : troubles.before) {

@@ -44,7 +44,7 @@ void add_value(std::string& out, std::string_view reference, int occurrence, con
     }
     problems.push_back(std::move(problem));
   }
-  if (!got.problems.empty() || got.pieces.empty()) return;
+  if (!got.problems.empty()) return;
   out += {field_begins, is_value};
   add_literal(out, got.pieces.front().literal);
   out += field_ends;
