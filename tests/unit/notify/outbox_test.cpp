@@ -87,6 +87,26 @@ TEST_CASE("a limit leaves out what comes too soon, and the next one says so") {
   REQUIRE(Json::parse(last.at(0).body)["left_out"] == 2);
 }
 
+TEST_CASE("a backfill tells of failures and recoveries, not of successes") {
+  Place p;
+  const std::vector<Addressee> all = {to("all", {Occasion::failure, Occasion::recovery, Occasion::success})};
+  for (const char* run : {"run1", "run2", "run3"}) {
+    db::Transaction transaction(p.database);
+    p.database.connection()
+        .cached(
+            "INSERT INTO requests (queue, file, pipeline, options, priority, source, cause, backfill, "
+            "not_before, state, run_id, submitted_at, submitted_by) "
+            "VALUES ('q', 'f', 'churn', '{}', 0, 'backfill', '', 1, '', 'started', ?, '', '')")
+        .bind(run)
+        .run();
+    transaction.commit();
+  }
+  REQUIRE(p.end(all, RunState::succeeded, 0).empty());
+  REQUIRE(p.end(all, RunState::failed, 1) == List{"all failure waiting"});
+  REQUIRE(p.end(all, RunState::succeeded, 0) == List{"all recovery waiting"});
+  REQUIRE(p.end(all, RunState::succeeded, 0) == List{"all success waiting"});
+}
+
 TEST_CASE("lateness is told once for each promise") {
   Place p;
   Pipeline pipeline;
