@@ -34,9 +34,6 @@ nlohmann::json to_json(const DatasetVersion& v) {
 
 namespace {
 
-// An option that is given stands for something.
-std::string not_empty(const std::string& text) { return text.empty() ? "it is empty" : ""; }
-
 void add(const DataOptions& options, Context& context) {
   util::set_up_log(context.verbose);
   bool created = false;

@@ -153,7 +153,7 @@ mlops notify test churn.yaml; expect_ok; expect_out "sent HOOK to secret HOOK"; 
 mlops notify test bad.yaml gone; expect_exit 69; expect_out "not sent gone to secret LEAK: HTTP 404"
 mlops notify test bad.yaml gon; expect_exit 2; expect_err "did you mean 'gone'?"
 (unset LEAK; "$MLOPS" notify test bad.yaml gone > out; [ $? = 69 ] && grep -q "the environment variable LEAK is not set" out) || fail "a secret that is not there"
-SMTP_PASSWORD=wrong mlops notify test churn.yaml a@example.org; expect_exit 69; expect_out "535 wrong password"
+SMTP_PASSWORD=wrong mlops notify test churn.yaml a@example.org; expect_exit 69; expect_out "Login denied (535"
 printf 'notify: [\n' > .mlops/config.yaml; mlops notify test bad.yaml broken; expect_exit 69; expect_out ".mlops/config.yaml:"
 rm .mlops/config.yaml; mlops notify test bad.yaml nobody; expect_exit 69; expect_out "no mail server is known"
 mlops notify test bad.yaml broken; expect_exit 69; expect_out "127.0.0.1 is a loopback address"
