@@ -33,6 +33,8 @@ std::optional<seconds> cut_offset(std::string& text) {
 
 }  // namespace
 
+sys_seconds now_seconds() { return std::chrono::floor<std::chrono::seconds>(util::now()); }
+
 sys_seconds read_time(const std::string& text, const TimeZone& zone) {
   std::string plain = text;
   const std::optional<seconds> offset = cut_offset(plain);

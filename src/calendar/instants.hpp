@@ -10,6 +10,9 @@
 
 namespace mlops::calendar {
 
+/// The time of this second, as schedules count it.
+sys_seconds now_seconds();
+
 /// "2026-03-29", "2026-03-29 02:30" or with seconds, as clocks of `zone` show it; or an instant with its
 /// offset
 /// ("2026-03-29T02:00:00+01:00", "…Z"). A time that comes twice is the first. Throws Error(usage), also for

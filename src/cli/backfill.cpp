@@ -1,3 +1,4 @@
+#include "calendar/instants.hpp"
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "cli/queue.hpp"
@@ -255,8 +256,7 @@ int leave(const Workspace& workspace, std::int64_t id, bool json) {
 BackfillPlan make_plan_of(const Options& options, const Pipeline& pipeline,
                           const schedule::Timetable& timetable, const std::optional<Workspace>& workspace,
                           db::Database& database) {
-  auto slots = schedule::slots_between(timetable, options.from, options.to,
-                                       std::chrono::floor<std::chrono::seconds>(util::now()));
+  auto slots = schedule::slots_between(timetable, options.from, options.to, calendar::now_seconds());
   std::optional<Milliseconds> usual;
   if (workspace) {
     Backfills backfills(*workspace, database);

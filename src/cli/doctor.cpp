@@ -1,10 +1,10 @@
+#include "calendar/instants.hpp"
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "engine/health.hpp"
 #include "schedule/staleness.hpp"
 #include "util/log.hpp"
 #include "util/quantity.hpp"
-#include "util/time.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -52,9 +52,9 @@ void tell_if_stale(const Options& options, Context& context) {
   const auto grace = util::parse_duration(options.grace);
   if (!grace) throw Error(ExitCode::usage, "cannot read --grace '" + options.grace + "'", "such as 5m or 1h");
   OpenWorkspace open = open_to_read(context);
-  const auto stale = schedule::stale_schedules(open.workspace, open.database.connection(),
-                                               std::chrono::floor<std::chrono::seconds>(util::now()),
-                                               std::chrono::ceil<std::chrono::seconds>(*grace));
+  const auto stale =
+      schedule::stale_schedules(open.workspace, open.database.connection(), calendar::now_seconds(),
+                                std::chrono::ceil<std::chrono::seconds>(*grace));
   if (!stale.empty()) context.exit_code = static_cast<int>(ExitCode::gate_refused);
   nlohmann::json list = nlohmann::json::array();
   for (const schedule::Stale& each : stale) {

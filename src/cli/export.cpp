@@ -1,10 +1,10 @@
 #include "schedule/export.hpp"
 
+#include "calendar/instants.hpp"
 #include "cli/export.hpp"
 #include "cli/output.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
-#include "util/time.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -20,8 +20,6 @@ struct Options {
   std::vector<std::string> variables;
   bool no_path = false, force = false, json = false;
 };
-
-schedule::sys_seconds now_seconds() { return std::chrono::floor<std::chrono::seconds>(util::now()); }
 
 struct Loaded {
   Workspace workspace;
@@ -65,7 +63,7 @@ void write(const Options& options, const std::string& path, const std::string& t
 int to_crontab(const Options& options, const Context& context) {
   const Loaded loaded = load(options, context);
   const auto clock = calendar::TimeZone::load(calendar::TimeZone::machine_name());
-  const auto exported = schedule::export_crontab(loaded.call, loaded.files, clock, now_seconds());
+  const auto exported = schedule::export_crontab(loaded.call, loaded.files, clock, calendar::now_seconds());
   std::string text;
   for (const std::string& line : exported.lines) text += line + "\n";
   if (!options.output.empty()) write(options, options.output, text);
@@ -79,7 +77,7 @@ int to_crontab(const Options& options, const Context& context) {
 
 int to_systemd(const Options& options, const Context& context) {
   const Loaded loaded = load(options, context);
-  const auto exported = schedule::export_units(loaded.call, loaded.files, now_seconds());
+  const auto exported = schedule::export_units(loaded.call, loaded.files, calendar::now_seconds());
   nlohmann::json units = nlohmann::json::array();
   if (!options.output.empty()) util::make_directories(options.output, 0777);
   for (const schedule::Unit& unit : exported.units) {

@@ -1,12 +1,12 @@
 #include "schedule/install.hpp"
 
+#include "calendar/instants.hpp"
 #include "cli/install.hpp"
 #include "cli/output.hpp"
 #include "schedule/crontab.hpp"
 #include "schedule/user_crontab.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
-#include "util/time.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -25,8 +25,6 @@ struct Options {
   std::vector<std::string> variables;
   std::string name;
 };
-
-schedule::sys_seconds now_seconds() { return std::chrono::floor<std::chrono::seconds>(util::now()); }
 
 void print_lines(const std::vector<std::string>& lines) {
   for (const std::string& line : lines) std::printf("%s\n", line.c_str());
@@ -93,11 +91,12 @@ void install_crontab(const Options& options, const Workspace& workspace) {
   const bool own_zone =
       options.lines && schedule::crontab_has_own_zone(schedule::read_user_crontab(), workspace);
   const auto clock = calendar::TimeZone::load(calendar::TimeZone::machine_name());
-  auto plan = schedule::crontab_lines(call, style, files, own_zone ? nullptr : &clock, now_seconds());
+  auto plan =
+      schedule::crontab_lines(call, style, files, own_zone ? nullptr : &clock, calendar::now_seconds());
   add_zone_note(files, plan.notes);
   if (!options.print) {
     schedule::put_crontab_block(workspace, plan.lines, options.force);
-    schedule::take_up(workspace, database, files, plan.by_daemon, now_seconds());
+    schedule::take_up(workspace, database, files, plan.by_daemon, calendar::now_seconds());
   }
   if (options.json)
     return print_json({{"written", !options.print}, {"lines", plan.lines}, {"notes", plan.notes}});
@@ -168,7 +167,7 @@ void install_systemd(const Options& options, const Workspace& workspace) {
   std::vector<std::string> notes;
   add_zone_note(files, notes);
   const auto installed = schedule::install_unit(workspace, unit, options.force);
-  schedule::take_up(workspace, database, files, all, now_seconds());
+  schedule::take_up(workspace, database, files, all, calendar::now_seconds());
   print_unit_result(options, installed, unit.name, notes);
 }
 

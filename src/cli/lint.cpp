@@ -1,12 +1,12 @@
 #include "engine/lint.hpp"
 
+#include "calendar/instants.hpp"
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "pipeline/doubts.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
-#include "util/time.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -92,8 +92,7 @@ void lint(const Options& options, Context& context) {
                 "mlops lint FILE");
   const Pipeline pipeline = load_pipeline(file, {.overrides = options.overrides, .check_files = false});
   const auto steps = look(pipeline, context);
-  const auto warnings =
-      pipeline::doubts_about(pipeline, std::chrono::floor<std::chrono::seconds>(util::now()));
+  const auto warnings = pipeline::doubts_about(pipeline, calendar::now_seconds());
   const bool clean = warnings.empty() &&
                      std::ranges::all_of(steps, [](const engine::LintStep& s) { return s.findings.empty(); });
   if (options.strict && !clean) context.exit_code = static_cast<int>(ExitCode::gate_refused);

@@ -1,10 +1,10 @@
 #include "cli/plan.hpp"
 
+#include "calendar/instants.hpp"
 #include "cli/context.hpp"
 #include "engine/job.hpp"
 #include "schedule/timetable.hpp"
 #include "util/strings.hpp"
-#include "util/time.hpp"
 
 #include <cstdio>
 
@@ -99,7 +99,7 @@ Pipeline load(Options& options) {
   const auto [at, entry] =
       schedule::slots_meant(pipeline.file, timetables,
                             options.slot == "now" ? std::nullopt : std::optional(options.slot),
-                            std::chrono::floor<std::chrono::seconds>(util::now()))
+                            calendar::now_seconds())
           .front();
   options.load.slot = schedule::slot_values(timetables[entry], at);
   return load_pipeline(options.file, options.load);

@@ -1,5 +1,6 @@
 #include <mlops/run.hpp>
 
+#include "calendar/instants.hpp"
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "cli/plan.hpp"
@@ -16,7 +17,6 @@
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
-#include "util/time.hpp"
 
 #include <cstdio>
 #include <memory>
@@ -116,8 +116,7 @@ void take_claim_over(Options& options, const Context& context, Progress& progres
     return;
   }
   schedule::Ledger ledger(open.workspace, open.database);
-  const auto claimed =
-      ledger.take_over(options.claimed, std::chrono::floor<std::chrono::seconds>(util::now()));
+  const auto claimed = ledger.take_over(options.claimed, calendar::now_seconds());
   if (!claimed)
     throw Error(ExitCode::overlap, "the claim " + std::to_string(options.claimed) + " is not valid any more",
                 "see `mlops schedule audit` and `mlops queue list`");
@@ -132,9 +131,8 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
   const Pipeline pipeline = load_pipeline(options.file, options.load);
   OpenWorkspace open = open_for(pipeline.directory, context);
   schedule::Ledger ledger(open.workspace, open.database);
-  const schedule::Answer answer =
-      ledger.claim(pipeline, options.slot == "now" ? std::nullopt : std::optional(options.slot),
-                   std::chrono::floor<std::chrono::seconds>(util::now()));
+  const schedule::Answer answer = ledger.claim(
+      pipeline, options.slot == "now" ? std::nullopt : std::optional(options.slot), calendar::now_seconds());
   if (!answer.claimed) {
     if (options.json) {
       print_json(

@@ -74,7 +74,7 @@ std::vector<Entry> find_entries(const Options& options) {
 sys_seconds beginning(const Options& options, const Entry& entry) {
   if (!options.from.empty())
     return calendar::read_time(options.from, *entry.rule.zone) - std::chrono::seconds(1);
-  return std::chrono::floor<std::chrono::seconds>(util::now());
+  return calendar::now_seconds();
 }
 
 void next(const Options& options) {

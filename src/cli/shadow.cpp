@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "calendar/instants.hpp"
 #include "cli/output.hpp"
 #include "schedule/shadow.hpp"
 #include "schedule/user_crontab.hpp"
@@ -43,7 +44,7 @@ int report_shadow(const Workspace& workspace, bool json) {
   const auto starts = util::read_file_if_exists(schedule::starts_path(workspace));
   const auto report =
       schedule::report_on(shadow, starts.value_or(""), shadow.until ? "" : schedule::read_user_crontab(),
-                          std::chrono::floor<std::chrono::seconds>(util::now()));
+                          calendar::now_seconds());
   std::size_t differences = 0;
   nlohmann::json lines = nlohmann::json::array();
   const auto zone = calendar::TimeZone::load(calendar::TimeZone::local_name());

@@ -87,8 +87,8 @@ Question ask(const Options& options, const Context& context) {
     if (subject.timetable.rule.zone->name() != question.zone->name()) question.zone = zones.get("");
   }
   if (!options.zone.empty()) question.zone = zones.get(options.zone);
-  question.window.from = options.from.empty() ? std::chrono::floor<std::chrono::seconds>(util::now())
-                                              : calendar::read_time(options.from, *question.zone);
+  question.window.from =
+      options.from.empty() ? calendar::now_seconds() : calendar::read_time(options.from, *question.zone);
   const auto span = util::parse_duration(options.to);
   question.window.to = span ? question.window.from + std::chrono::ceil<std::chrono::seconds>(*span)
                             : calendar::read_time(options.to, *question.zone);

@@ -40,8 +40,6 @@ struct Options {
   bool json = false;
 };
 
-sys_seconds now_seconds() { return std::chrono::floor<std::chrono::seconds>(util::now()); }
-
 // Those of a file or of a pipeline; all if `what` is empty.
 std::vector<Known> find_schedules(OpenWorkspace& open, const std::string& what, bool may_be_none = false) {
   std::vector<Known> result;
@@ -92,7 +90,7 @@ nlohmann::json slot_json(const SlotRecord& slot, const ScheduleRecord& record) {
 void list(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::vector<Known> all = find_schedules(open, options.file);
-  const sys_seconds now = now_seconds();
+  const sys_seconds now = calendar::now_seconds();
   nlohmann::json json = nlohmann::json::array();
   std::vector<schedule::Promise> promises;
   Table table({"FILE", "SCHEDULE", "TIMES", "STATE", "NEXT", "LAST"});
@@ -151,7 +149,7 @@ std::optional<sys_seconds> since(const Options& options) {
   const auto span = util::parse_duration(options.last);
   if (!span)
     throw Error(ExitCode::usage, "cannot read --last '" + options.last + "'", "such as 30d, 12h, or all");
-  return now_seconds() - std::chrono::ceil<std::chrono::seconds>(*span);
+  return calendar::now_seconds() - std::chrono::ceil<std::chrono::seconds>(*span);
 }
 
 // The slots of a schedule from `since` on that have no row: there are none, unless the database was tampered
@@ -265,14 +263,15 @@ void set_paused(const Options& options, const Context& context, bool paused) {
     const schedule::Timetable* timetable = known.timetable ? &*known.timetable : nullptr;
     const std::string what = known.record.pipeline + " " + known.record.name;
     if (paused) {
-      ledger.pause(known.record, timetable, options.note, now_seconds());
+      ledger.pause(known.record, timetable, options.note, calendar::now_seconds());
       std::printf("paused %s: its slots are not run until `mlops schedule resume %s`\n", what.c_str(),
                   options.file.c_str());
     } else if (!known.record.paused_at) {
       std::printf("%s is not paused\n", what.c_str());
     } else {
-      ledger.resume(known.record, timetable, now_seconds());
-      const auto next = timetable ? calendar::next_fire(timetable->rule, now_seconds()) : std::nullopt;
+      ledger.resume(known.record, timetable, calendar::now_seconds());
+      const auto next =
+          timetable ? calendar::next_fire(timetable->rule, calendar::now_seconds()) : std::nullopt;
       std::printf("resumed %s%s\n", what.c_str(),
                   next ? (": next at " + timetable->text(*next)).c_str() : "");
     }
@@ -293,11 +292,11 @@ void serve(const std::vector<std::string>& files, const Context& context) {
     db::Database database = db::Database::open(workspace.database_path());
     pipeline::Zones zones;
     const auto timetables = schedule::timetables(pipeline, zones);
-    schedule::Ledger(workspace, database).adopt(pipeline, timetables, now_seconds(), true);
+    schedule::Ledger(workspace, database).adopt(pipeline, timetables, calendar::now_seconds(), true);
     const auto others = triggers::Events(workspace, database).adopt(pipeline, true);
     schedule::ring(workspace, layout::daemon_bell);
     for (const schedule::Timetable& timetable : timetables) {
-      const auto next = calendar::next_fire(timetable.rule, now_seconds());
+      const auto next = calendar::next_fire(timetable.rule, calendar::now_seconds());
       std::printf("serving %s %s: %s, next at %s\n", pipeline.name.c_str(), timetable.entry.name.c_str(),
                   times_of(timetable.entry).c_str(), next ? timetable.text(*next).c_str() : "no time");
     }

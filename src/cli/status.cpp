@@ -1,3 +1,4 @@
+#include "calendar/instants.hpp"
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "cli/slots.hpp"
@@ -56,8 +57,8 @@ void print(const engine::ActiveRun& active, const Style& style, Instant now) {
 void status(bool json, Context& context) {
   OpenWorkspace open = open_to_read(context);
   const auto runs = engine::active_runs(open.workspace, open.database);
-  const auto promises = schedule::promises_of(open.workspace, open.database.connection(),
-                                              std::chrono::floor<std::chrono::seconds>(util::now()));
+  const auto promises =
+      schedule::promises_of(open.workspace, open.database.connection(), calendar::now_seconds());
   if (json) {
     nlohmann::json list = nlohmann::json::array(), promised = list;
     for (const engine::ActiveRun& active : runs) list.push_back(active_json(active));

@@ -1,10 +1,10 @@
 #include <mlops/pipeline.hpp>
 
+#include "calendar/instants.hpp"
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "pipeline/doubts.hpp"
 #include "util/strings.hpp"
-#include "util/time.hpp"
 
 #include <cstdio>
 
@@ -32,8 +32,7 @@ void validate(const Options& options, Context& context) {
       const Pipeline pipeline = load_pipeline(file, {.overrides = options.overrides});
       entry["name"] = pipeline.name;
       entry["steps"] = pipeline.steps.size();
-      const auto doubts =
-          pipeline::doubts_about(pipeline, std::chrono::floor<std::chrono::seconds>(util::now()));
+      const auto doubts = pipeline::doubts_about(pipeline, calendar::now_seconds());
       entry["warnings"] = to_json(doubts);
       warnings.insert(warnings.end(), doubts.begin(), doubts.end());
       if (!options.json) {

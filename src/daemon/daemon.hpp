@@ -43,6 +43,8 @@ class Daemon {
   int run();
 
  private:
+  static constexpr std::chrono::seconds retry_after{2};  // for what did not work
+
   /// A pipeline file that is served.
   struct File {
     std::string path;  ///< absolute

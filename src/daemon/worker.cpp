@@ -39,7 +39,7 @@ void for_each_worker(const Workspace& workspace, const Function& on_worker) {
   for (const auto& entry : std::filesystem::directory_iterator(directory_of_workers(workspace), error)) {
     std::string name = entry.path().filename().string();
     std::ranges::replace(name, '_', ' ');
-    on_worker(entry.path(), schedule::is_alive(name));
+    on_worker(entry.path(), process::is_alive(name));
   }
 }
 

@@ -33,8 +33,9 @@ Statement& bind_slot(Statement& row, const std::string& pipeline, std::chrono::s
 std::vector<std::int64_t> durations_ms(Connection& db, const std::string& pipeline, int most) {
   std::vector<std::int64_t> list;
   Statement row = db.prepare(R"sql(
-    SELECT duration_ms FROM runs WHERE pipeline = ? AND state = 'succeeded' AND duration_ms IS NOT NULL
-    ORDER BY id DESC LIMIT ?
+    SELECT r.duration_ms FROM runs r WHERE r.pipeline = ? AND r.state = 'succeeded' AND r.duration_ms IS NOT NULL
+      AND EXISTS (SELECT 1 FROM steps s WHERE s.run_id = r.id AND s.state = 'succeeded')
+    ORDER BY r.id DESC LIMIT ?
   )sql");
   row.bind(pipeline, most);
   while (row.step()) list.push_back(row.integer(0));

@@ -14,7 +14,7 @@
 
 namespace mlops::db {
 
-/// Of the newest `most` runs of the pipeline that succeeded.
+/// Of the newest `most` runs of the pipeline that succeeded and in which a step ran.
 std::vector<std::int64_t> durations_ms(Connection& db, const std::string& pipeline, int most);
 
 /// Likewise of its steps, by name; one that was cached took no time.

@@ -278,19 +278,4 @@ std::map<std::string, std::int64_t> usual_durations_ms(Connection& db, const std
   return usual;
 }
 
-std::optional<std::int64_t> usual_run_ms(Connection& db, const std::string& pipeline) {
-  Statement row = db.prepare(R"sql(
-    SELECT duration_ms FROM (
-      SELECT r.duration_ms FROM runs r WHERE r.pipeline = ? AND r.state = 'succeeded' AND r.duration_ms IS NOT NULL
-        AND EXISTS (SELECT 1 FROM steps s WHERE s.run_id = r.id AND s.state = 'succeeded')
-      ORDER BY r.id DESC LIMIT 50)
-    ORDER BY duration_ms
-  )sql");
-  row.bind(pipeline);
-  std::vector<std::int64_t> durations;
-  while (row.step()) durations.push_back(row.integer(0));
-  if (durations.empty()) return std::nullopt;
-  return durations[durations.size() / 2];
-}
-
 }  // namespace mlops::db

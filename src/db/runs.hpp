@@ -69,8 +69,5 @@ std::vector<std::string> pipeline_names(Connection& db);
 
 /// Median duration of the step over the last few runs of the pipeline in which it succeeded, by step name.
 std::map<std::string, std::int64_t> usual_durations_ms(Connection& db, const std::string& pipeline);
-/// Median duration of the pipeline's newest runs that succeeded and in which a step ran; nothing if there is
-/// none.
-std::optional<std::int64_t> usual_run_ms(Connection& db, const std::string& pipeline);
 
 }  // namespace mlops::db

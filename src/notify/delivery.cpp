@@ -126,18 +126,10 @@ class Pass {
   std::exception_ptr problem_;
 };
 
-// One that has ended may still have its number, as long as nobody has collected its exit code.
-bool is_alive(const std::string& claimer) {
-  const auto identity = process::parse_identity(claimer);
-  const util::Fd process = identity ? process::open_process(*identity) : util::Fd();
-  pollfd ended{process.get(), POLLIN, 0};
-  return process && ::poll(&ended, 1, 0) == 0;
-}
-
 // Nobody knows whether a message has arrived whose sender died: it is sent again, under the same id.
 void take_over(db::Database& database) {
   for (MessageRecord message : db::claimed_messages(database.connection())) {
-    if (is_alive(message.claimer)) continue;
+    if (process::is_alive(message.claimer)) continue;
     message.error = sender_died;
     message.next_at = util::now();
     db::Transaction transaction(database);

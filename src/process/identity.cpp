@@ -3,6 +3,7 @@
 #include "util/files.hpp"
 #include "util/strings.hpp"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -54,6 +55,13 @@ util::Fd open_process(const Identity& identity) {
   util::Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, identity.pid, 0)));
   if (fd && start_ticks(identity.pid) != identity.start_ticks) fd.reset();
   return fd;
+}
+
+bool is_alive(std::string_view identity) {
+  const auto parsed = parse_identity(identity);
+  const util::Fd process = parsed ? open_process(*parsed) : util::Fd();
+  pollfd ended{process.get(), POLLIN, 0};
+  return process && ::poll(&ended, 1, 0) == 0;
 }
 
 bool signal_process(const Identity& identity, int signal) {

@@ -32,6 +32,9 @@ std::optional<Identity> parse_identity(std::string_view text);
 /// A pidfd of exactly this process, or none if it has ended.
 util::Fd open_process(const Identity& identity);
 
+/// Whether the process that to_string() wrote lives: one that has ended and was not waited for does not.
+bool is_alive(std::string_view identity);
+
 /// Sends `signal` to exactly this process; false if it has ended.
 bool signal_process(const Identity& identity, int signal);
 

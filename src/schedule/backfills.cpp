@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "calendar/instants.hpp"
 #include "db/backfills.hpp"
 #include "db/requests.hpp"
 #include "db/runs.hpp"
@@ -12,6 +13,7 @@
 #include "schedule/ledger.hpp"
 #include "schedule/limits.hpp"
 #include "schedule/requests.hpp"
+#include "schedule/standings.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
 #include "workspace/environment.hpp"
@@ -104,7 +106,7 @@ void Backfills::recall(const Pipeline& pipeline, const Timetable& timetable,
     while (row != rows.end() && row->until < slot.at) ++row;
     if (row == rows.end() || row->at > slot.at) continue;
     slot.row = *row;
-    if (row->outcome == SlotOutcome::claimed) slot.claimer_lives = is_alive(row->claimer);
+    if (row->outcome == SlotOutcome::claimed) slot.claimer_lives = process::is_alive(row->claimer);
     if (row->outcome != SlotOutcome::ran) continue;
     if (const auto run = db::find_run(connection, row->run_id)) slot.run = run->state;
     if (slot.run == RunState::succeeded) slot.same = definitions.same(row->run_id, slot.at);
@@ -112,8 +114,8 @@ void Backfills::recall(const Pipeline& pipeline, const Timetable& timetable,
 }
 
 std::optional<Milliseconds> Backfills::usual(const std::string& pipeline) {
-  const auto ms = db::usual_run_ms(database_.connection(), pipeline);
-  return ms ? std::optional(Milliseconds(*ms)) : std::nullopt;
+  const auto usual = usual_of(database_.connection(), pipeline);
+  return usual ? std::optional(usual->median) : std::nullopt;
 }
 
 // The row of the entry. One that is known stays as it is, so that a backfill decides nothing about its slots.
@@ -125,7 +127,7 @@ ScheduleRecord Backfills::schedule_of_entry(const Pipeline& pipeline, const Time
   if (auto known = find(db::schedules_of(database_.connection(), workspace_.relative(pipeline.file))))
     return *known;
   pipeline::Zones zones;
-  const sys_seconds now = std::chrono::floor<std::chrono::seconds>(util::now());
+  const sys_seconds now = calendar::now_seconds();
   return find(Ledger(workspace_, database_).adopt(pipeline, timetables(pipeline, zones), now)).value();
 }
 

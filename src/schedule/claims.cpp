@@ -48,7 +48,7 @@ Overlap overlap_of(const std::string& text) {
 
 const db::SlotFilter open_claims{.schedule = {}, .since = {}, .outcome = SlotOutcome::claimed};
 
-bool is_dead(const SlotRecord& slot) { return !is_alive(slot.claimer); }
+bool is_dead(const SlotRecord& slot) { return !process::is_alive(slot.claimer); }
 
 constexpr const char* died = "the process that had claimed it died before the run began";
 
@@ -75,7 +75,7 @@ std::optional<std::pair<std::string, std::string>> Ledger::in_the_way(const std:
   for (const std::string& id : live_runs(workspace_, database_.connection(), pipeline))
     return std::pair("run " + id + " of it is still going on", id);
   for (const SlotRecord& slot : db::claimed_slots(database_.connection(), pipeline)) {
-    if (is_alive(slot.claimer))
+    if (process::is_alive(slot.claimer))
       return std::pair("run " + slot.run_id + " of it, for the slot " + slot.local + ", is about to begin",
                        slot.run_id);
   }
@@ -229,7 +229,7 @@ void Ledger::refuse(const std::vector<Entry>& entries, sys_seconds now, const st
 void Ledger::bury(std::int64_t schedule, sys_seconds but) {
   for (SlotRecord& slot : db::list_slots(
            database_.connection(), {.schedule = schedule, .since = {}, .outcome = SlotOutcome::claimed})) {
-    if (slot.at == but || is_alive(slot.claimer)) continue;
+    if (slot.at == but || process::is_alive(slot.claimer)) continue;
     slot.outcome = SlotOutcome::missed;
     slot.reason = died;
     slot.run_id.clear();
@@ -332,7 +332,8 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
         db::put_slot(connection, row);
       }
     };
-    const bool open = !before || (before->outcome == SlotOutcome::claimed && !is_alive(before->claimer));
+    const bool open =
+        !before || (before->outcome == SlotOutcome::claimed && !process::is_alive(before->claimer));
     if (before && before->outcome == SlotOutcome::ran) {
       const auto run = db::find_run(connection, before->run_id);
       answer.run_id = before->run_id;
@@ -445,7 +446,7 @@ void make_way(const Workspace& workspace, db::Database& database, const Claimed&
     }
     // Those that were claimed before come first.
     for (const SlotRecord& slot : db::claimed_slots(connection, claimed.pipeline)) {
-      if (slot.fence < claimed.claim.fence && is_alive(slot.claimer)) other = slot.run_id;
+      if (slot.fence < claimed.claim.fence && process::is_alive(slot.claimer)) other = slot.run_id;
     }
     if (other.empty()) return;
     if (!std::exchange(told, true)) say("waiting for run " + other + " of the same pipeline");

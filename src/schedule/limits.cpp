@@ -7,8 +7,6 @@
 #include "util/time.hpp"
 #include "workspace/layout.hpp"
 
-#include <poll.h>
-
 #include <algorithm>
 
 namespace mlops::schedule {
@@ -28,19 +26,12 @@ void add(Load& load, const std::string& pipeline, const std::string& queue, std:
 
 }  // namespace
 
-bool is_alive(const std::string& claimer) {
-  const auto identity = process::parse_identity(claimer);
-  const util::Fd process = identity ? process::open_process(*identity) : util::Fd();
-  pollfd ended{process.get(), POLLIN, 0};  // one that nobody has waited for yet has ended as well
-  return process && ::poll(&ended, 1, 0) == 0;
-}
-
 Load load_of(const Workspace& workspace, db::Connection& connection) {
   Load load;
   for (const db::Ongoing& work : db::ongoing_work(connection)) {
     std::optional<process::Identity> holder;
     if (!work.claimer.empty()) {
-      if (!is_alive(work.claimer)) continue;
+      if (!process::is_alive(work.claimer)) continue;
       holder = process::parse_identity(work.claimer);
       load.in_motion = true;
     } else {

@@ -20,9 +20,6 @@ namespace mlops::schedule {
 /// A claim that is passed on from one process to another is worth another look after this time.
 constexpr std::chrono::seconds look_again{1};
 
-/// Whether the process that has a claim lives.
-bool is_alive(const std::string& claimer);
-
 /// What goes on.
 struct Load {
   int runs = 0;

@@ -139,7 +139,7 @@ bool Requests::release_dead_claims(Claims& claims, Instant now) {
   bool any = false;
   const std::string self = process::to_string(process::self());
   for (RequestRecord& request : db::claimed_requests(database_.connection())) {
-    if (!is_alive(request.claimer)) {
+    if (!process::is_alive(request.claimer)) {
       release(std::move(request), "the process that had claimed it died before the run began");
       any = true;
     } else if (request.claimer != self) {

@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "calendar/instants.hpp"
 #include "process/lock_file.hpp"
 #include "util/files.hpp"
 #include "util/quantity.hpp"
@@ -68,7 +69,7 @@ std::vector<engine::Finding> examine(const std::optional<Workspace>& workspace) 
   try {
     db::Database database = db::Database::open_to_read(
         workspace->database_path(), workspace->trusted() ? db::Access::write : db::Access::read_only);
-    const auto now = std::chrono::floor<seconds>(util::now());
+    const auto now = calendar::now_seconds();
     const std::vector<Known> all = known_schedules(*workspace, database.connection());
     const auto count =
         std::ranges::count_if(all, [](const Known& known) { return !known.record.removed_at; });

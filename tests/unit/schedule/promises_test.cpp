@@ -3,6 +3,7 @@
 #include "catch.hpp"
 #include "db/runs.hpp"
 #include "db/slots.hpp"
+#include "db/steps.hpp"
 #include "schedule/ledger.hpp"
 #include "schedule/staleness.hpp"
 #include "schedule/standings.hpp"
@@ -238,6 +239,11 @@ struct Place {
     record.pipeline = "p";
     db::Transaction transaction(database);
     db::insert_run(database.connection(), record, "", {}, {});
+    StepRecord step;
+    step.name = "a";
+    step.state = state == RunState::succeeded ? StepState::succeeded : StepState::failed;
+    db::insert_step(database.connection(), record.id, step);
+    db::update_step(database.connection(), record.id, step);
     db::finish_run(database.connection(), record.id, state, "", std::nullopt, at(end),
                    std::chrono::milliseconds(at(end) - at(begin)).count());
     transaction.commit();
