@@ -147,7 +147,13 @@ std::string note_on(const Rule& rule, sys_seconds at) {
   if (shown.size() > 1)
     return std::string("the ") + (shown[0] == at ? "first" : "second") +
            " of two times that clocks show this";
-  for (const Gap& gap : gaps_between(rule, at - seconds(1), at)) {
+  // Only what is made up for stands for another time.
+  const auto* cron = std::get_if<Cron>(&rule.what);
+  const seconds before(1);
+  if (!cron || cron->is_wildcard() || !rule.run_in_gap ||
+      jump_after(*rule.zone, rule.zone->index_at(at - before)) >= most_made_up)
+    return {};
+  for (const Gap& gap : gaps_between(rule, at - before, at)) {
     if (gap.instant == at && gap.local < local)
       return "in place of " + to_text(gap.local).substr(11) + ", which clocks skip";
   }

@@ -70,7 +70,8 @@ std::vector<std::string> known_names(const std::string& name) {
 }
 
 std::string hint_for(const std::string& name) {
-  const std::vector<std::string> names = known_names(name);
+  std::vector<std::string> names = known_names(name);
+  if (names.empty()) names = known_names("");  // no such region
   if (names.empty()) return "this system has no time zone data: apt-get install tzdata";
   const std::string near = util::did_you_mean(name, names);
   if (!near.empty()) return near;

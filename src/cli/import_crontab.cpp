@@ -126,9 +126,12 @@ void print_import(const Options& options, const schedule::CronImport& import, st
                 watched == 1 ? "" : "s");
     std::printf("next: mlops import crontab --shadow --report\n");
   } else if (!options.dry_run && jobs > 0) {
+    // Those that only a boot starts have no schedule to be installed.
+    const std::string all = (std::filesystem::path(options.directory) / "*.yaml").lexically_normal().string();
+    const bool some = std::ranges::any_of(import.jobs, &std::string::empty, &schedule::ImportedJob::times);
     std::printf(
         "next: look at them; take these lines out of the crontab; mlops schedule install --crontab %s\n",
-        (std::filesystem::path(options.directory) / "*.yaml").lexically_normal().c_str());
+        some ? ("$(grep -l ^schedule: " + all + ")").c_str() : all.c_str());
   }
 }
 

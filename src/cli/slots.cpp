@@ -135,7 +135,9 @@ void list(const Options& options, const Context& context) {
   const bool daemon =
       process::LockFile::is_locked(layout::in(open.workspace.state_directory(), layout::daemon_lock));
   std::printf("%s\n",
-              daemon ? "a daemon serves them" : "no daemon runs: slots are run by `mlops run --slot` only");
+              daemon
+                  ? "a daemon serves them"
+                  : "no daemon runs just now: slots are run by `mlops run --slot` and `mlops daemon --once`");
   for (const schedule::Promise& promise : promises) print_promise(promise);
   for (const Known& known : all) {
     const std::string note = known.record.paused_at ? known.record.pause_note : known.record.problem;
@@ -182,6 +184,13 @@ void print_why(const SlotRecord& slot, const ScheduleRecord& record, db::Connect
   std::printf("  decided at %s\n", util::format_local(slot.decided_at).c_str());
 }
 
+// By the beginning of the slot or of its time of day; a time that clocks skip has a space in place of the T.
+bool is_meant(std::string slot, std::string words) {
+  std::ranges::replace(slot, ' ', 'T');
+  std::ranges::replace(words, ' ', 'T');
+  return slot.starts_with(words) || slot.find("T" + words) != slot.npos;
+}
+
 void audit(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::Connection& connection = open.database.connection();
@@ -208,9 +217,7 @@ void audit(const Options& options, const Context& context) {
     for (const SlotRecord& slot : slots) {
       counts[slot.outcome] += slot.slots;
       if (only && slot.outcome != *only) continue;
-      if (!options.why.empty() && !slot.local.starts_with(options.why) &&
-          slot.local.find("T" + options.why) == slot.local.npos)
-        continue;
+      if (!options.why.empty() && !is_meant(slot.local, options.why)) continue;
       lines.push_back({slot, &known});
     }
   }

@@ -39,6 +39,7 @@ T
 mlops import crontab old --out jobs --cron debian; expect_exit 3
 expect_out "jobs/train.yaml"; expect_out "line 8: left out: its times cannot be read: hour '22-2'"; expect_out "line 7: @reboot is no time"
 expect_missing jobs/never.yaml
+next=$(sed -n 's/.*; mlops schedule install --crontab //p' <<< "$out"); expect_equal "$(eval "echo $next" | tr ' ' '\n' | grep -c yaml)" "$(grep -l ^schedule: jobs/*.yaml | wc -l)"
 mlops validate jobs/*.yaml; expect_ok
 (cd jobs && env -i "$MLOPS" run cat.yaml --quiet) > /dev/null || fail "the job of the crontab"
 expect_file "$home/out." "line 1

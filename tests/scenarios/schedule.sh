@@ -31,6 +31,7 @@ mlops schedule audit --last all --json
 expect_equal "$(json 'j["summary"], j["without_outcome"], j["slots"][0]["outcome"], j["slots"][0]["fence"]')" "({'ran': 1}, 0, 'ran', 1)"
 mlops schedule audit other; expect_exit 2; expect_err "the ledger has no schedule of 'other'"
 mlops schedule audit --outcome lost; expect_exit 2
+mlops schedule next "0 3 * * *" --tz Mars/Base; expect_exit 2; expect_err "such as Europe/Berlin"
 mlops schedule list; expect_ok; expect_out "$((year + 1))-01-01T00:00:00+00:00"; expect_out "no daemon runs"
 expect_equal "$(sql "select outcome, slots from v_slots")" "ran,1"
 

@@ -50,6 +50,16 @@ TEST_CASE("fixed times in a gap run at its end, wildcards do not exist in it", "
   CHECK(gaps[0].instant == utc(2026, 3, 8, 7));
 }
 
+TEST_CASE("only what is made up for stands in place of a time that clocks skip", "[calendar]") {
+  const sys_seconds jump = utc(2026, 3, 8, 7);  // New York, to 03:00
+  CHECK(note_on(rule("30 2 * * *", "America/New_York"), jump) == "in place of 02:30, which clocks skip");
+  CHECK(note_on(rule("*/30 * * * *", "America/New_York"), jump).empty());
+  Rule skipping = rule("0 2,3 * * *", "America/New_York");
+  skipping.run_in_gap = false;
+  CHECK(note_on(skipping, jump).empty());
+  CHECK(note_on(rule("0 0 * * *", "Pacific/Apia"), utc(2011, 12, 30, 10)).empty());  // a day is left out
+}
+
 TEST_CASE("fixed times that come twice run once, wildcards twice", "[calendar]") {
   const sys_seconds before = utc(2026, 11, 1, 4, 59);  // New York goes back from 02:00 to 01:00 at 06:00 UTC
   CHECK(first(rule("30 1 * * *", "America/New_York"), before, 2) ==
