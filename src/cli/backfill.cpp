@@ -329,6 +329,9 @@ int backfill(const Options& options, const Context& context) {
     if (!options.json) print_summary(pipeline, timetable.entry.name, plan, options);
     if (plan.order.empty()) return nothing_to_run(options, pipeline, timetable.entry.name, plan);
     id = Backfills(workspace, database).begin(pipeline, timetable, plan, std::max(1, options.jobs));
+    if (!id)
+      return nothing_to_run(options, pipeline, timetable.entry.name,
+                            make_plan_of(options, pipeline, timetable, workspace, database));
   }
   std::fflush(stdout);
   return options.detach ? leave(workspace, *id, options.json) : drain(workspace, *id, options.json);

@@ -142,8 +142,8 @@ std::int64_t Backfills::ask(const BackfillRecord& backfill, const Pipeline& pipe
   return Requests(workspace_, database_).submit_within(transaction, request).value();
 }
 
-std::int64_t Backfills::begin(const Pipeline& pipeline, const Timetable& timetable, const BackfillPlan& plan,
-                              int jobs) {
+std::optional<std::int64_t> Backfills::begin(const Pipeline& pipeline, const Timetable& timetable,
+                                             const BackfillPlan& plan, int jobs) {
   const ScheduleRecord schedule = schedule_of_entry(pipeline, timetable);
   pipeline::Zones zones;
   const Timetable known = timetable_of(schedule, workspace_.root(), zones);  // by which its rows were made
@@ -151,6 +151,8 @@ std::int64_t Backfills::begin(const Pipeline& pipeline, const Timetable& timetab
   db::Transaction transaction(database_, db::Durability::full);
   Ledger ledger(workspace_, database_);
   const auto asked = db::slots_asked_for(connection, schedule.id);
+  if (std::ranges::all_of(plan.order, [&](std::size_t i) { return asked.contains(plan.slots[i].at); }))
+    return std::nullopt;
   BackfillRecord backfill;
   backfill.schedule = schedule.id;
   backfill.from = plan.slots.front().at;

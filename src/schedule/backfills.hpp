@@ -46,9 +46,9 @@ class Backfills {
   std::optional<Milliseconds> usual(const std::string& pipeline);
 
   /// Asks for a run of each slot that is chosen, but for those that somebody has asked for meanwhile. Durable
-  /// when it returns. `pipeline` is loaded for no slot.
-  std::int64_t begin(const Pipeline& pipeline, const Timetable& timetable, const BackfillPlan& plan,
-                     int jobs);
+  /// when it returns; nullopt, and nothing is written, if that leaves none. `pipeline` is loaded for no slot.
+  std::optional<std::int64_t> begin(const Pipeline& pipeline, const Timetable& timetable,
+                                    const BackfillPlan& plan, int jobs);
 
   /// Nothing of it is started any more; what runs goes on.
   void pause(std::int64_t id);

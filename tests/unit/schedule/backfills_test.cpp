@@ -47,7 +47,7 @@ struct Place {
     return plan_backfill(slots, {}, {});
   }
   std::int64_t begin(const char* from, const char* to, int jobs = 1) {
-    return backfills.begin(pipeline, timetable, plan(from, to), jobs);
+    return backfills.begin(pipeline, timetable, plan(from, to), jobs).value();
   }
   std::vector<ClaimedRequest> claim(std::size_t most = 100, std::optional<std::int64_t> only = {}) {
     return requests.claim(limits, {{}, most, {}, only}, util_now()).claimed;
@@ -158,8 +158,10 @@ TEST_CASE("what waits in one backfill is not asked for by another") {
   // Planned before, begun after it.
   BackfillPlan late = plan;
   late.order = {0, 1, 2, 3};
-  const std::int64_t id = place.backfills.begin(place.pipeline, place.timetable, late, 1);
+  const std::int64_t id = place.backfills.begin(place.pipeline, place.timetable, late, 1).value();
   REQUIRE(db::slots_of_backfill(place.database.connection(), id).size() == 2);
+  late.order = {0, 1};
+  REQUIRE_FALSE(place.backfills.begin(place.pipeline, place.timetable, late, 1));
 }
 
 TEST_CASE("nothing is started of a backfill that is paused, and what was interrupted is asked for again") {
