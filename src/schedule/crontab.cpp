@@ -161,8 +161,8 @@ class Reader {
     job.times = util::join(fields, " ");
     calendar::CronProblem problem;
     if (fields.size() < static_cast<std::size_t>(words) || at == line.size()) {
-      const bool looks = std::isdigit(static_cast<unsigned char>(line[begin])) != 0 || line[begin] == '*' ||
-                         line[begin] == '@';
+      const char first = begin < line.size() ? line[begin] : '\0';  // a lone '-' has none
+      const bool looks = std::isdigit(static_cast<unsigned char>(first)) != 0 || first == '*' || first == '@';
       return remark(looks ? "it is no job: after its times, a command is missing"
                           : "it is neither a job nor a variable",
                     true);
