@@ -100,6 +100,9 @@ TEST_CASE("what is no job is told with its line") {
           "1 MAILTO: what jobs print is not; 3 LOGNAME cannot be set: cron do; 4 CRON_TZ: Debian's cron does "
           "no; ");
   REQUIRE(remarks(read("@daily echo \xff\n")) == "1! it is no text in UTF-8, which ; ");
+  REQUIRE(remarks(read("-\n- \n-@\n")) ==
+          "1! it is neither a job nor a vari; 2! it is neither a job nor a vari; "
+          "3! it is no job: after its times,; ");
 }
 
 TEST_CASE("a crontab of the system names users") {
