@@ -89,6 +89,15 @@ std::unordered_map<std::string, CachedResults> results_of_newest_run(Connection&
   return known;
 }
 
+void relabel(Connection& db, const CachedResults& results) {
+  for (const ArtifactRecord& output : results.artifacts) {
+    db.cached(
+          "UPDATE artifacts SET kind = ? WHERE run_id = ? AND step = ? AND direction = 'out' AND path = ?")
+        .bind(output.kind, results.maker.run, results.maker.step, output.path)
+        .run();
+  }
+}
+
 void put_cached(Connection& db, const std::string& key, const std::string& run_id, int step, Instant now) {
   db.cached("INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?)")
       .bind(key, run_id, step, util::format_utc(now))

@@ -25,12 +25,16 @@ struct CachedResults {
   std::vector<ArtifactRecord> artifacts;                    ///< outputs
   std::vector<std::pair<std::string, std::string>> values;  ///< set by MLOPS_OUTPUT
   std::vector<MetricPoint> metrics;                         ///< the last point of each
+  bool relabelled = false;                                  ///< kinds of `artifacts` are newer than on record
 };
 std::optional<CachedResults> find_cached(Connection& db, const std::string& key);
 
 /// As find_cached() for all steps of the pipeline's newest run, by key.
 std::unordered_map<std::string, CachedResults> results_of_newest_run(Connection& db,
                                                                      const std::string& pipeline);
+
+/// Says what outputs are for as `results` have it. Within a Transaction of the caller.
+void relabel(Connection& db, const CachedResults& results);
 
 /// Within a Transaction of the caller. The newest maker of a key replaces the one before.
 void put_cached(Connection& db, const std::string& key, const std::string& run_id, int step, Instant now);

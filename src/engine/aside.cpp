@@ -82,12 +82,13 @@ void set_aside(const std::string& directory, const std::vector<std::string>& pat
   for (std::size_t i = 0; i < paths.size(); ++i) {
     if (make_folders) util::make_directories(fs::path(paths[i]).parent_path().string(), 0777);
     if (!is_there(paths[i])) continue;
-    if (again) {
-      remove(paths[i]);
+    util::make_directories(directory);
+    const std::string place = again ? directory + "/rejected" : place_of(directory, i);
+    if (again && is_there(place)) remove(place);
+    if (::rename(paths[i].c_str(), place.c_str()) == 0) {
+      if (again) remove(place);
       continue;
     }
-    util::make_directories(directory);
-    if (::rename(paths[i].c_str(), place_of(directory, i).c_str()) == 0) continue;
     // On another file system it stays where it is: the step will find it, as it would without us.
     if (errno != EXDEV) throw_errno("cannot set '" + paths[i] + "' aside", errno);
     util::log_debug("'" + paths[i] + "' lies on another file system and is not set aside");

@@ -23,6 +23,7 @@ std::string why_never_reused(const Step& step) {
   if (step.always) return "it is a clean-up step";
   if (step.cache == false) return "it says cache: false";
   if (step.outputs.empty() && step.metrics.empty()) return "it declares no outputs";
+  if (step.leave_running) return "what it leaves running cannot be put back";
   if (step.cache == true) return {};
   if (step.kind == "deploy") return "it deploys: what it does outside its outputs matters";
   if (step.inputs.empty() && step.code.empty()) return "it declares no inputs: what it reads is not known";
@@ -34,10 +35,7 @@ OpenFacts open_facts(const Pipeline& pipeline, int index, const OutputValues& va
   OpenFacts open{index, {}};
   StepFacts& facts = open.facts;
   facts.shell = step.command.shell;
-  for (const Text& argument : step.command.argv) {
-    if (!facts.command.empty()) facts.command += '\n';
-    facts.command += fill(argument, values, facts.shell);
-  }
+  for (const Text& argument : step.command.argv) facts.command.push_back(fill(argument, values, facts.shell));
   facts.workdir = step.workdir;
   for (const std::string& name : step.params) {
     // The leaves tell best what has changed.
@@ -51,9 +49,9 @@ OpenFacts open_facts(const Pipeline& pipeline, int index, const OutputValues& va
   // What the step finds in its environment besides.
   if (!step.vars.is_null())
     facts.env["MLOPS_MATRIX"] = step.vars.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (!pipeline.inherit_env) facts.env["inherit"] = "false";
+  if (!pipeline.inherit_env) facts.env["inherit="] = "false";  // no variable can be called that
   for (const Output& output : step.outputs) facts.outputs.push_back(output.path);
-  for (const std::string& file : step.metrics) facts.outputs.push_back(file);
+  facts.metrics = step.metrics;
   return open;
 }
 
@@ -240,6 +238,9 @@ CheckResult Cache::check(OpenFacts open, bool put_back) {
   seen_.clear();
   all_seen_ = true;
   const std::string directory = step_directory(pipeline_, step);
+  // Outputs lie below it: what was made in one place is no result for another.
+  result.facts.workdir = workspace_.relative(directory);
+  if (result.facts.workdir == ".") result.facts.workdir.clear();
   result.facts.inputs = look_at(directory, step.inputs);
   result.facts.code = look_at(directory, step.code);
   if (const std::string never = why_never_reused(step); !never.empty()) {
@@ -264,6 +265,13 @@ CheckResult Cache::check(OpenFacts open, bool put_back) {
     const std::string missing = place_outputs(source->artifacts, put_back, restored);
     if (missing.empty()) {
       result.hit = true;
+      for (const Output& output : step.outputs) {  // what they are for may have changed
+        const std::string path = workspace_.relative(step_path(directory, output.path));
+        const auto made = std::ranges::find(source->artifacts, path, &ArtifactRecord::path);
+        if (made == source->artifacts.end() || made->kind == output.kind) continue;
+        made->kind = output.kind;
+        source->relabelled = true;
+      }
       result.all_seen = all_seen_ && restored.empty();
       if (result.all_seen) result.seen = std::move(seen_);
       result.causes = {{"cached", source->maker.run, "", ""}};

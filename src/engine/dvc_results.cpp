@@ -34,7 +34,8 @@ Cause cause_of(const dvc::Change& change) {
   switch (change.kind) {
     case Kind::command: {
       StepFacts before, now;
-      before.command = change.before, now.command = change.after;
+      before.shell = now.shell = true;
+      before.command = {change.before}, now.command = {change.after};
       const auto causes = compare_facts(before, now);
       return causes.empty() ? Cause{"command", "now a list of commands, or no longer", "", ""} : causes[0];
     }

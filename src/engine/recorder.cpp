@@ -84,6 +84,7 @@ void Recorder::adopt_orphans() {
     const auto [known, fresh] = there.try_emplace(hit.results.maker.run, true);
     if (fresh) known->second = db::run_exists(database_.connection(), known->first);
     const auto record = steps_.find(hit.step);
+    if (known->second && hit.results.relabelled) db::relabel(database_.connection(), hit.results);
     if (known->second || record == steps_.end()) continue;
     record->second.source_run.reset();
     record->second.source_step.reset();

@@ -94,7 +94,9 @@ std::string repeat_key(const std::string& source, const std::string& file, const
                         {"slot", asks_for_slot ? to_json(*options.slot) : Json()},
                         {"environment", referenced_environment(source)}};
   util::Sha256 sum;
-  sum.update(outside.dump(-1, ' ', false, Json::error_handler_t::replace));
+  const std::vector<std::uint8_t> bytes =
+      Json::to_cbor(outside);  // which has texts as they are, UTF-8 or not
+  sum.update(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   sum.update(std::string_view("\0", 1));
   sum.update(source);
   return sum.hex();

@@ -9,8 +9,6 @@ namespace mlops::engine {
 
 namespace {
 
-constexpr int format = 1;  // of the key; a change makes every step run once more
-
 Json files_json(const std::vector<FileFact>& files) {
   Json list = Json::array();
   for (const FileFact& file : files)
@@ -93,39 +91,55 @@ void cut_to_difference(std::string& a, std::string& b) {
   b = cut(y);
 }
 
-// The first line in which two commands differ.
+// A script's lines, or the arguments.
+std::vector<std::string> parts_of(const StepFacts& facts) {
+  return facts.shell && !facts.command.empty() ? util::split(facts.command[0], '\n') : facts.command;
+}
+
+// The first line or argument in which two commands differ.
 Cause command_cause(const StepFacts& before, const StepFacts& now) {
   if (before.shell != now.shell)
     return {"command", now.shell ? "now a shell script" : "now without a shell", "", ""};
-  const auto old_lines = util::split(before.command, '\n'), new_lines = util::split(now.command, '\n');
-  for (std::size_t i = 0; i < std::max(old_lines.size(), new_lines.size()); ++i) {
-    std::string a = i < old_lines.size() ? old_lines[i] : "", b = i < new_lines.size() ? new_lines[i] : "";
-    if (a == b) continue;
-    cut_to_difference(a, b);
-    return {"command", new_lines.size() > 1 ? "line " + std::to_string(i + 1) : "", a, b};
-  }
-  return {"command", "", before.command, now.command};
+  const auto old_parts = parts_of(before), new_parts = parts_of(now);
+  std::size_t i = 0;
+  while (i < old_parts.size() && i < new_parts.size() && old_parts[i] == new_parts[i]) ++i;
+  std::string a = i < old_parts.size() ? old_parts[i] : "", b = i < new_parts.size() ? new_parts[i] : "";
+  cut_to_difference(a, b);
+  const std::string where = (now.shell ? "line " : "argument ") + std::to_string(now.shell ? i + 1 : i);
+  return {"command", new_parts.size() > 1 ? where : "", a, b};
 }
 
 }  // namespace
 
 Json facts_json(const StepFacts& facts) {
-  return {{"command", facts.command},       {"shell", facts.shell},    {"workdir", facts.workdir},
-          {"params", facts.params},         {"env", facts.env},        {"inputs", files_json(facts.inputs)},
-          {"code", files_json(facts.code)}, {"outputs", facts.outputs}};
+  return {{"format", facts.format},
+          {"command", facts.shell && !facts.command.empty() ? Json(facts.command[0]) : Json(facts.command)},
+          {"shell", facts.shell},
+          {"workdir", facts.workdir},
+          {"params", facts.params},
+          {"env", facts.env},
+          {"inputs", files_json(facts.inputs)},
+          {"code", files_json(facts.code)},
+          {"outputs", facts.outputs},
+          {"metrics", facts.metrics}};
 }
 
 StepFacts parse_facts(const Json& json) {
   StepFacts facts;
   if (!json.is_object()) return facts;
-  facts.command = json.value("command", "");
+  facts.format = json.value("format", 1);
   facts.shell = json.value("shell", false);
+  if (const auto command = json.find("command"); command != json.end()) {
+    if (command->is_string()) facts.command = {command->get<std::string>()};
+    if (command->is_array()) facts.command = command->get<std::vector<std::string>>();
+  }
   facts.workdir = json.value("workdir", "");
   facts.params = json.value("params", facts.params);
   facts.env = json.value("env", facts.env);
   facts.inputs = parse_files(json.value("inputs", Json::array()));
   facts.code = parse_files(json.value("code", Json::array()));
   facts.outputs = json.value("outputs", facts.outputs);
+  facts.metrics = json.value("metrics", facts.metrics);
   return facts;
 }
 
@@ -135,8 +149,12 @@ namespace {
 void put(std::string& out, std::string_view text) {
   const bool plain =
       std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+  if (!plain && util::is_utf8(text)) {
+    out += Json(text).dump();
+    return;
+  }
   if (!plain) {
-    out += Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+    out += "{\"sha256\":\"" + util::sha256(text) + "\"}";
     return;
   }
   out += '"';
@@ -189,13 +207,22 @@ std::string key_text(const StepFacts& facts) {
         },
         '}');
   };
+  const auto put_texts = [&](const std::vector<std::string>& texts) {
+    put_list(
+        out, '[', texts, [&](const std::string& text) { put(out, text); }, ']');
+  };
   key("code"), put_files(facts.code);
-  key("command"), put(out, facts.command);
+  key("command");
+  if (facts.shell && !facts.command.empty()) {
+    put(out, facts.command[0]);
+  } else {
+    put_texts(facts.command);
+  }
   key("env"), put_map(facts.env);
-  key("format"), out += std::to_string(format);
+  key("format"), out += std::to_string(facts.format);
   key("inputs"), put_files(facts.inputs);
-  key("outputs"), put_list(
-                      out, '[', facts.outputs, [&](const std::string& path) { put(out, path); }, ']');
+  key("metrics"), put_texts(facts.metrics);
+  key("outputs"), put_texts(facts.outputs);
   key("params"), put_map(facts.params);
   key("shell"), out += facts.shell ? "true" : "false";
   key("workdir"), put(out, facts.workdir);
@@ -211,6 +238,7 @@ std::string shown_content(const std::string& sha256, bool executable) {
 std::vector<Cause> compare_facts(const StepFacts& before, const StepFacts& now,
                                  const LookInside& look_inside) {
   std::vector<Cause> causes;
+  if (before.format != now.format) return {{"format", "", "", ""}};
   if (before.command != now.command || before.shell != now.shell)
     causes.push_back(command_cause(before, now));
   if (before.workdir != now.workdir) causes.push_back({"workdir", "", before.workdir, now.workdir});
@@ -218,14 +246,19 @@ std::vector<Cause> compare_facts(const StepFacts& before, const StepFacts& now,
   compare_maps("env", before.env, now.env, causes);
   compare_files("input", before.inputs, now.inputs, look_inside, causes);
   compare_files("code", before.code, now.code, look_inside, causes);
-  for (const std::string& path : now.outputs) {
-    if (std::ranges::find(before.outputs, path) == before.outputs.end())
-      causes.push_back({"output", path, "", "declared"});
-  }
-  for (const std::string& path : before.outputs) {
-    if (std::ranges::find(now.outputs, path) == now.outputs.end())
-      causes.push_back({"output", path, "declared", "not declared"});
-  }
+  const auto compare_paths = [&](const char* kind, const std::vector<std::string>& old_paths,
+                                 const std::vector<std::string>& new_paths) {
+    for (const std::string& path : new_paths) {
+      if (std::ranges::find(old_paths, path) == old_paths.end())
+        causes.push_back({kind, path, "", "declared"});
+    }
+    for (const std::string& path : old_paths) {
+      if (std::ranges::find(new_paths, path) == new_paths.end())
+        causes.push_back({kind, path, "declared", "not declared"});
+    }
+  };
+  compare_paths("output", before.outputs, now.outputs);
+  compare_paths("metrics", before.metrics, now.metrics);
   // The same things in another order are another key, as order may mean something to the command.
   if (causes.empty() && !(before == now)) causes.push_back({"order", "", "", ""});
   return causes;
@@ -273,6 +306,8 @@ std::string plain_words(const Cause& c) {
   if (c.kind == "more") return "and " + c.what;
   if (c.kind == "code") return change("code " + c.what);
   if (c.kind == "output") return change("output " + c.what);
+  if (c.kind == "metrics") return change("metrics file " + c.what);
+  if (c.kind == "format") return "this version of mlops takes more into account than the one before";
   if (c.kind == "workdir") return change("workdir");
   if (c.kind == "order") return "the same things are declared in another order";
   if (c.kind == "command") {

@@ -23,15 +23,20 @@ struct FileFact {
   }
 };
 
+/// Of what counts; another one makes every step run once more.
+inline constexpr int facts_format = 2;
+
 struct StepFacts {
-  std::string command;  ///< as it is run, outputs of earlier steps filled in
-  bool shell = false;
-  std::string workdir;
+  int format = facts_format;
+  std::vector<std::string> command;  ///< script or arguments as run, outputs of earlier steps filled in
+  bool shell = false;                ///< `command` is one script
+  std::string workdir;  ///< relative to the workspace if inside it; of DVC's stages as in the file
   std::map<std::string, std::string> params;  ///< those that the step names, as JSON
   std::map<std::string, std::string> env;     ///< declared by the step or the pipeline; never secrets
   std::vector<FileFact> inputs;               ///< in the order of the file
   std::vector<FileFact> code;
-  std::vector<std::string> outputs;  ///< paths of outputs and metrics
+  std::vector<std::string> outputs;  ///< paths
+  std::vector<std::string> metrics;  ///< paths of files that metrics are read from
   bool operator==(const StepFacts&) const = default;
 };
 
@@ -39,7 +44,8 @@ struct StepFacts {
 /// by field.
 std::string cache_key(const StepFacts& facts);
 
-/// facts_json() with a version of the format in `format`, names in order, without spaces.
+/// facts_json(), names in order, without spaces; a text that is no UTF-8 is told by its digest, so that two
+/// facts never have one text.
 std::string key_text(const StepFacts& facts);
 
 Json facts_json(const StepFacts& facts);

@@ -119,3 +119,50 @@ mlops run p.yaml -q; expect_ok; expect_equal "$(ran)" "ship "
 mlops show --json; expect_equal "$(json '[m["value"] for m in j["metrics"] if m["name"] == "score"][0]')" 0.9
 mlops store gc --dry-run; expect_ok
 mlops diff "$("$MLOPS" runs --pipeline c --ids | sed -n 2p)" latest:c; expect_ok
+
+# Results belong to a place: the same file in another folder makes its own, also where names are no text.
+mkdir -p shared; echo 1 > shared/in
+for folder in fa fb $'f\xff' $'f\xfe'; do
+    mkdir -p "$folder"
+    printf 'name: place\nsteps:\n  s: {run: "pwd > out", inputs: ../shared/in, outputs: out}\n' > "$folder/p.yaml"
+    mlops run "$folder/p.yaml" -q; expect_ok; expect_exists "$folder/out"
+    mlops run "$folder/p.yaml" -q; expect_ok; expect_out "1 cached"
+done
+mlops why s "$("$MLOPS" runs --pipeline place --ids | sed -n 6p)"; expect_out "workdir: fa → fb"
+
+# An argument with a line break is not two arguments.
+arguments() { printf 'name: argv\nsteps:\n  s: {run: [sh, -c, '"'"'printf "%%s|" "$@" > argv.txt'"'"', x, %s], inputs: shared/in, outputs: argv.txt}\n' "$1" > argv.yaml; }
+arguments '"b\nc"'; mlops run argv.yaml -q; expect_ok; expect_file argv.txt "$(printf 'b\nc|')"
+arguments 'b, c'; mlops run argv.yaml -q; expect_ok; expect_file argv.txt 'b|c|'
+because s "command, argument 4: b"
+
+# What an output is for counts: as a file of metrics it is read, as a model it is shown as one.
+cat > role.yaml <<'Y'
+name: role
+steps:
+  s: {run: 'echo "{\"acc\": 0.5}" > acc.json; echo m > role.bin', inputs: shared/in, outputs: [acc.json, role.bin]}
+Y
+mlops run role.yaml -q; expect_ok
+sed -i 's/outputs: \[acc.json, role.bin\]/outputs: [role.bin], metrics: acc.json/' role.yaml
+mlops run role.yaml -q; expect_ok; because s "metrics file acc.json is new"
+expect_equal "$(sql "select value from v_metrics where run_id = (select max(id) from runs)")" 0.5
+sed -i 's/\[role.bin\]/[{path: role.bin, kind: model}]/' role.yaml
+mlops run role.yaml -q; expect_ok; expect_out "1 cached"
+expect_equal "$(sql "select kind from v_artifacts where path = 'role.bin' and run_id = (select max(id) from runs)")" model
+
+# A service that a step leaves running is not there because its files are.
+printf 'name: serve\nsteps:\n  s: {run: "(sleep 300 & echo $! > pid.txt) > /dev/null 2>&1", inputs: shared/in, outputs: pid.txt, leave_running: true}\n' > serve.yaml
+cleanups+=('kill "$(cat "$here/pid.txt")" 2>/dev/null')
+mlops run serve.yaml -q; expect_ok
+kill "$(cat pid.txt)"; mlops run serve.yaml -q; expect_ok; because s "what it leaves running cannot be put back"
+kill -0 "$(cat pid.txt)" || fail "the service was not started again"
+
+# An output on another file system cannot be moved aside, and stays where it is, also when the step is tried again.
+if [ -w /dev/shm ] && [ "$(stat -c %d /dev/shm)" != "$(stat -c %d .)" ]; then
+    far=$(mktemp -d /dev/shm/mlops-test.XXXXXX); cleanups+=("rm -rf '$far'")
+    echo good > "$far/model.bin"
+    printf 'name: far\nsteps:\n  s: {run: exit 1, inputs: shared/in, outputs: %s/model.bin, retry: 2}\n' "$far" > far.yaml
+    mlops run far.yaml -q; expect_exit 1; expect_file "$far/model.bin" good
+else
+    echo "SKIPPED: no second file system to write to"
+fi

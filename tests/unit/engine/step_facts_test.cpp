@@ -9,7 +9,7 @@ namespace {
 
 StepFacts facts() {
   StepFacts f;
-  f.command = "train --lr 0.1\nsecond line";
+  f.command = {"train --lr 0.1\nsecond line"};
   f.shell = true;
   f.params = {{"lr", "0.1"}};
   f.inputs = {{"data", "tree", std::string(64, 'a'), 1, 1}, {"x", "file", std::string(64, 'b'), 1, 1}};
@@ -72,20 +72,61 @@ TEST_CASE("causes survive as JSON") {
   REQUIRE(parse_causes("[1]").empty());
 }
 
-TEST_CASE("the text of a key is the JSON of the facts with the version of its format") {
+TEST_CASE("the text of a key is the JSON of the facts") {
   StepFacts facts;
-  facts.command = "python train.py --name \"a\\b\"\n\tnächste Zeile\x7f \xff";
+  facts.command = {"python train.py --name \"a\\b\"\n\tnächste Zeile\x7f"};
   facts.shell = true;
   facts.workdir = "sub";
   facts.params = {{"lr", "0.1"}, {"name", "\"x\""}};
   facts.env = {{"A", ""}, {"B", "1"}};
   facts.inputs = {{"data/raw.csv", "file", "00ff", 12, 1}, {"with space", "", "", 0, 1}};
   facts.code = {{"train.py", "executable", "11", 1, 1}};
-  facts.outputs = {"model.bin", "m\xc3\xa9trique.json"};
-  Json json = facts_json(facts);
-  json["format"] = 1;
-  REQUIRE(key_text(facts) == json.dump(-1, ' ', false, Json::error_handler_t::replace));
-  json = facts_json({});
-  json["format"] = 1;
-  REQUIRE(key_text({}) == json.dump());
+  facts.outputs = {"model.bin", "mod\xc3\xa8le"};
+  facts.metrics = {"m\xc3\xa9trique.json"};
+  REQUIRE(key_text(facts) == facts_json(facts).dump());
+  REQUIRE(parse_facts(facts_json(facts)) == facts);
+  facts.shell = false;
+  facts.command = {"python", "train.py", ""};
+  REQUIRE(key_text(facts) == facts_json(facts).dump());
+  REQUIRE(parse_facts(facts_json(facts)) == facts);
+  REQUIRE(key_text({}) == facts_json({}).dump());
+}
+
+TEST_CASE("two facts never have one key") {
+  const auto argv = [](std::vector<std::string> command) {
+    StepFacts facts;
+    facts.command = std::move(command);
+    return cache_key(facts);
+  };
+  REQUIRE(argv({"sh", "b\nc"}) != argv({"sh", "b", "c"}));
+  REQUIRE(argv({"sh", ""}) != argv({"sh"}));
+  StepFacts script;
+  script.shell = true;
+  script.command = {"true"};
+  REQUIRE(cache_key(script) != argv({"true"}));
+
+  const auto input = [](const std::string& path) {
+    StepFacts facts;
+    facts.inputs = {{path, "file", "00", 1, 1}};
+    return cache_key(facts);
+  };
+  REQUIRE(input("x\xff") != input("x\xfe"));
+  REQUIRE(input("x\xff") != input("x\xef\xbf\xbd"));
+
+  StepFacts output, metrics;
+  output.outputs = {"m.json"};
+  metrics.metrics = {"m.json"};
+  REQUIRE(cache_key(output) != cache_key(metrics));
+  REQUIRE(said(compare_facts(output, metrics)) ==
+          std::vector<std::string>{"output m.json: declared → not declared",
+                                   "metrics file m.json is new (declared)"});
+}
+
+TEST_CASE("facts of another format say so, and nothing else of themselves") {
+  const StepFacts before =
+      parse_facts(Json::parse(R"({"command": "a\nb", "outputs": ["m.json"], "shell": false})"));
+  REQUIRE(before.format == 1);
+  REQUIRE(before.command == std::vector<std::string>{"a\nb"});
+  REQUIRE(said(compare_facts(before, facts())) ==
+          std::vector<std::string>{"this version of mlops takes more into account than the one before"});
 }
