@@ -48,6 +48,7 @@ struct SlotRecord {
   std::string claimer;
   Instant decided_at{};
   std::optional<std::int64_t> late_ms;
+  std::optional<std::chrono::sys_seconds> unseen_from;  ///< nobody looked from then until `decided_at`
   std::string overlap;  ///< of a claimed one: what it does while another run is going on
   bool going = false;   ///< of a claimed one: no limit holds it back any more
 };

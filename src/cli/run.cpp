@@ -94,9 +94,12 @@ OpenWorkspace open_for(const std::string& directory, const Context& context) {
   return {std::move(workspace), std::move(database)};
 }
 
-void make_way(OpenWorkspace& open, const schedule::Claimed& claimed, const Options& options,
+constexpr const char* waited_too_long = "it had to wait, and `start_within` has passed";
+
+// False: it took too long.
+bool make_way(OpenWorkspace& open, const schedule::Claimed& claimed, const Options& options,
               Progress& progress) {
-  schedule::make_way(open.workspace, open.database, claimed, [&](const std::string& text) {
+  return schedule::make_way(open.workspace, open.database, claimed, [&](const std::string& text) {
     if (!options.json) progress.note(text);
   });
 }
@@ -122,7 +125,9 @@ void take_claim_over(Options& options, const Context& context, Progress& progres
                 "see `mlops schedule audit` and `mlops queue list`");
   options.settings.slot = claimed->claim;
   options.load.slot = ledger.values_of(*claimed);
-  make_way(open, *claimed, options, progress);
+  if (!make_way(open, *claimed, options, progress))
+    throw Error(ExitCode::overlap, "the slot " + claimed->local + " is not run: " + waited_too_long,
+                "see `mlops schedule audit`");
 }
 
 // The slot of the file's schedule that the run is for. False: it is not ours, which was said.
@@ -131,22 +136,22 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
   const Pipeline pipeline = load_pipeline(options.file, options.load);
   OpenWorkspace open = open_for(pipeline.directory, context);
   schedule::Ledger ledger(open.workspace, open.database);
-  const schedule::Answer answer = ledger.claim(
+  schedule::Answer answer = ledger.claim(
       pipeline, options.slot == "now" ? std::nullopt : std::optional(options.slot), calendar::now_seconds());
-  if (!answer.claimed) {
-    if (options.json) {
-      print_json(
-          {{"slot", answer.local}, {"claimed", false}, {"reason", answer.refusal}, {"run", answer.run_id}});
-    } else {
-      std::fprintf(stderr, "mlops: the slot %s of %s is not run: %s\n", answer.local.c_str(),
-                   pipeline.name.c_str(), answer.refusal.c_str());
-    }
-    return false;
+  if (answer.claimed) {
+    options.settings.slot = answer.claimed->claim;
+    options.load.slot = ledger.values_of(*answer.claimed);
+    if (make_way(open, *answer.claimed, options, progress)) return true;
+    answer.refusal = waited_too_long;
   }
-  options.settings.slot = answer.claimed->claim;
-  options.load.slot = ledger.values_of(*answer.claimed);
-  make_way(open, *answer.claimed, options, progress);
-  return true;
+  if (options.json) {
+    print_json(
+        {{"slot", answer.local}, {"claimed", false}, {"reason", answer.refusal}, {"run", answer.run_id}});
+  } else {
+    std::fprintf(stderr, "mlops: the slot %s of %s is not run: %s\n", answer.local.c_str(),
+                 pipeline.name.c_str(), answer.refusal.c_str());
+  }
+  return false;
 }
 
 // A run of which is known without reading the file that nothing is left to do in it.

@@ -65,6 +65,23 @@ void Children::add(Job job) {
   waiting_.insert(behind, std::move(job));
 }
 
+std::vector<Job> Children::take_late(Instant now) {
+  std::vector<Job> late;
+  std::erase_if(waiting_, [&](Job& job) {
+    const bool is_late = job.start_by && now > *job.start_by;
+    if (is_late) late.push_back(std::move(job));
+    return is_late;
+  });
+  return late;
+}
+
+std::optional<Instant> Children::first_late() const {
+  std::optional<Instant> first;
+  for (const Job& job : waiting_)
+    if (job.start_by) first = std::min(first.value_or(*job.start_by), *job.start_by);
+  return first ? std::optional(*first + std::chrono::milliseconds(1)) : std::nullopt;
+}
+
 std::vector<Job> Children::start(const std::function<bool(const Job&)>& may_start,
                                  std::vector<NotStarted>& failed) {
   std::vector<Job> started;

@@ -2,6 +2,8 @@
 // lives on when they do not.
 #pragma once
 
+#include <mlops/records.hpp>
+
 #include <sys/types.h>
 
 #include <algorithm>
@@ -27,6 +29,7 @@ struct Job {
   int concurrency = 0;    ///< runs of the pipeline at a time; 0: no limit
   bool replaces = false;  ///< it ends other runs of its pipeline
   bool request = false;   ///< of the queue, not a slot
+  std::optional<Instant> start_by = {};  ///< it does not begin later
 };
 
 /// One that could not be started.
@@ -50,6 +53,8 @@ class Children {
 
   /// It waits until there is room, behind those of its priority.
   void add(Job job);
+  /// Takes those off the list that wait and are not to begin any more.
+  std::vector<Job> take_late(Instant now);
   /// Starts what there is room for and `may_start` lets go; returns these. Those that cannot be started are
   /// in `failed`.
   std::vector<Job> start(const std::function<bool(const Job&)>& may_start, std::vector<NotStarted>& failed);
@@ -65,6 +70,8 @@ class Children {
   bool all_started() const { return waiting_.empty(); }
   std::size_t running() const { return running_.size(); }
   std::size_t room() const { return most_ - std::min(most_, running_.size()); }
+  /// When take_late() has something.
+  std::optional<Instant> first_late() const;
   /// Of those that run.
   std::set<std::int64_t> fences() const;
   /// The largest priority of those that wait.

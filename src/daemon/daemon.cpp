@@ -10,7 +10,10 @@
 #include "util/time.hpp"
 #include "workspace/layout.hpp"
 
+#include <fcntl.h>
 #include <malloc.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <limits>
@@ -25,13 +28,25 @@ using schedule::Timetable;
 
 namespace {
 
+std::string lock_path(const Workspace& workspace) {
+  return layout::in(workspace.state_directory(), layout::daemon_lock);
+}
+
+// The lock file's time is that of the last look: it costs no write to the database, and lasts.
+std::optional<sys_seconds> last_look(const Workspace& workspace) {
+  struct stat st {};
+  if (::stat(lock_path(workspace).c_str(), &st) != 0) return std::nullopt;
+  return sys_seconds(std::chrono::seconds(st.st_mtim.tv_sec));
+}
+
 process::LockFile take_lock(const Workspace& workspace) {
-  const std::string path = layout::in(workspace.state_directory(), layout::daemon_lock);
+  const std::string path = lock_path(workspace);
   auto lock = process::LockFile::try_lock(path);
   auto holder = process::LockFile::holder(path);
-  // A run that a killed daemon was just about to start has its descriptors until it has begun.
+  // A run that a killed daemon was just about to start has its descriptors until it has begun. Who was killed
+  // before the name was written has none.
   const std::int64_t start = util::monotonic_ms();
-  while (!lock && holder && !process::open_process(*holder) && util::monotonic_ms() - start < 10'000) {
+  while (!lock && !(holder && process::open_process(*holder)) && util::monotonic_ms() - start < 10'000) {
     util::pause_us(2'000);
     lock = process::LockFile::try_lock(path);
     holder = process::LockFile::holder(path);
@@ -50,6 +65,7 @@ constexpr std::size_t promises_at_a_time = 100;  // some 10 ms
 Daemon::Daemon(const Workspace& workspace, DaemonSettings settings)
     : workspace_(workspace),
       settings_(std::move(settings)),
+      seen_(last_look(workspace)),
       lock_(take_lock(workspace)),
       database_(db::Database::open(workspace.database_path())),
       ledger_(workspace_, database_),
@@ -80,10 +96,8 @@ void Daemon::plan(const Place& place, sys_seconds floor) {
   std::optional<sys_seconds>& due = file.due[place.second];
   if (due) agenda_.erase({*due, place});
   due.reset();
-  const auto next = calendar::next_fire(timetable.rule, std::max(file.records[place.second].cursor, floor));
-  if (!next) return;
-  due = *next + timetable.delay;
-  agenda_.insert({*due, place});
+  due = schedule::next_look(timetable, std::max(file.records[place.second].cursor, floor));
+  if (due) agenda_.insert({*due, place});
 }
 
 void Daemon::settle(sys_seconds now) {
@@ -106,7 +120,7 @@ void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
     }
   }
   for (const auto& [problem, list] : broken) ledger_.refuse(list, now, problem);
-  std::vector<Claimed> claims = ledger_.settle(entries, now);
+  std::vector<Claimed> claims = ledger_.settle(entries, now, {.seen = seen_});
   for (const Place& place : due) {
     ScheduleRecord& record = place.first->records[place.second];
     if (const auto current = db::find_schedule(database_.connection(), record.id))
@@ -134,10 +148,19 @@ void Daemon::recover(sys_seconds now) {
 // After a start, and after a jump of the clock.
 void Daemon::look_at_all(sys_seconds now) {
   std::vector<Place> ahead;  // of a clock that was set back
+  sys_seconds latest{};
   for (auto& [path, file] : files_) {
     for (std::size_t i = 0; i < file.records.size(); ++i) {
+      latest = std::max(latest, file.records[i].cursor);
       if (file.records[i].cursor > now + schedule::small_step) ahead.push_back({&file, i});
     }
+  }
+  const std::string set_back =
+      "the clock was set back: schedules were looked at until " + util::format_local(latest) + " already";
+  if (!ahead.empty()) {
+    complain(set_back + "; they go on from now on, and no slot that ran is run again");
+  } else if (latest > now + schedule::on_time) {
+    say(set_back + "; nothing runs until then");
   }
   settle(ahead, now);
   for (const auto& [file, i] : ahead) plan({file, i});
@@ -159,6 +182,7 @@ void Daemon::take(const std::vector<Claimed>& claims) {
     job.priority = file->second->priority;
     job.concurrency = file->second->concurrency;
     job.replaces = claimed.overlap == Overlap::replace;
+    job.start_by = claimed.start_by;
     dispatcher_.add(std::move(job));
   }
 }
@@ -250,11 +274,18 @@ void Daemon::work() {
     deliveries_.tend(now);
     pinger_.work(now);  // who cannot write to the ledger is not alive
     told_ = false;
+    note_look();
   } catch (const Error& error) {
     if (error.code() == ExitCode::usage) throw;
     if (!std::exchange(told_, true)) complain(std::string("trying again every few seconds: ") + error.what());
     again_ = now + retry_after;
   }
+}
+
+// For whoever finds later that slots were missed: until now somebody was there.
+void Daemon::note_look() {
+  seen_ = calendar::now_seconds();
+  ::utimensat(AT_FDCWD, lock_path(workspace_).c_str(), nullptr, 0);
 }
 
 // Process 1, as in a container, takes all others with it: so its runs are ended in order, and say so in their
@@ -305,6 +336,7 @@ int Daemon::run() {
   if (!settings_.once) {
     say_stopping(children);
   }
+  note_look();
   return 0;
 }
 

@@ -77,8 +77,11 @@ class Daemon {
   std::vector<schedule::Entry> entries_of(const File& file) const;
   std::vector<std::string> paths() const;
 
+  void note_look();
+
   const Workspace& workspace_;
   DaemonSettings settings_;
+  std::optional<schedule::sys_seconds> seen_;  // when a daemon last did its work, this one or one before it
   std::optional<process::LockFile> lock_;
   db::Database database_;
   schedule::Ledger ledger_;

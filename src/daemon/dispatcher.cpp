@@ -74,6 +74,7 @@ void Dispatcher::start() {
   next_.reset();
   holders_.clear();
   for (; !failed_.empty(); failed_.pop_back()) give_up(failed_.back());
+  miss_late();
   if (not_before_ && *not_before_ > util::now()) return look_again(not_before_, {});
   not_before_.reset();
   // Requests that are more urgent than the slots that wait come before them, the others after.
@@ -82,6 +83,17 @@ void Dispatcher::start() {
     say("run " + job.run_id + " for " + job.what);
   take_requests(std::nullopt);
   for (; !failed_.empty(); failed_.pop_back()) give_up(failed_.back());
+}
+
+// Slots that wait for room do not wait for longer than they may.
+void Dispatcher::miss_late() {
+  const Instant now = util::now();
+  for (Job& job : children_.take_late(now)) late_.push_back(std::move(job));
+  for (; !late_.empty(); late_.pop_back()) {
+    ledger_.miss(late_.back().fence, std::chrono::floor<std::chrono::seconds>(now));
+    complain(late_.back().what + ": missed, as it had to wait and `start_within` has passed");
+  }
+  look_again(children_.first_late(), {});
 }
 
 void Dispatcher::take_requests(std::optional<int> above) {
@@ -140,6 +152,16 @@ std::set<std::string> Dispatcher::end() {
   return std::exchange(over_, {});
 }
 
+// Of a slot of which no run came: what became of it.
+bool Dispatcher::tell_of_slot(const Ended& ended) {
+  const auto slot = ledger_.find_claim(ended.job.fence);
+  if (slot && slot->outcome == SlotOutcome::ran) return false;
+  complain(ended.job.what + ": " +
+           (slot ? to_string(slot->outcome) + std::string(", ") + slot->reason
+                 : "another process has taken the slot over"));
+  return true;
+}
+
 void Dispatcher::record(const Ended& ended) {
   const bool killed = WIFSIGNALED(ended.status);
   const int code = killed ? -1 : WEXITSTATUS(ended.status);
@@ -156,6 +178,7 @@ void Dispatcher::record(const Ended& ended) {
     } else {
       requests_.reject(ended.job.fence, why);
     }
+    if (!ended.job.request && tell_of_slot(ended)) return;
   }
   const std::string what = "run " + ended.job.run_id + " of " + ended.job.what;
   code == 0 ? say(what + " is done") : complain(what + ": " + words);

@@ -62,6 +62,8 @@ class Dispatcher {
   void take_requests(std::optional<int> above);
   bool may_start(const Job& job);
   void give_up(const NotStarted& failed);
+  void miss_late();
+  bool tell_of_slot(const Ended& ended);
   void record(const Ended& ended);
   void look_again(std::optional<Instant> at, const std::vector<process::Identity>& holders);
 
@@ -72,6 +74,7 @@ class Dispatcher {
   Service service_;
   workspace::Config limits_;
   std::vector<NotStarted> failed_;            // each stays until it is on record
+  std::vector<Job> late_;                     // likewise: they had to wait for too long
   std::vector<Ended> ended_;                  // likewise
   std::set<std::string> over_;                // their pipelines, until end() returns
   std::optional<Instant> next_, not_before_;  // the latter: nothing can be started until then

@@ -27,7 +27,7 @@ constexpr std::string_view workspace_migrations[] = {
     embedded::_0004_lineage_sql,   embedded::_0005_datasets_sql, embedded::_0006_step_indexes_sql,
     embedded::_0007_schedules_sql, embedded::_0008_tags_sql,     embedded::_0009_queue_sql,
     embedded::_0010_backfills_sql, embedded::_0011_triggers_sql, embedded::_0012_outbox_sql,
-    embedded::_0013_promises_sql,
+    embedded::_0013_promises_sql,  embedded::_0014_absences_sql,
 };
 constexpr std::string_view index_migrations[] = {
     embedded::index_0001_sql,

@@ -118,6 +118,14 @@ std::optional<RunRecord> find_run(Connection& db, const std::string& id) {
   return run;
 }
 
+std::optional<RunState> state_of_run(Connection& db, const std::string& id) {
+  Statement& row = db.cached("SELECT state FROM runs WHERE id = ?").bind(id);
+  std::optional<RunState> state;
+  if (row.step()) state = parse_run_state(row.text(0));
+  row.reset();
+  return state;
+}
+
 bool run_exists(Connection& db, const std::string& id) {
   Statement& row = db.cached("SELECT 1 FROM runs WHERE id = ?").bind(id);
   const bool exists = row.step();

@@ -29,6 +29,7 @@ void delete_run(Connection& db, const std::string& id);
 
 // Reading.
 std::optional<RunRecord> find_run(Connection& db, const std::string& id);
+std::optional<RunState> state_of_run(Connection& db, const std::string& id);
 bool run_exists(Connection& db, const std::string& id);
 
 /// Ids that begin with `text`, or end with it when it has 4 characters or more; at most `limit`, newest

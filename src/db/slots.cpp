@@ -32,7 +32,7 @@ constexpr const char* schedule_columns =
 constexpr const char* slot_columns =
     "s.id, s.schedule, s.slot_at, s.local, s.outcome, s.reason, s.until_at, s.slots, s.run_id, s.fence, "
     "s.claimer, "
-    "s.decided_at, s.late_ms, s.overlap, s.going";
+    "s.decided_at, s.late_ms, s.overlap, s.going, s.unseen_from";
 
 std::int64_t number(sys_seconds at) { return at.time_since_epoch().count(); }
 sys_seconds time(const Statement& row, int column) { return sys_seconds(seconds(row.integer(column))); }
@@ -72,6 +72,7 @@ SlotRecord read_slot(const Statement& row) {
   s.late_ms = row.maybe_integer(12);
   s.overlap = row.text(13);
   s.going = row.integer(14) != 0;
+  if (!row.is_null(15)) s.unseen_from = time(row, 15);
   return s;
 }
 
@@ -90,6 +91,10 @@ std::optional<SlotRecord> first_slot(Statement& row) {
 
 std::optional<std::string> or_null(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
+}
+
+std::optional<std::int64_t> or_null(std::optional<sys_seconds> at) {
+  return at ? std::optional(number(*at)) : std::nullopt;
 }
 
 }  // namespace
@@ -146,12 +151,12 @@ void set_cursor(Connection& db, std::int64_t schedule, sys_seconds cursor) {
 bool put_slot(Connection& db, const SlotRecord& s) {
   db.cached(R"sql(
       INSERT INTO slots (schedule, slot_at, local, outcome, reason, until_at, slots, run_id, fence, claimer, decided_at, late_ms,
-                         overlap, going)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                         overlap, going, unseen_from)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
     )sql")
       .bind(s.schedule, number(s.at), s.local, to_string(s.outcome), s.reason,
             number(std::max(s.until, s.at)), s.slots, or_null(s.run_id), s.fence, s.claimer,
-            util::format_utc(s.decided_at), s.late_ms, s.overlap, s.going)
+            util::format_utc(s.decided_at), s.late_ms, s.overlap, s.going, or_null(s.unseen_from))
       .run();
   return db.changes() > 0;
 }
@@ -159,19 +164,62 @@ bool put_slot(Connection& db, const SlotRecord& s) {
 void update_slot(Connection& db, const SlotRecord& s) {
   db.cached(R"sql(
       UPDATE slots SET outcome = ?2, reason = ?3, run_id = ?4, fence = ?5, claimer = ?6, decided_at = ?7, late_ms = ?8,
-                       overlap = ?9, until_at = ?10, slots = ?11, going = ?12
+                       overlap = ?9, until_at = ?10, slots = ?11, going = ?12, unseen_from = ?13
       WHERE id = ?1
     )sql")
       .bind(s.id, to_string(s.outcome), s.reason, or_null(s.run_id), s.fence, s.claimer,
             util::format_utc(s.decided_at), s.late_ms, s.overlap, number(std::max(s.until, s.at)), s.slots,
-            s.going)
+            s.going, or_null(s.unseen_from))
       .run();
 }
 
-void forget_slots_after(Connection& db, std::int64_t schedule, sys_seconds at) {
-  db.cached("DELETE FROM slots WHERE schedule = ? AND slot_at > ? AND fence IS NULL")
-      .bind(schedule, number(at))
+std::optional<sys_seconds> decided_until(Connection& db, const ScheduleRecord& schedule, sys_seconds from,
+                                         sys_seconds until, Instant when) {
+  Statement& row =
+      db.cached(R"sql(
+      SELECT max(until_at) FROM (
+        SELECT until_at FROM slots
+        WHERE schedule = ?1 AND slot_at > ?2 AND slot_at <= ?3 AND decided_at < ?4 AND outcome <> 'gap'
+        UNION ALL
+        SELECT until_at FROM slots
+        WHERE schedule = ?1 AND slots > 1 AND slot_at > ?5 AND slot_at <= ?2 AND until_at > ?2 AND decided_at < ?4)
+    )sql")
+          .bind(schedule.id, number(from), number(until), util::format_utc(when), number(schedule.since));
+  std::optional<sys_seconds> last;
+  if (row.step() && !row.is_null(0)) last = std::min(time(row, 0), until);
+  row.reset();
+  return last;
+}
+
+void forget_slots(Connection& db, std::int64_t schedule, sys_seconds from, sys_seconds until, Instant when) {
+  // The '+' keeps it from the index of fences, where all that have none are alike.
+  db.cached(R"sql(
+      DELETE FROM slots WHERE schedule = ?1 AND slot_at > ?2 AND slot_at <= ?3 AND decided_at >= ?4 AND slots = 1
+        AND +fence IS NULL
+    )sql")
+      .bind(schedule, number(from), number(until), util::format_utc(when))
       .run();
+}
+
+std::vector<SlotRecord> rows_of_many(Connection& db, const ScheduleRecord& schedule, sys_seconds from,
+                                     sys_seconds until, Instant when) {
+  static const std::string sql = std::string("SELECT ") + slot_columns +
+                                 " FROM slots s WHERE s.schedule = ?1 AND s.slots > 1 AND s.slot_at > ?2 "
+                                 "AND s.slot_at <= ?4 AND s.until_at > ?3 AND s.decided_at >= ?5";
+  Statement& row = db.cached(sql).bind(schedule.id, number(schedule.since), number(from), number(until),
+                                       util::format_utc(when));
+  std::vector<SlotRecord> list = read_slots(row);
+  row.reset();
+  return list;
+}
+
+sys_seconds last_slot(Connection& db, std::int64_t schedule) {
+  Statement& row =
+      db.cached("SELECT until_at FROM slots WHERE schedule = ? ORDER BY slot_at DESC LIMIT 1").bind(schedule);
+  sys_seconds last{};
+  if (row.step()) last = time(row, 0);
+  row.reset();
+  return last;
 }
 
 std::int64_t next_fence(Connection& db) {
@@ -251,6 +299,7 @@ std::vector<SlotRecord> list_slots(Connection& db, const SlotFilter& filter) {
   std::string sql = std::string("SELECT ") + slot_columns + " FROM slots s WHERE TRUE";
   if (filter.schedule) sql += " AND s.schedule = ?";
   if (filter.since) sql += " AND s.until_at >= ?";
+  if (filter.until) sql += " AND s.slot_at <= ?";
   if (filter.outcome) sql += std::string(" AND s.outcome = '") + to_string(*filter.outcome) + "'";
   sql += " ORDER BY s.slot_at DESC, s.schedule DESC, s.local DESC";
   if (filter.limit > 0) sql += " LIMIT ?";
@@ -258,6 +307,7 @@ std::vector<SlotRecord> list_slots(Connection& db, const SlotFilter& filter) {
   int place = 0;
   if (filter.schedule) row.bind_one(++place, *filter.schedule);
   if (filter.since) row.bind_one(++place, number(*filter.since));
+  if (filter.until) row.bind_one(++place, number(*filter.until));
   if (filter.limit > 0) row.bind_one(++place, filter.limit);
   std::vector<SlotRecord> list = read_slots(row);
   std::ranges::reverse(list);

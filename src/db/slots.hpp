@@ -23,9 +23,20 @@ void set_cursor(Connection& db, std::int64_t schedule, std::chrono::sys_seconds 
 /// False, and nothing is written, if the slot has a row already. Within a Transaction.
 bool put_slot(Connection& db, const SlotRecord& slot);
 void update_slot(Connection& db, const SlotRecord& slot);
-/// Deletes what was decided of slots after `at`, but for those that were ever claimed: a fence is given once.
-/// Within a Transaction.
-void forget_slots_after(Connection& db, std::int64_t schedule, std::chrono::sys_seconds at);
+/// The last slot after `from` and up to `until` that was decided about before `when`.
+std::optional<std::chrono::sys_seconds> decided_until(Connection& db, const ScheduleRecord& schedule,
+                                                      std::chrono::sys_seconds from,
+                                                      std::chrono::sys_seconds until, Instant when);
+/// Deletes what was decided at `when` or later of slots after `from` and up to `until`, but for rows of many
+/// and for slots that were ever claimed: a fence is given once. Within a Transaction.
+void forget_slots(Connection& db, std::int64_t schedule, std::chrono::sys_seconds from,
+                  std::chrono::sys_seconds until, Instant when);
+/// Rows that stand for many, some of them after `from` and up to `until`, decided at `when` or later.
+std::vector<SlotRecord> rows_of_many(Connection& db, const ScheduleRecord& schedule,
+                                     std::chrono::sys_seconds from, std::chrono::sys_seconds until,
+                                     Instant when);
+/// The last slot of the schedule that has a row, or the beginning of time.
+std::chrono::sys_seconds last_slot(Connection& db, std::int64_t schedule);
 /// Larger than all before, of slots and of requests. Within a Transaction.
 std::int64_t next_fence(Connection& db);
 
@@ -50,8 +61,8 @@ std::vector<SlotRecord> claimed_slots(Connection& db, const std::string& pipelin
 
 struct SlotFilter {
   std::optional<std::int64_t> schedule;
-  std::optional<std::chrono::sys_seconds> since;
-  std::optional<SlotOutcome> outcome;
+  std::optional<std::chrono::sys_seconds> since, until = {};
+  std::optional<SlotOutcome> outcome = {};
   int limit = 0;  ///< the newest so many; 0: all
 };
 /// Oldest first.

@@ -165,7 +165,7 @@ std::optional<std::int64_t> Backfills::begin(const Pipeline& pipeline, const Tim
   for (const std::size_t i : plan.order) {
     const PlannedSlot& slot = plan.slots[i];
     if (asked.contains(slot.at)) continue;
-    ledger.set_apart(schedule, known, slot.at);
+    ledger.set_apart(schedule, known, slot.at, calendar::now_seconds());
     BackfillSlot row;
     row.at = slot.at;
     row.local = slot.local;
@@ -254,7 +254,8 @@ std::string Backfills::who_has_the_slot(const RequestRecord& request) {
   if (!slot || !schedule) return "it is no part of its backfill any more";
   pipeline::Zones zones;
   const auto row = Ledger(workspace_, database_)
-                       .set_apart(*schedule, timetable_of(*schedule, workspace_.root(), zones), slot->at);
+                       .set_apart(*schedule, timetable_of(*schedule, workspace_.root(), zones), slot->at,
+                                  calendar::now_seconds());
   if (!row) return {};
   if (row->outcome == SlotOutcome::claimed) return "run " + row->run_id + " has it and is about to begin";
   if (row->outcome != SlotOutcome::ran || row->run_id == slot->run_before) return {};

@@ -1,6 +1,7 @@
 // How slots are claimed, and what becomes of those that are not.
 #include <mlops/error.hpp>
 
+#include "calendar/instants.hpp"
 #include "db/backfills.hpp"
 #include "db/runs.hpp"
 #include "db/slots.hpp"
@@ -11,6 +12,7 @@
 #include "schedule/limits.hpp"
 #include "schedule/rows.hpp"
 #include "util/id.hpp"
+#include "util/quantity.hpp"
 #include "util/time.hpp"
 
 #include <unistd.h>
@@ -48,10 +50,6 @@ Overlap overlap_of(const std::string& text) {
 
 const db::SlotFilter open_claims{.schedule = {}, .since = {}, .outcome = SlotOutcome::claimed};
 
-bool is_dead(const SlotRecord& slot) { return !process::is_alive(slot.claimer); }
-
-constexpr const char* died = "the process that had claimed it died before the run began";
-
 // The last slot after `at` that ran or is to run.
 std::optional<std::string> later_run(db::Connection& connection, std::int64_t schedule, sys_seconds at) {
   std::optional<std::string> later;
@@ -67,6 +65,7 @@ std::optional<std::string> later_run(db::Connection& connection, std::int64_t sc
 /// A slot that a decision wants to run.
 struct Ledger::ToRun {
   ScheduleRecord schedule;
+  const Timetable* timetable;
   Decision decision;
   Overlap overlap = Overlap::skip;
 };
@@ -83,15 +82,15 @@ std::optional<std::pair<std::string, std::string>> Ledger::in_the_way(const std:
 }
 
 // Within a transaction. `before` is the row that the slot has.
-Claimed Ledger::claim_row(const ScheduleRecord& schedule, sys_seconds at, const std::string& local,
-                          Overlap overlap, const std::optional<SlotRecord>& before) {
+Claimed Ledger::claim_row(const ScheduleRecord& schedule, const Timetable& timetable, sys_seconds at,
+                          Overlap overlap, const std::optional<SlotRecord>& before, sys_seconds now) {
   db::Connection& connection = database_.connection();
   SlotRecord row = before.value_or(SlotRecord{});
   row.outcome = SlotOutcome::claimed;
   row.run_id = util::new_id();
   row.fence = db::next_fence(connection);
   row.claimer = process::to_string(process::self());
-  row.decided_at = util::now();
+  row.decided_at = now;
   row.overlap = to_string(overlap);
   row.going = false;
   if (before) {
@@ -99,51 +98,60 @@ Claimed Ledger::claim_row(const ScheduleRecord& schedule, sys_seconds at, const 
   } else {
     row.schedule = schedule.id;
     row.at = row.until = at;
-    row.local = local;
+    row.local = timetable.text(at);
     db::put_slot(connection, row);
   }
-  return {{*row.fence, row.run_id}, schedule.id, schedule.pipeline, at, local, overlap_of(row.overlap)};
+  return {{*row.fence, row.run_id},
+          schedule.id,
+          schedule.pipeline,
+          at,
+          timetable.text(at),
+          overlap_of(row.overlap),
+          start_by(timetable.entry, timetable.delay, at)};
 }
 
-std::vector<Claimed> Ledger::settle(const std::vector<Entry>& entries, sys_seconds now) {
+std::vector<Claimed> Ledger::settle(const std::vector<Entry>& entries, sys_seconds now,
+                                    const Absence& absence) {
   std::vector<Claimed> claims;
   std::vector<ToRun> to_run;
   db::Transaction transaction(database_, db::Durability::full);
-  for (const Entry& entry : entries) settle_one(entry, now, to_run);
+  for (const Entry& entry : entries) settle_one(entry, now, absence, to_run);
   // Whatever schedule they are of, the oldest comes first.
   std::ranges::stable_sort(to_run, {}, [](const ToRun& slot) { return slot.decision.at; });
   for (const ToRun& slot : to_run) {
-    if (auto claimed = claim_or_skip(slot)) claims.push_back(std::move(*claimed));
+    if (auto claimed = claim_or_skip(slot, now)) claims.push_back(std::move(*claimed));
   }
   transaction.commit();
   return claims;
 }
 
-void Ledger::settle_one(const Entry& entry, sys_seconds now, std::vector<ToRun>& to_run) {
+void Ledger::settle_one(const Entry& entry, sys_seconds now, const Absence& absence,
+                        std::vector<ToRun>& to_run) {
   db::Connection& connection = database_.connection();
   const Timetable& timetable = *entry.timetable;
   auto current = db::find_schedule(connection, entry.record.id);  // another process may have changed it
-  if (!current || current->removed_at || begin_anew(*current, timetable, now)) return;
+  if (!current || current->removed_at || begin_anew(*current, now)) return;
   const sys_seconds until = settled_until(timetable, now);
   if (until <= current->cursor) return;
+  const sys_seconds from = open_after(*current, timetable, until, now);
   db::set_cursor(connection, current->id, until);
   if (current->paused_at)
     return write(*current, timetable,
-                 void_slots(timetable, current->cursor, now, SlotOutcome::paused, paused_words(*current)));
-  const std::vector<Decision> decisions = decide(timetable, current->cursor, now);
+                 void_slots(timetable, from, now, SlotOutcome::paused, paused_words(*current)), now);
+  const std::vector<Decision> decisions = decide(timetable, from, now, absence);
   const auto wanted = std::ranges::count(decisions, SlotOutcome::claimed, &Decision::outcome);
   // Of many that are made up for each has its turn, whatever is done about one that is due.
   const bool in_turn = timetable.entry.catchup == Catchup::all && wanted > 1;
   for (const Decision& decision : decisions) {
     if (decision.outcome == SlotOutcome::claimed) {
-      to_run.push_back({*current, decision, in_turn ? Overlap::queue : timetable.entry.overlap});
+      to_run.push_back({*current, &timetable, decision, in_turn ? Overlap::queue : timetable.entry.overlap});
     } else {
-      write(*current, timetable, {decision});
+      write(*current, timetable, {decision}, now);
     }
   }
 }
 
-std::optional<Claimed> Ledger::claim_or_skip(const ToRun& slot) {
+std::optional<Claimed> Ledger::claim_or_skip(const ToRun& slot, sys_seconds now) {
   db::Connection& connection = database_.connection();
   if (db::find_slot(connection, slot.schedule.id, slot.decision.at))
     return std::nullopt;  // asked for by hand
@@ -155,8 +163,8 @@ std::optional<Claimed> Ledger::claim_or_skip(const ToRun& slot) {
     other = std::pair("the queue is full: " + std::to_string(longest_queue) + " slots wait", std::string());
   }
   if (!other)
-    return claim_row(slot.schedule, slot.decision.at, slot.decision.local, slot.overlap, std::nullopt);
-  SlotRecord row = row_of(slot.schedule, slot.decision);
+    return claim_row(slot.schedule, *slot.timetable, slot.decision.at, slot.overlap, std::nullopt, now);
+  SlotRecord row = row_of(slot.schedule, slot.decision, now);
   row.outcome = SlotOutcome::skipped;
   row.reason = other->first;
   row.run_id = other->second;
@@ -180,28 +188,30 @@ std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seco
     const Schedule& policy = entry->timetable->entry;
     const seconds late = settled_until(*entry->timetable, now) - slot.at;
     const auto later =
-        policy.catchup == Catchup::last ? later_run(connection, slot.schedule, slot.at) : std::nullopt;
-    slot.outcome = SlotOutcome::missed;
-    slot.reason = died;
+        policy.catchup == Catchup::all ? std::nullopt : later_run(connection, slot.schedule, slot.at);
+    SlotOutcome outcome = SlotOutcome::missed;
+    std::string reason = died;
     if (current->paused_at) {
-      slot.outcome = SlotOutcome::paused;
-      slot.reason = paused_words(*current);
+      outcome = SlotOutcome::paused;
+      reason = paused_words(*current);
     } else if (current->removed_at) {
-      slot.reason += ", and the entry was removed";
-    } else if (late > on_time && policy.catchup == Catchup::none) {
-      slot.reason += ", and `catchup` is none";
+      reason += ", and the entry was removed";
+    } else if (slot.at <= current->since && late > on_time) {
+      reason += ", and it is of before the schedule that there is now";
+    } else if (policy.catchup == Catchup::none && (late > on_time || later)) {
+      reason += ", and `catchup` is none";
     } else if (policy.start_within.count() > 0 && late > policy.start_within) {
-      slot.reason += ", and `start_within` has passed";
+      reason += ", and `start_within` has passed";
     } else if (later) {
-      slot.outcome = SlotOutcome::coalesced;
-      slot.reason += ": one run for all that were missed: " + *later;
+      outcome = SlotOutcome::coalesced;
+      reason += ": one run for all that were missed: " + *later;
     } else {
       const Overlap overlap =
           slot.overlap == to_string(Overlap::skip) ? Overlap::queue : overlap_of(slot.overlap);
-      claims.push_back(claim_row(*current, slot.at, slot.local, overlap, slot));
+      claims.push_back(claim_row(*current, *entry->timetable, slot.at, overlap, slot, now));
       continue;
     }
-    slot.run_id.clear();
+    close_dead(slot, outcome, reason, now);
     db::update_slot(connection, slot);
   }
   transaction.commit();
@@ -213,73 +223,16 @@ void Ledger::refuse(const std::vector<Entry>& entries, sys_seconds now, const st
   for (const Entry& entry : entries) {
     auto current = db::find_schedule(database_.connection(), entry.record.id);
     if (!current || current->removed_at) continue;
-    begin_anew(*current, *entry.timetable, now);
+    begin_anew(*current, now);
     const sys_seconds until = settled_until(*entry.timetable, now);
-    write(*current, *entry.timetable,
-          void_slots(*entry.timetable, current->cursor, now, SlotOutcome::rejected, why));
+    const sys_seconds from = open_after(*current, *entry.timetable, until, now);
+    write(*current, *entry.timetable, void_slots(*entry.timetable, from, now, SlotOutcome::rejected, why),
+          now);
     current->cursor = std::max(current->cursor, until);
     current->problem = why;
     db::put_schedule(database_.connection(), *current);
   }
   transaction.commit();
-}
-
-// Claims of dead processes that nobody will take over: they are for other slots than the one that is asked
-// for.
-void Ledger::bury(std::int64_t schedule, sys_seconds but) {
-  for (SlotRecord& slot : db::list_slots(
-           database_.connection(), {.schedule = schedule, .since = {}, .outcome = SlotOutcome::claimed})) {
-    if (slot.at == but || process::is_alive(slot.claimer)) continue;
-    slot.outcome = SlotOutcome::missed;
-    slot.reason = died;
-    slot.run_id.clear();
-    db::update_slot(database_.connection(), slot);
-  }
-}
-
-// The row of one slot; one that stands for many is divided first. Within a transaction.
-std::optional<SlotRecord> Ledger::row_at(const ScheduleRecord& schedule, const Timetable& timetable,
-                                         sys_seconds at) {
-  db::Connection& connection = database_.connection();
-  auto many = db::slots_around(connection, schedule.id, at, schedule.since);
-  if (!many) return db::find_slot(connection, schedule.id, at);
-  std::int64_t before = 0;
-  sys_seconds last = many->at;
-  for (auto next = std::optional(many->at); next && *next < at;
-       next = calendar::next_fire(timetable.rule, *next)) {
-    ++before;
-    last = *next;
-  }
-  SlotRecord one = *many, after = *many;
-  after.slots = many->slots - before - 1;
-  db::delete_slot(connection, many->id);
-  if (before > 0) {
-    many->slots = before;
-    many->until = last;
-    db::put_slot(connection, *many);
-  }
-  if (const auto next = calendar::next_fire(timetable.rule, at); next && after.slots > 0) {
-    after.at = *next;
-    after.local = timetable.text(*next);
-    db::put_slot(connection, after);
-  }
-  one.at = one.until = at;
-  one.local = timetable.text(at);
-  one.slots = 1;
-  db::put_slot(connection, one);
-  return db::find_slot(connection, schedule.id, at);
-}
-
-std::optional<SlotRecord> Ledger::set_apart(const ScheduleRecord& schedule, const Timetable& timetable,
-                                            sys_seconds at) {
-  auto slot = row_at(schedule, timetable, at);
-  if (slot && slot->outcome == SlotOutcome::claimed && is_dead(*slot)) {
-    slot->outcome = SlotOutcome::missed;
-    slot->reason = died;
-    slot->run_id.clear();
-    db::update_slot(database_.connection(), *slot);
-  }
-  return slot;
 }
 
 Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sys_seconds now) {
@@ -295,34 +248,36 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
     const Timetable& timetable = all[meant.second];
     auto schedule = db::find_schedule(connection, records[meant.second].id);
     if (!schedule) continue;
-    begin_anew(*schedule, timetable, now);
+    begin_anew(*schedule, now);
     Answer answer;
     answer.local = timetable.text(slot);
-    if (!schedule->served) bury(schedule->id, slot);
+    if (!schedule->served) bury(schedule->id, slot, now);
     // What was due before it and has no outcome yet.
     if (slot > schedule->cursor) {
+      const sys_seconds from = open_after(*schedule, timetable, slot, now);
       std::vector<Decision> decisions = schedule->paused_at
-                                            ? void_slots(timetable, schedule->cursor, slot + timetable.delay,
+                                            ? void_slots(timetable, from, slot + timetable.delay,
                                                          SlotOutcome::paused, paused_words(*schedule))
-                                            : decide(timetable, schedule->cursor, slot + timetable.delay);
+                                            : decide(timetable, from, slot + timetable.delay, {.back = now});
       // Times that clocks skip until then are told, but the slot itself has its answer below.
       std::erase_if(decisions, [&](const Decision& decision) {
         return decision.at == slot && decision.outcome != SlotOutcome::gap;
       });
       for (Decision& decision : decisions) {
-        if (decision.outcome != SlotOutcome::claimed) continue;
-        decision.outcome = SlotOutcome::missed;
-        decision.reason = "nobody looked at the time, and `run --slot` makes up for none";
+        if (decision.outcome == SlotOutcome::claimed)
+          make_missed(decision, timetable, from + timetable.delay, now, "and `run --slot` makes up for none");
       }
-      write(*schedule, timetable, decisions);
+      write(*schedule, timetable, decisions, now);
       db::set_cursor(connection, schedule->id, slot);
     }
+    // Times that clocks skip have no slot that could be asked for.
+    if (!at) write(*schedule, timetable, gaps_since(timetable, std::max(slot, schedule->since), now), now);
     const std::optional<SlotRecord> before = row_at(*schedule, timetable, slot);
     const auto refuse_as = [&](SlotOutcome outcome, const std::string& why, const std::string& run_id) {
       answer.refusal = why;
       answer.run_id = run_id;
       if (before && before->outcome != SlotOutcome::claimed) return;
-      SlotRecord row = row_of(*schedule, {slot, answer.local, outcome, why, slot, 1});
+      SlotRecord row = row_of(*schedule, {slot, answer.local, outcome, why, slot, 1}, now);
       row.run_id = run_id;
       if (before) {
         row.id = before->id;
@@ -332,8 +287,7 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
         db::put_slot(connection, row);
       }
     };
-    const bool open =
-        !before || (before->outcome == SlotOutcome::claimed && !process::is_alive(before->claimer));
+    const bool open = !before || (before->outcome == SlotOutcome::claimed && is_dead(*before));
     if (before && before->outcome == SlotOutcome::ran) {
       const auto run = db::find_run(connection, before->run_id);
       answer.run_id = before->run_id;
@@ -358,7 +312,8 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
         std::optional<SlotRecord> kept = before;
         if (kept && kept->outcome != SlotOutcome::claimed)
           kept->reason = std::string("was ") + to_string(kept->outcome) + ", then asked for";
-        answer.claimed = claim_row(*schedule, slot, answer.local, timetable.entry.overlap, kept);
+        answer.claimed = claim_row(*schedule, timetable, slot, timetable.entry.overlap, kept, now);
+        if (at) answer.claimed->start_by.reset();  // whoever asks for it by its time will have it
         transaction.commit();
         return answer;
       }
@@ -377,20 +332,40 @@ std::optional<Claimed> Ledger::take_over(std::int64_t fence, sys_seconds now) {
   const auto schedule = db::find_schedule(connection, slot->schedule);
   if (!schedule) return std::nullopt;
   const Schedule policy = schedule_of(Json::parse(schedule->definition, nullptr, false));
-  const seconds late = now - slot->at - pipeline::delay_of(policy, schedule->pipeline);
-  if (policy.start_within.count() > 0 && late > policy.start_within) {
-    slot->outcome = SlotOutcome::missed;
-    slot->reason = "it had to wait, and `start_within` has passed";
-    slot->run_id.clear();
-    db::update_slot(connection, *slot);
+  const auto limit = start_by(policy, pipeline::delay_of(policy, schedule->pipeline), slot->at);
+  if (limit && Instant(now) > *limit) {
+    miss_row(*slot, policy, now);
     transaction.commit();
     return std::nullopt;
   }
   slot->claimer = process::to_string(process::self());
   db::update_slot(connection, *slot);
   transaction.commit();
-  return Claimed{{fence, slot->run_id}, slot->schedule,           schedule->pipeline, slot->at,
-                 slot->local,           overlap_of(slot->overlap)};
+  return Claimed{{fence, slot->run_id},     slot->schedule, schedule->pipeline, slot->at, slot->local,
+                 overlap_of(slot->overlap), limit};
+}
+
+void Ledger::miss_row(SlotRecord& slot, const Schedule& policy, sys_seconds now) {
+  slot.outcome = SlotOutcome::missed;
+  slot.reason =
+      "it had to wait, and `start_within` (" + util::format_duration(policy.start_within) + ") has passed";
+  slot.run_id.clear();
+  slot.decided_at = now;
+  db::update_slot(database_.connection(), slot);
+}
+
+void Ledger::miss(std::int64_t fence, sys_seconds now) {
+  db::Transaction transaction(database_, db::Durability::full);
+  auto slot = db::slot_with_fence(database_.connection(), fence);
+  if (!slot || slot->outcome != SlotOutcome::claimed) return;
+  const auto schedule = db::find_schedule(database_.connection(), slot->schedule);
+  if (!schedule) return;
+  miss_row(*slot, schedule_of(Json::parse(schedule->definition, nullptr, false)), now);
+  transaction.commit();
+}
+
+std::optional<SlotRecord> Ledger::find_claim(std::int64_t fence) {
+  return db::slot_with_fence(database_.connection(), fence);
 }
 
 SlotValues Ledger::values_of(const Claimed& claimed) {
@@ -427,9 +402,9 @@ void Ledger::reject(std::int64_t fence, const std::string& reason) {
   transaction.commit();
 }
 
-void make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
+bool make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
               const std::function<void(const std::string&)>& say) {
-  if (claimed.overlap == Overlap::allow) return;
+  if (claimed.overlap == Overlap::allow) return true;
   bool told = false;
   while (true) {
     db::Connection& connection = database.connection();
@@ -448,7 +423,11 @@ void make_way(const Workspace& workspace, db::Database& database, const Claimed&
     for (const SlotRecord& slot : db::claimed_slots(connection, claimed.pipeline)) {
       if (slot.fence < claimed.claim.fence && process::is_alive(slot.claimer)) other = slot.run_id;
     }
-    if (other.empty()) return;
+    if (other.empty()) return true;
+    if (claimed.start_by && util::now() > *claimed.start_by) {
+      Ledger(workspace, database).miss(claimed.claim.fence, calendar::now_seconds());
+      return false;
+    }
     if (!std::exchange(told, true)) say("waiting for run " + other + " of the same pipeline");
     ::usleep(200'000);
   }

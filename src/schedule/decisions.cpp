@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <utility>
 
 namespace mlops::schedule {
 
@@ -35,16 +36,24 @@ Due due_slots(const Timetable& timetable, sys_seconds cursor, sys_seconds until,
 
 std::string late_text(seconds late) { return util::format_duration(duration_cast<milliseconds>(late)); }
 
+// Times that clocks skip and that the entry would have.
+std::vector<calendar::Gap> gaps(const Timetable& timetable, sys_seconds cursor, sys_seconds until) {
+  const calendar::Rule& rule = timetable.rule;
+  if (!std::holds_alternative<calendar::Cron>(rule.what)) return {};
+  std::vector<calendar::Gap> list = calendar::gaps_between(rule, cursor, until);
+  std::erase_if(list, [&](const calendar::Gap& gap) {
+    return (rule.start && gap.instant < *rule.start) || (rule.end && gap.instant >= *rule.end) ||
+           rule.except.contains(std::chrono::floor<std::chrono::days>(gap.local));
+  });
+  return list;
+}
+
 void add_gaps(const Timetable& timetable, sys_seconds cursor, sys_seconds until,
               std::vector<Decision>& decisions) {
   const auto* cron = std::get_if<calendar::Cron>(&timetable.rule.what);
-  if (!cron) return;
-  const bool made_up = timetable.rule.run_in_gap && !cron->is_wildcard();
-  for (const calendar::Gap& gap : calendar::gaps_between(timetable.rule, cursor, until)) {
+  const bool made_up = cron && timetable.rule.run_in_gap && !cron->is_wildcard();
+  for (const calendar::Gap& gap : gaps(timetable, cursor, until)) {
     if (decisions.size() > most_rows) return;
-    const calendar::Rule& rule = timetable.rule;
-    if ((rule.start && gap.instant < *rule.start) || (rule.end && gap.instant >= *rule.end)) continue;
-    if (rule.except.contains(std::chrono::floor<std::chrono::days>(gap.local))) continue;
     decisions.push_back(
         {gap.instant, calendar::to_text(gap.local), SlotOutcome::gap,
          made_up ? "clocks skip it: it runs at " + timetable.text(gap.instant) : "clocks skip it",
@@ -56,11 +65,16 @@ Decision of(const Timetable& timetable, sys_seconds at, SlotOutcome outcome, std
   return {at, timetable.text(at), outcome, std::move(reason), at, 1};
 }
 
+std::string absent_text(const Timetable& timetable, sys_seconds from, sys_seconds now) {
+  return "nobody looked at the time from " + timetable.text(from) + " to " + timetable.text(now);
+}
+
 }  // namespace
 
 sys_seconds settled_until(const Timetable& timetable, sys_seconds now) { return now - timetable.delay; }
 
-std::vector<Decision> decide(const Timetable& timetable, sys_seconds cursor, sys_seconds now) {
+std::vector<Decision> decide(const Timetable& timetable, sys_seconds cursor, sys_seconds now,
+                             const Absence& absence) {
   const Schedule& policy = timetable.entry;
   const sys_seconds until = settled_until(timetable, now);
   std::vector<Decision> decisions;
@@ -72,7 +86,11 @@ std::vector<Decision> decide(const Timetable& timetable, sys_seconds cursor, sys
   const Due due = due_slots(timetable, cursor, until, most);
   add_gaps(timetable, cursor, until, decisions);
   if (due.newest.empty()) return decisions;
-  const std::string absent = "nobody looked at the time";
+  // Who was there when the first of them was due, and did nothing, did not look.
+  sys_seconds unseen = cursor + timetable.delay;
+  if (absence.seen && *absence.seen < (due.before > 0 ? due.first : due.newest.front()) + timetable.delay)
+    unseen = std::max(unseen, *absence.seen);
+  const std::string absent = absent_text(timetable, unseen, absence.back.value_or(now));
   const auto late = [&](sys_seconds at) { return until - at; };
   // One run for all: what those before the last come to.
   const bool coalesced = policy.catchup == Catchup::last &&
@@ -83,43 +101,37 @@ std::vector<Decision> decide(const Timetable& timetable, sys_seconds cursor, sys
                          coalesced ? SlotOutcome::coalesced : SlotOutcome::missed,
                          coalesced ? one_run : absent, due.last, due.before});
   }
-  std::size_t to_run = 0;  // so many of the newest
-  switch (policy.catchup) {
-    case Catchup::none:
-      while (to_run < due.newest.size() && late(due.newest[due.newest.size() - 1 - to_run]) <= on_time)
-        ++to_run;
-      break;
-    case Catchup::last: to_run = 1; break;
-    case Catchup::all:
-      to_run = std::min(due.newest.size(), static_cast<std::size_t>(policy.catchup_most));
-      break;
-  }
+  std::size_t to_run = 1;  // so many of the newest
+  if (policy.catchup == Catchup::none && late(due.newest.back()) > on_time) to_run = 0;
+  if (policy.catchup == Catchup::all)
+    to_run = std::min(due.newest.size(), static_cast<std::size_t>(policy.catchup_most));
   for (std::size_t i = 0; i < due.newest.size(); ++i) {
     const sys_seconds at = due.newest[i];
     const bool chosen = i + to_run >= due.newest.size();
+    SlotOutcome outcome = SlotOutcome::missed;
+    std::string reason = absent;
     if (!chosen && coalesced) {
-      decisions.push_back(of(timetable, at, SlotOutcome::coalesced, one_run));
-    } else if (!chosen && policy.catchup == Catchup::last) {
-      decisions.push_back(of(timetable, at, SlotOutcome::missed, absent + " for " + late_text(late(at))));
+      outcome = SlotOutcome::coalesced;
+      reason = one_run;
     } else if (!chosen && policy.catchup == Catchup::all) {
-      decisions.push_back(
-          of(timetable, at, SlotOutcome::missed,
-             absent + ", and `catchup` makes up for " + std::to_string(policy.catchup_most) + " at most"));
-    } else if (!chosen) {
-      decisions.push_back(of(timetable, at, SlotOutcome::missed,
-                             absent + " for " + late_text(late(at)) + ", and `catchup` is none"));
-    } else if (policy.start_within.count() > 0 && late(at) > policy.start_within) {
-      decisions.push_back(of(timetable, at, SlotOutcome::missed,
-                             "it could start " + late_text(late(at)) + " late only, and `start_within` is " +
-                                 util::format_duration(policy.start_within)));
-    } else if (policy.catchup == Catchup::all && policy.catchup_window.count() > 0 &&
+      reason += ", and `catchup` makes up for " + std::to_string(policy.catchup_most) + " at most";
+    } else if (!chosen && policy.catchup == Catchup::none) {
+      reason += ", and `catchup` is none";
+    } else if (chosen && policy.start_within.count() > 0 && late(at) > policy.start_within) {
+      reason += ": it could start " + late_text(late(at)) + " late only, and `start_within` is " +
+                util::format_duration(policy.start_within);
+    } else if (chosen && policy.catchup == Catchup::all && policy.catchup_window.count() > 0 &&
                late(at) > policy.catchup_window) {
-      decisions.push_back(
-          of(timetable, at, SlotOutcome::missed,
-             absent + " for " + late_text(late(at)) + ", longer than the `window` of `catchup`"));
-    } else {
-      decisions.push_back(of(timetable, at, SlotOutcome::claimed, ""));
+      reason += ", and it is " + late_text(late(at)) + " late, longer than the `window` of `catchup`";
+    } else if (chosen) {
+      outcome = SlotOutcome::claimed;
+      reason.clear();
     }
+    decisions.push_back(of(timetable, at, outcome, std::move(reason)));
+  }
+  for (Decision& decision : decisions) {
+    if (decision.outcome == SlotOutcome::missed || decision.outcome == SlotOutcome::coalesced)
+      decision.unseen_from = unseen;
   }
   std::ranges::stable_sort(decisions, {}, &Decision::at);
   return decisions;
@@ -131,10 +143,37 @@ std::vector<Decision> void_slots(const Timetable& timetable, sys_seconds cursor,
   std::vector<Decision> decisions;
   if (until <= cursor) return decisions;
   const Due due = due_slots(timetable, cursor, until, most_rows);
+  add_gaps(timetable, cursor, until, decisions);
   if (due.before > 0)
     decisions.push_back({due.first, timetable.text(due.first), outcome, reason, due.last, due.before});
   for (const sys_seconds at : due.newest) decisions.push_back(of(timetable, at, outcome, reason));
+  std::ranges::stable_sort(decisions, {}, &Decision::at);
   return decisions;
+}
+
+void make_missed(Decision& decision, const Timetable& timetable, sys_seconds from, sys_seconds to,
+                 const std::string& reason) {
+  decision.outcome = SlotOutcome::missed;
+  decision.reason = absent_text(timetable, from, to) + ", " + reason;
+  decision.unseen_from = from;
+}
+
+std::vector<Decision> gaps_since(const Timetable& timetable, sys_seconds cursor, sys_seconds now) {
+  std::vector<Decision> decisions;
+  add_gaps(timetable, cursor, settled_until(timetable, now), decisions);
+  return decisions;
+}
+
+std::optional<sys_seconds> next_look(const Timetable& timetable, sys_seconds cursor) {
+  auto next = calendar::next_fire(timetable.rule, cursor);
+  if (!next) return std::nullopt;
+  if (const auto skipped = gaps(timetable, cursor, *next); !skipped.empty()) next = skipped.front().instant;
+  return *next + timetable.delay;
+}
+
+std::optional<Instant> start_by(const Schedule& policy, seconds delay, sys_seconds slot) {
+  if (policy.start_within.count() == 0) return std::nullopt;
+  return Instant(slot + delay) + policy.start_within;
 }
 
 }  // namespace mlops::schedule

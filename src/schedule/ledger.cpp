@@ -21,74 +21,6 @@ bool same_record(const ScheduleRecord& a, const ScheduleRecord& b) {
 
 }  // namespace
 
-SlotRecord row_of(const ScheduleRecord& schedule, const Decision& decision) {
-  SlotRecord row;
-  row.schedule = schedule.id;
-  row.at = decision.at;
-  row.local = decision.local;
-  row.outcome = decision.outcome;
-  row.reason = decision.reason;
-  row.until = decision.until;
-  row.slots = decision.slots;
-  row.decided_at = util::now();
-  return row;
-}
-
-std::string paused_words(const ScheduleRecord& schedule) {
-  return "paused" + (schedule.pause_note.empty() ? "" : ": " + schedule.pause_note);
-}
-
-// Slots that have a row keep it: they ran before the clock was set back. A row for many goes around them.
-void Ledger::write(const ScheduleRecord& schedule, const Timetable& timetable,
-                   const std::vector<Decision>& decisions) {
-  db::Connection& connection = database_.connection();
-  for (const Decision& decision : decisions) {
-    SlotRecord row = row_of(schedule, decision);
-    std::vector<sys_seconds> taken;
-    if (decision.slots > 1) taken = db::slot_times(connection, schedule.id, decision.at, decision.until);
-    if (taken.empty()) {
-      db::put_slot(connection, row);
-      continue;
-    }
-    row.slots = 0;
-    for (auto at = std::optional(decision.at); at && *at <= decision.until;
-         at = calendar::next_fire(timetable.rule, *at)) {
-      if (std::ranges::binary_search(taken, *at)) {
-        if (row.slots > 0) db::put_slot(connection, row);
-        row.slots = 0;
-        continue;
-      }
-      if (row.slots++ == 0) {
-        row.at = *at;
-        row.local = timetable.text(*at);
-      }
-      row.until = *at;
-    }
-    if (row.slots > 0) db::put_slot(connection, row);
-  }
-}
-
-// A clock that was set back by much: what was decided about times to come is forgotten, but not what was
-// claimed. Within a transaction.
-bool Ledger::begin_anew(ScheduleRecord& schedule, const Timetable& timetable, sys_seconds now) {
-  if (schedule.cursor <= now + small_step) return false;
-  db::Connection& connection = database_.connection();
-  // Of a row that stands for many, those until now stay.
-  if (auto many = db::slots_around(connection, schedule.id, now, schedule.since); many && many->until > now) {
-    many->slots = 0;
-    for (auto at = std::optional(many->at); at && *at <= now; at = calendar::next_fire(timetable.rule, *at)) {
-      ++many->slots;
-      many->until = *at;
-    }
-    db::update_slot(connection, *many);
-  }
-  db::forget_slots_after(connection, schedule.id, now);
-  schedule.cursor = now;
-  schedule.since = std::min(schedule.since, now);
-  db::put_schedule(connection, schedule);
-  return true;
-}
-
 std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::vector<Timetable>& timetables,
                                           sys_seconds now, std::optional<bool> serve) {
   const std::string file = workspace_.relative(pipeline.file);
@@ -103,8 +35,9 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
       Schedule before = schedule_of(Json::parse(record.definition, nullptr, false));
       const Timetable old{before, pipeline::rule_of(before, record.pipeline, pipeline.directory, zones),
                           seconds(0)};
-      begin_anew(record, old, now);
-      write(record, old, void_slots(old, record.cursor, now, SlotOutcome::superseded, reason));
+      begin_anew(record, now);
+      const sys_seconds from = open_after(record, old, now, now);
+      write(record, old, void_slots(old, from, now, SlotOutcome::superseded, reason), now);
     } catch (const Error&) {
       // Its times cannot be told any more: a zone or a file of days is gone.
     }
@@ -122,9 +55,11 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
                !same_times(Json::parse(record.definition, nullptr, false), definition);
       };
       if (gone || other_times()) {
+        const sys_seconds decided = std::max(record.cursor, db::last_slot(connection, record.id));
         if (!gone) close(record, "the entry was changed");
-        db::forget_slots_after(connection, record.id, now);  // of a clock that was ahead
-        record.cursor = record.since = now;
+        record.cursor = now;
+        // Whether the clock was ahead before or is behind now: these times were those of the entry as it was.
+        record.since = std::max(now, decided);
       }
     } else {
       record.file = file;
@@ -171,10 +106,15 @@ void Ledger::pause(const ScheduleRecord& schedule, const Timetable* timetable, c
   if (!record) return;
   // What is due and was not looked at was not missed because of the pause.
   if (timetable && !record->paused_at) {
-    write(*record, *timetable,
-          void_slots(*timetable, record->cursor, now, SlotOutcome::missed,
-                     "nobody looked at the time before it was paused"));
-    record->cursor = std::max(record->cursor, settled_until(*timetable, now));
+    const sys_seconds until = settled_until(*timetable, now);
+    const sys_seconds from = open_after(*record, *timetable, until, now);
+    std::vector<Decision> decisions = void_slots(*timetable, from, now, SlotOutcome::missed, "");
+    for (Decision& decision : decisions) {
+      if (decision.outcome == SlotOutcome::missed)
+        make_missed(decision, *timetable, from + timetable->delay, now, "before it was paused");
+    }
+    write(*record, *timetable, decisions, now);
+    record->cursor = std::max(record->cursor, until);
   }
   if (!record->paused_at) record->paused_at = util::now();
   record->pause_note = note;
@@ -187,9 +127,11 @@ void Ledger::resume(const ScheduleRecord& schedule, const Timetable* timetable, 
   auto record = db::find_schedule(database_.connection(), schedule.id);
   if (!record) return;
   if (record->paused_at && timetable) {
-    write(*record, *timetable,
-          void_slots(*timetable, record->cursor, now, SlotOutcome::paused, paused_words(*record)));
-    record->cursor = std::max(record->cursor, settled_until(*timetable, now));
+    const sys_seconds until = settled_until(*timetable, now);
+    const sys_seconds from = open_after(*record, *timetable, until, now);
+    write(*record, *timetable, void_slots(*timetable, from, now, SlotOutcome::paused, paused_words(*record)),
+          now);
+    record->cursor = std::max(record->cursor, until);
   }
   record->paused_at.reset();
   record->pause_note.clear();

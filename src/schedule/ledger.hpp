@@ -27,6 +27,7 @@ struct Claimed {
   sys_seconds at{};
   std::string local;
   Overlap overlap = Overlap::allow;  ///< what to do before it runs, see make_way(); never `skip`
+  std::optional<Instant> start_by;   ///< later it counts as missed
 };
 
 /// A claim, or why there is none.
@@ -68,9 +69,11 @@ class Ledger {
                                     sys_seconds now, std::optional<bool> serve = {});
 
   /// Decides all slots of these entries that are due, and claims those that are to run. Durable when it
-  /// returns, in one transaction. A clock that was set back by much begins anew: what was decided about times
-  /// to come is forgotten, but not what was claimed.
-  std::vector<Claimed> settle(const std::vector<Entry>& entries, sys_seconds now);
+  /// returns, in one transaction. After a clock that was set back by much slots are decided about when their
+  /// time comes, also those that have an outcome of a clock that was ahead; but none that was claimed. What a
+  /// clock says that is behind the time at which the schedule began is no reason to make up for anything.
+  std::vector<Claimed> settle(const std::vector<Entry>& entries, sys_seconds now,
+                              const Absence& absence = {});
 
   /// Whether there is something for recover().
   bool has_dead_claims();
@@ -91,6 +94,12 @@ class Ledger {
   /// comes too late.
   std::optional<Claimed> take_over(std::int64_t fence, sys_seconds now);
 
+  /// Says of a claim that it had to wait for longer than its `start_within`.
+  void miss(std::int64_t fence, sys_seconds now);
+
+  /// The row of a claim; none if somebody else took it over.
+  std::optional<SlotRecord> find_claim(std::int64_t fence);
+
   /// Lets a slot begin that this process has claimed, unless a limit holds it back; until then it does not
   /// count among what goes on.
   Permission let_go(std::int64_t fence, const Wish& wish, const workspace::Config& limits);
@@ -102,7 +111,7 @@ class Ledger {
   /// The row of one slot, if it has one: divided from a row that stands for many, and no claim of a dead
   /// process any more. Within a transaction of the caller.
   std::optional<SlotRecord> set_apart(const ScheduleRecord& schedule, const Timetable& timetable,
-                                      sys_seconds at);
+                                      sys_seconds at, sys_seconds now);
 
   /// Says of a claim that it led to no run.
   void reject(std::int64_t fence, const std::string& reason);
@@ -118,15 +127,19 @@ class Ledger {
  private:
   struct ToRun;
   void write(const ScheduleRecord& schedule, const Timetable& timetable,
-             const std::vector<Decision>& decisions);
-  bool begin_anew(ScheduleRecord& schedule, const Timetable& timetable, sys_seconds now);
-  void settle_one(const Entry& entry, sys_seconds now, std::vector<ToRun>& to_run);
-  std::optional<Claimed> claim_or_skip(const ToRun& slot);
-  Claimed claim_row(const ScheduleRecord& schedule, sys_seconds at, const std::string& local, Overlap overlap,
-                    const std::optional<SlotRecord>& before);
+             const std::vector<Decision>& decisions, sys_seconds now);
+  bool begin_anew(ScheduleRecord& schedule, sys_seconds now);
+  sys_seconds open_after(const ScheduleRecord& schedule, const Timetable& timetable, sys_seconds until,
+                         sys_seconds now);
+  void take_out(const SlotRecord& many, const Timetable& timetable, sys_seconds from, sys_seconds until);
+  void settle_one(const Entry& entry, sys_seconds now, const Absence& absence, std::vector<ToRun>& to_run);
+  std::optional<Claimed> claim_or_skip(const ToRun& slot, sys_seconds now);
+  Claimed claim_row(const ScheduleRecord& schedule, const Timetable& timetable, sys_seconds at,
+                    Overlap overlap, const std::optional<SlotRecord>& before, sys_seconds now);
+  void miss_row(SlotRecord& slot, const Schedule& policy, sys_seconds now);
   std::optional<SlotRecord> row_at(const ScheduleRecord& schedule, const Timetable& timetable,
                                    sys_seconds at);
-  void bury(std::int64_t schedule, sys_seconds but);
+  void bury(std::int64_t schedule, sys_seconds but, sys_seconds now);
   /// A live run, or a claim of a live process, of the pipeline; in words, with the run's id.
   std::optional<std::pair<std::string, std::string>> in_the_way(const std::string& pipeline);
 
@@ -135,8 +148,8 @@ class Ledger {
 };
 
 /// Waits for other runs of the pipeline (`queue`), or ends those of slots before (`replace`); `say` hears of
-/// it.
-void make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
+/// it. False: that took too long, and the slot counts as missed.
+bool make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
               const std::function<void(const std::string&)>& say);
 
 }  // namespace mlops::schedule

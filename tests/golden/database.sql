@@ -322,7 +322,7 @@ CREATE TABLE slots (
   decided_at  TEXT NOT NULL,
   late_ms     INTEGER,                   -- from the slot to the start of the run
   overlap     TEXT NOT NULL DEFAULT ''   -- what a claimed slot does while another run is going on
-, going INTEGER NOT NULL DEFAULT 0);
+, going INTEGER NOT NULL DEFAULT 0, unseen_from INTEGER);
 
 CREATE INDEX slots_by_outcome ON slots(outcome) WHERE outcome = 'claimed';
 
@@ -507,7 +507,8 @@ CREATE VIEW v_runs AS
 
 CREATE VIEW v_slots AS
   SELECT c.pipeline, c.name AS schedule, c.file, s.local AS slot, s.outcome, s.reason, s.slots, s.run_id, r.state AS run_state,
-         s.late_ms / 1000.0 AS late_seconds, s.decided_at, s.fence
+         s.late_ms / 1000.0 AS late_seconds, s.decided_at, s.fence,
+         strftime('%Y-%m-%d %H:%M:%f', s.unseen_from, 'unixepoch') AS unseen_from
   FROM slots s JOIN schedules c ON c.id = s.schedule LEFT JOIN runs r ON r.id = s.run_id;
 
 CREATE VIEW v_steps AS

@@ -3,184 +3,27 @@
 // them.
 #include "catch.hpp"
 #include "db/slots.hpp"
+#include "schedule/clock_model.hpp"
 #include "schedule/ledger.hpp"
-#include "schedule/times.hpp"
 #include "temp_dir.hpp"
 
 #include <cstdlib>
-#include <list>
-#include <map>
-#include <random>
+#include <set>
 
 using namespace mlops;
 using namespace mlops::schedule;
+using namespace clock_model;
 using std::chrono::seconds;
 
 namespace {
 
-using Time = std::int64_t;
-
 sys_seconds instant(Time at) { return sys_seconds(seconds(at)); }
 Time number(sys_seconds at) { return at.time_since_epoch().count(); }
-
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : engine_(seed) {}
-  Time pick(Time least, Time most) {
-    return least + static_cast<Time>(engine_() % static_cast<std::uint64_t>(most - least + 1));
-  }
-  bool one_in(int n) { return pick(1, n) == 1; }
-  template <class T, std::size_t N>
-  T of(const T (&list)[N]) {
-    return list[pick(0, static_cast<Time>(N) - 1)];
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
-
-/// Slots are at `rest`, `rest + step` and so on: what each of these texts means.
-struct Times {
-  const char* text;
-  Time step, rest;
-};
-constexpr Times all_times[] = {{"cron: '* * * * *'", 60, 0},
-                               {"cron: '*/5 * * * *'", 300, 0},
-                               {"cron: '0 * * * *'", 3600, 0},
-                               {"cron: '30 2 * * *'", 86'400, 9000},
-                               {"cron: '0 0 * * 1'", 604'800, 345'600},
-                               {"every: 97s", 97, 0},
-                               {"every: 6h", 21'600, 0},
-                               {"every: 20s, start: 2001-01-01", 20, 0}};
-
-struct Policy {
-  Catchup catchup = Catchup::last;
-  Time most = 100, window = 0, start_within = 0;
-  Overlap overlap = Overlap::skip;
-  std::string text;
-};
-
-Policy random_policy(Random& random) {
-  Policy p;
-  p.catchup = static_cast<Catchup>(random.pick(0, 2));
-  p.overlap = static_cast<Overlap>(random.pick(0, 3));
-  std::string limits;
-  if (p.catchup == Catchup::all) {
-    p.most = random.of({Time{1}, Time{3}, Time{40}, Time{150}});
-    limits = ", max: " + std::to_string(p.most);
-    if (random.one_in(3)) {
-      p.window = random.of({Time{120}, Time{7200}, Time{600'000}});
-      limits += ", window: " + std::to_string(p.window) + "s";
-    }
-  }
-  p.text = std::string(", catchup: {mode: ") + to_string(p.catchup) + limits +
-           "}, overlap: " + to_string(p.overlap);
-  if (random.one_in(3)) {
-    p.start_within = random.of({Time{30}, Time{900}, Time{100'000}});
-    p.text += ", start_within: " + std::to_string(p.start_within) + "s";
-  }
-  return p;
-}
-
-/// What the ledger is to have of one entry, kept as stretches of slots that came to the same.
-class Model {
- public:
-  struct Stretch {
-    Time first, last, step;
-    SlotOutcome outcome;
-    bool shared;  ///< one row of the ledger, not one a slot
-  };
-
-  Times times{};
-  Policy policy;
-  Time delay = 0, cursor = 0, since = 0;
-  bool paused = false;
-  std::list<Stretch> stretches;         ///< of slots that were never claimed
-  std::map<Time, SlotOutcome> claimed;  ///< claimed, and what became of them
-
-  Time up_to(Time at) const { return at - ((at - times.rest) % times.step + times.step) % times.step; }
-
-  /// A clock that was set back by more than ten minutes.
-  bool begin_anew(Time now) {
-    if (cursor <= now + 600) return false;
-    forget(now);
-    cursor = now;
-    since = std::min(since, now);
-    return true;
-  }
-  void forget(Time now) {
-    stretches.remove_if([&](const Stretch& s) { return s.first > now; });
-    for (Stretch& s : stretches) {
-      // A row of what the entry said before it was edited cannot be divided.
-      if (s.last > now && !(s.shared && s.first <= since)) s.last = now - (now - s.first) % s.step;
-    }
-  }
-
-  /// All slots until `until` come to the same.
-  void settle_as(SlotOutcome outcome, Time until) {
-    if (until <= cursor) return;
-    add(up_to(cursor) + times.step, up_to(until), outcome, 1000);
-    cursor = until;
-  }
-
-  /// The slots that are to run at `now`.
-  std::vector<Time> decide(Time now) {
-    const Time until = now - delay;
-    std::vector<Time> run;
-    if (until <= cursor) return run;
-    const Time first = up_to(cursor) + times.step, last = up_to(until);
-    cursor = until;
-    const auto in_time = [&](Time at, Time limit) { return limit == 0 || until - at <= limit; };
-    const auto run_from = [&](Time oldest, Time limit) {
-      for (Time at = last; at >= std::max(first, oldest); at -= times.step)
-        if (in_time(at, policy.start_within) && in_time(at, limit)) run.insert(run.begin(), at);
-      const Time rest = run.empty() ? last : run.front() - times.step;
-      add(first, rest, SlotOutcome::missed,
-          std::max<Time>(1000, policy.catchup == Catchup::all ? policy.most : 0), last);
-    };
-    switch (policy.catchup) {
-      case Catchup::none: run_from(until - 60, 0); break;
-      case Catchup::all: run_from(last - (policy.most - 1) * times.step, policy.window); break;
-      case Catchup::last:
-        if (last < first) break;
-        if (in_time(last, policy.start_within)) {
-          run.push_back(last);
-          add(first, last - times.step, SlotOutcome::coalesced, 1000, last);
-        } else {
-          add(first, last, SlotOutcome::missed, 1000, last);
-        }
-        break;
-    }
-    return run;
-  }
-
-  void add_one(Time at, SlotOutcome outcome) { stretches.push_back({at, at, times.step, outcome, false}); }
-
- private:
-  // Slots that were claimed, before the clock was set back, stay what they are. Of all up to `newest` only so
-  // many have a row each.
-  void add(Time first, Time last, SlotOutcome outcome, Time rows, std::optional<Time> newest = {}) {
-    const Time shared_until = newest.value_or(last) - rows * times.step;
-    const auto put = [&](Time from, Time to) {
-      if (from <= std::min(to, shared_until))
-        stretches.push_back(
-            {from, std::min(to, shared_until), times.step, outcome, from < std::min(to, shared_until)});
-      from = std::max(from, shared_until + times.step);
-      if (from <= to) stretches.push_back({from, to, times.step, outcome, false});
-    };
-    for (auto slot = claimed.lower_bound(first); slot != claimed.end() && slot->first <= last; ++slot) {
-      if (up_to(slot->first) != slot->first) continue;  // of other times
-      if (first < slot->first) put(first, slot->first - times.step);
-      first = slot->first + times.step;
-    }
-    if (first <= last) put(first, last);
-  }
-};
 
 /// A workspace with one pipeline of some entries, and what is expected of each.
 class Trial {
  public:
-  Trial(Random& random, Time begin) : random_(random), now_(begin) {
+  Trial(Random& random, Time begin) : random_(random), begin_(begin), now_(begin) {
     models_.resize(static_cast<std::size_t>(random.pick(1, 3)));
     for (Model& model : models_) {
       model.times = random.of(all_times);
@@ -218,12 +61,15 @@ class Trial {
       std::vector<Row> rows, expected;
       for (const SlotRecord& slot :
            db::list_slots(database_.connection(), {.schedule = records_[i].id, .since = {}, .outcome = {}}))
-        rows.push_back({number(slot.at), number(slot.until), slot.slots, slot.outcome});
-      for (const auto& [at, outcome] : model.claimed) expected.push_back({at, at, 1, outcome});
+        rows.push_back({number(slot.at), number(slot.until), slot.slots, slot.outcome,
+                        number(std::chrono::floor<seconds>(slot.decided_at))});
+      for (const auto& [at, claim] : model.claimed)
+        expected.push_back({at, at, 1, claim.outcome, claim.decided});
       for (const Model::Stretch& s : model.stretches) {
-        if (s.shared) expected.push_back({s.first, s.last, (s.last - s.first) / s.step + 1, s.outcome});
+        if (s.shared)
+          expected.push_back({s.first, s.last, (s.last - s.first) / s.step + 1, s.outcome, s.decided});
         for (Time at = s.first; !s.shared && at <= s.last; at += s.step)
-          expected.push_back({at, at, 1, s.outcome});
+          expected.push_back({at, at, 1, s.outcome, s.decided});
       }
       std::ranges::stable_sort(expected, {}, &Row::first);
       for (std::size_t k = 0; k < std::max(rows.size(), expected.size()); ++k) {
@@ -234,6 +80,7 @@ class Trial {
       }
       const auto record = db::find_schedule(database_.connection(), records_[i].id);
       REQUIRE(number(record->cursor) == model.cursor);
+      REQUIRE(number(record->since) == model.since);
     }
   }
 
@@ -241,12 +88,14 @@ class Trial {
   struct Row {
     Time first, last, slots;
     SlotOutcome outcome;
+    Time decided;
     bool operator==(const Row&) const = default;
   };
   static std::string words(const std::vector<Row>& rows, std::size_t k) {
     if (k >= rows.size()) return "none";
     return std::to_string(rows[k].first) + ".." + std::to_string(rows[k].last) + " x" +
-           std::to_string(rows[k].slots) + " " + to_string(rows[k].outcome);
+           std::to_string(rows[k].slots) + " " + to_string(rows[k].outcome) + " at " +
+           std::to_string(rows[k].decided);
   }
 
   std::string text_of(std::size_t i) const {
@@ -276,10 +125,10 @@ class Trial {
     Model& model = models_[i];
     if (!model.paused) {
       ledger_.pause(records_[i], &timetables_[i], "", instant(now_));
-      model.settle_as(SlotOutcome::missed, now_ - model.delay);
+      model.settle_as(SlotOutcome::missed, now_ - model.delay, now_);
     } else {
       ledger_.resume(records_[i], &timetables_[i], instant(now_));
-      model.settle_as(SlotOutcome::paused, now_ - model.delay);
+      model.settle_as(SlotOutcome::paused, now_ - model.delay, now_);
     }
     model.paused = !model.paused;
   }
@@ -290,11 +139,12 @@ class Trial {
     model.policy = random_policy(random_);
     const Times other = random_.of(all_times);
     if (times && other.text != model.times.text) {
+      const Time decided = std::max(model.cursor, model.last_slot());
       model.begin_anew(now_);
-      model.settle_as(SlotOutcome::superseded, now_);
-      model.forget(now_);
+      model.settle_as(SlotOutcome::superseded, now_, now_);
       model.times = other;
-      model.cursor = model.since = now_;
+      model.cursor = now_;
+      model.since = std::max(now_, decided);
     }
     adopt();
   }
@@ -303,7 +153,7 @@ class Trial {
     ledger_.refuse(entries(), instant(now_), "unreadable");
     for (Model& model : models_) {
       model.begin_anew(now_);
-      model.settle_as(SlotOutcome::rejected, now_ - model.delay);
+      model.settle_as(SlotOutcome::rejected, now_ - model.delay, now_);
     }
   }
 
@@ -318,7 +168,7 @@ class Trial {
       Model& model = models_[i];
       if (model.begin_anew(now_)) continue;
       if (model.paused) {
-        model.settle_as(SlotOutcome::paused, now_ - model.delay);
+        model.settle_as(SlotOutcome::paused, now_ - model.delay, now_);
         continue;
       }
       const std::vector<Time> run = model.decide(now_);
@@ -329,19 +179,19 @@ class Trial {
     std::size_t open = 0;
     for (const Model& model : models_)
       open += static_cast<std::size_t>(std::ranges::count_if(
-          model.claimed, [](const auto& s) { return s.second == SlotOutcome::claimed; }));
+          model.claimed, [](const auto& s) { return s.second.outcome == SlotOutcome::claimed; }));
     std::vector<std::pair<std::size_t, Time>> expected;
     for (const Wanted& slot : wanted) {
       Model& model = models_[slot.entry];
-      if (model.claimed.contains(slot.at)) continue;
+      if (model.has_row(slot.at)) continue;
       const Overlap overlap = slot.in_turn ? Overlap::queue : model.policy.overlap;
       if ((overlap == Overlap::skip && !expected.empty()) ||
           (overlap == Overlap::queue && open >= longest_queue)) {
-        model.add_one(slot.at, SlotOutcome::skipped);
+        model.add_one(slot.at, SlotOutcome::skipped, now_);
         continue;
       }
       ++open;
-      model.claimed[slot.at] = SlotOutcome::claimed;
+      model.claimed[slot.at] = {SlotOutcome::claimed, now_};
       expected.emplace_back(slot.entry, slot.at);
     }
     run(ledger_.settle(entries(), instant(now_)), expected);
@@ -350,23 +200,26 @@ class Trial {
     expected.clear();
     std::vector<std::pair<Time, std::size_t>> dead;
     for (std::size_t i = 0; i < models_.size(); ++i)
-      for (const auto& [at, outcome] : models_[i].claimed)
-        if (outcome == SlotOutcome::claimed) dead.emplace_back(at, i);
+      for (const auto& [at, claim] : models_[i].claimed)
+        if (claim.outcome == SlotOutcome::claimed) dead.emplace_back(at, i);
     std::ranges::sort(dead);
     for (const auto& [at, i] : dead) {
       Model& model = models_[i];
       const Time late = now_ - model.delay - at;
       const bool later = std::ranges::any_of(model.claimed, [&](const auto& slot) {
-        return slot.first > at && (slot.second == SlotOutcome::ran || slot.second == SlotOutcome::claimed);
+        return slot.first > at &&
+               (slot.second.outcome == SlotOutcome::ran || slot.second.outcome == SlotOutcome::claimed);
       });
+      Model::Claim& claim = model.claimed[at];
+      claim.decided = now_;
       if (model.paused) {
-        model.claimed[at] = SlotOutcome::paused;
-      } else if (model.policy.catchup == Catchup::last && later &&
-                 !(model.policy.start_within > 0 && late > model.policy.start_within)) {
-        model.claimed[at] = SlotOutcome::coalesced;
-      } else if ((model.policy.catchup == Catchup::none && late > 60) ||
-                 (model.policy.start_within > 0 && late > model.policy.start_within)) {
-        model.claimed[at] = SlotOutcome::missed;
+        claim.outcome = SlotOutcome::paused;
+      } else if ((model.policy.catchup == Catchup::none && (late > 60 || later)) ||
+                 (model.policy.start_within > 0 && late > model.policy.start_within) ||
+                 (late > 60 && at <= model.since)) {
+        claim.outcome = SlotOutcome::missed;
+      } else if (model.policy.catchup == Catchup::last && later) {
+        claim.outcome = SlotOutcome::coalesced;
       } else {
         expected.emplace_back(i, at);
       }
@@ -387,16 +240,19 @@ class Trial {
       fence_ = claims[k].claim.fence;
       if (random_.one_in(6)) continue;
       const auto& [i, at] = expected[k];
+      // Nothing of before the schedule existed is made up for.
+      REQUIRE((at > begin_ || now_ - models_[i].delay - at <= 60));
       REQUIRE(db::start_slot(database_.connection(), claims[k].claim.fence, claims[k].claim.run_id,
                              Instant(instant(now_))));
       REQUIRE(ran_.insert({i, at}).second);  // never twice
-      models_[i].claimed[at] = SlotOutcome::ran;
+      models_[i].claimed[at] = {SlotOutcome::ran, now_};
     }
     database_.connection().execute("UPDATE slots SET claimer = '' WHERE outcome = 'claimed'");
     transaction.commit();
   }
 
   Random& random_;
+  const Time begin_;
   Time now_;
   TempDir dir_;
   Workspace workspace_{Workspace::create(dir_.path())};

@@ -68,6 +68,40 @@ TEST_CASE("what was missed is made up for as the catch-up says") {
           "01-01T01:00 missed; 01-01T02:00 missed; 01-01T03:00 missed; ");
 }
 
+TEST_CASE("without catch-up the newest slot runs if its time has just come, and no other") {
+  Schedule often = hourly(Catchup::none);
+  often.cron.clear();
+  often.every = seconds(20);
+  const sys_seconds cursor = at("2026-01-01 00:00");
+  const auto due = [&](seconds after) { return decide(table(often), cursor, cursor + after); };
+  REQUIRE(words(due(seconds(20))) == "01-01T00:00 claimed; ");
+  const auto three = due(seconds(65));
+  REQUIRE(words(three) == "01-01T00:00 missed; 01-01T00:00 missed; 01-01T00:01 claimed; ");
+  REQUIRE(three[1].reason ==
+          "nobody looked at the time from 2026-01-01T00:00:00+00:00 to 2026-01-01T00:01:05+00:00, and "
+          "`catchup` is none");
+  often.every = minutes(5);
+  REQUIRE(words(due(minutes(6))) == "01-01T00:05 claimed; ");
+  REQUIRE(words(due(minutes(6) + seconds(1))) == "01-01T00:05 missed; ");
+}
+
+TEST_CASE("of what was missed is told from when to when nobody looked") {
+  const Timetable t = table(hourly(Catchup::last));
+  const sys_seconds cursor = at("2026-01-01 00:00"), now = at("2026-01-01 03:20");
+  REQUIRE(decide(t, cursor, now)[0].unseen_from == cursor);
+  REQUIRE_FALSE(decide(t, cursor, now)[2].unseen_from);
+  // The machine went down later than that.
+  const sys_seconds down = at("2026-01-01 00:40");
+  const auto known = decide(t, cursor, now, {.seen = down});
+  REQUIRE(known[0].unseen_from == down);
+  REQUIRE(known[1].unseen_from == down);
+  Schedule none = hourly(Catchup::none);
+  REQUIRE(decide(table(none), cursor, now, {.seen = down})[0].reason.starts_with(
+      "nobody looked at the time from 2026-01-01T00:40:00+00:00 to 2026-01-01T03:20:00+00:00"));
+  // Who was there and did nothing did not look.
+  REQUIRE(decide(t, cursor, now, {.seen = at("2026-01-01 02:30")})[0].unseen_from == cursor);
+}
+
 TEST_CASE("nothing is decided twice, and nothing when the clock was set back") {
   const Timetable t = table(hourly(Catchup::last));
   const sys_seconds now = at("2026-01-01 03:00:00");
@@ -125,6 +159,21 @@ TEST_CASE("times that clocks skip are told") {
   s.cron = "*/30 * * * *";
   REQUIRE(words(decide(table(s), at("2026-03-29 00:59"), at("2026-03-29 01:00"))) ==
           "03-29 02:00 gap; 03-29 02:30 gap; 03-29T03:00 claimed; ");
+}
+
+TEST_CASE("a time that clocks skip is looked at when it has come, and told also during a pause") {
+  Schedule s;
+  s.cron = "30 2 * * *";
+  s.timezone = "Europe/Berlin";
+  s.run_in_gap = false;
+  const sys_seconds before = at("2026-03-28 12:00"), jump = at("2026-03-29 01:00");
+  REQUIRE(next_look(table(s), before) == jump);
+  REQUIRE(words(decide(table(s), before, jump)) == "03-29 02:30 gap; ");
+  REQUIRE(next_look(table(s), jump) == at("2026-03-30 00:30"));
+  REQUIRE(words(void_slots(table(s), before, at("2026-03-30 12:00"), SlotOutcome::paused, "paused")) ==
+          "03-29 02:30 gap; 03-30T02:30 paused; ");
+  s.except = {"2026-03-29"};
+  REQUIRE(next_look(table(s), before) == at("2026-03-30 00:30"));
 }
 
 // Whatever the clock does between two looks: each slot gets one outcome, in order, and none is left out.

@@ -1,68 +1,13 @@
 #include "schedule/ledger.hpp"
 
-#include "catch.hpp"
-#include "db/runs.hpp"
-#include "db/slots.hpp"
-#include "schedule/times.hpp"
-#include "temp_dir.hpp"
+#include "schedule/ledger_place.hpp"
 
 using namespace mlops;
 using namespace mlops::schedule;
+using ledger_test::Place;
 using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
-
-namespace {
-
-/// A workspace with a pipeline whose slots are claimed by hand.
-struct Place {
-  Place()
-      : workspace(Workspace::create(dir.path())),
-        database(db::Database::open(workspace.database_path())),
-        ledger(workspace, database) {
-    set("{cron: '0 * * * *', timezone: UTC}");
-  }
-
-  void set(const std::string& schedule) {
-    pipeline = parse_pipeline("name: p\nschedule: " + schedule + "\nsteps: {a: {run: 'true'}}\n",
-                              dir.path() + "/p.yaml", {.overrides = {}, .check_files = false});
-  }
-
-  Entry entry(sys_seconds now, std::size_t number = 0) {
-    timetables = schedule::timetables(pipeline, zones);
-    return {ledger.adopt(pipeline, timetables, now).at(number), &timetables.at(number)};
-  }
-
-  Answer claim(const char* now) { return ledger.claim(pipeline, std::nullopt, at(now)); }
-
-  /// As if the run had begun, and ended.
-  void run(const Claimed& claimed) {
-    db::Transaction transaction(database);
-    REQUIRE(db::start_slot(database.connection(), claimed.claim.fence, claimed.claim.run_id,
-                           Instant(at("2026-01-01 10:00:01"))));
-    transaction.commit();
-  }
-
-  /// As if the process that has the claims had died.
-  void kill_claimers() { database.connection().execute("UPDATE slots SET claimer = ''"); }
-
-  std::string slots() {
-    std::string text;
-    for (const SlotRecord& slot : db::list_slots(database.connection(), {}))
-      text += slot.local.substr(5, 11) + " " + to_string(slot.outcome) + "; ";
-    return text;
-  }
-
-  TempDir dir;
-  Workspace workspace;
-  db::Database database;
-  Ledger ledger;
-  Pipeline pipeline;
-  pipeline::Zones zones;
-  std::vector<Timetable> timetables;
-};
-
-}  // namespace
 
 TEST_CASE("a slot is claimed once, and run once") {
   Place place;
@@ -160,27 +105,6 @@ TEST_CASE("while a claim of the pipeline lives, a slot is skipped or waits") {
   REQUIRE(third.size() == 1);
   REQUIRE(third[0].overlap == Overlap::queue);
   REQUIRE(place.slots() == "01-01T10:00 claimed; 01-01T10:01 skipped; 01-01T10:02 claimed; ");
-}
-
-TEST_CASE("a clock that is set back by much begins anew, and runs nothing twice") {
-  Place place;
-  const Entry entry = place.entry(at("2026-01-01 09:30"));
-  auto claims = place.ledger.settle({entry}, at("2026-01-01 10:00"));
-  place.run(claims.at(0));
-  // A year ahead by mistake, and back.
-  claims = place.ledger.settle({entry}, at("2027-01-01 10:00:30"));
-  REQUIRE(claims.size() == 1);
-  place.run(claims[0]);
-  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 10:00:40")).empty());
-  REQUIRE(place.slots() == "01-01T10:00 ran; 01-01T10:00 ran; ");
-  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 10:59:59")).empty());
-  claims = place.ledger.settle({entry}, at("2026-01-01 11:00:00"));
-  REQUIRE(claims.size() == 1);
-  place.run(claims[0]);
-  // By little: it waits, and repeats nothing.
-  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 10:57:00")).empty());
-  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 11:00:00")).empty());
-  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 12:00:00")).size() == 1);
 }
 
 TEST_CASE("claims of a daemon that died are claimed again by the next") {
@@ -312,81 +236,56 @@ TEST_CASE("an instant is one slot, whatever zone it is told in") {
   REQUIRE(place.slots() == "01-01T10:00 ran; ");
 }
 
-TEST_CASE("a clock that is set back by much begins anew, for a slot that is asked for as well") {
-  Place place;
-  place.run(*place.claim("2026-01-01 10:00:05").claimed);
-  place.run(*place.claim("2027-01-01 10:00:05").claimed);
-  // The year between was decided about; what of it is yet to come is forgotten.
-  REQUIRE(place.claim("2026-01-01 12:00:05").refusal.find("it was coalesced") == 0);
-  place.run(*place.claim("2026-01-01 13:00:05").claimed);
-  place.run(*place.claim("2026-01-01 14:00:05").claimed);
-  REQUIRE(place.slots() ==
-          "01-01T10:00 ran; 01-01T11:00 coalesced; 01-01T12:00 coalesced; 01-01T13:00 ran; 01-01T14:00 ran; "
-          "01-01T10:00 ran; ");
-}
-
-TEST_CASE("a clock that is set back by much begins anew, also when the file cannot be read or is edited") {
-  Place place;
-  const Entry entry = place.entry(at("2026-01-01 09:30"));
-  place.run(place.ledger.settle({entry}, at("2027-01-01 10:00:05")).at(0));
-  place.ledger.refuse({entry}, at("2026-01-01 12:30"), "unreadable");
-  place.run(place.ledger.settle({entry}, at("2026-01-01 13:00:05")).at(0));
-  place.run(place.ledger.settle({entry}, at("2027-06-01 10:00:05")).at(0));
-  place.set("{cron: '30 * * * *', timezone: UTC}");
-  const Entry edited = place.entry(at("2026-01-01 15:10"));
-  REQUIRE(place.ledger.settle({edited}, at("2026-01-01 15:30:05")).size() == 1);
-}
-
-TEST_CASE("a fence is given once, also after the clock was set back and claims were refused") {
-  Place place;
-  const Entry entry = place.entry(at("2026-01-01 09:30"));
-  const auto first = place.ledger.settle({entry}, at("2026-01-02 10:00"));
-  place.kill_claimers();
-  place.ledger.pause(entry.record, entry.timetable, "", at("2026-01-02 10:01"));
-  REQUIRE(place.ledger.recover({entry}, at("2026-01-02 10:02")).empty());
-  place.ledger.resume(entry.record, entry.timetable, at("2026-01-02 10:03"));
-  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 09:31")).empty());
-  const auto second = place.ledger.settle({entry}, at("2026-01-01 10:00"));
-  REQUIRE(second.at(0).claim.fence > first.at(0).claim.fence);
-  place.kill_claimers();
-  place.ledger.pause(entry.record, entry.timetable, "", at("2026-01-01 10:01"));
-  REQUIRE_FALSE(place.claim("2026-01-01 10:02").claimed);
-  place.ledger.resume(entry.record, entry.timetable, at("2026-01-01 10:03"));
-  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 11:00")).at(0).claim.fence > second[0].claim.fence);
-}
-
-TEST_CASE("a row for many goes around what ran when the clock was ahead, and ends where it was set back to") {
-  Place place;
-  place.set("{every: 1m, timezone: UTC}");
-  const Entry entry = place.entry(at("2026-01-01 10:00"));
-  const auto settle = [&](const char* now) {
-    place.kill_claimers();
-    place.database.connection().execute("UPDATE slots SET outcome = 'ran' WHERE outcome = 'claimed'");
-    return place.ledger.settle({entry}, at(now)).size();
-  };
-  const auto count = [&] {
-    std::int64_t slots = 0;
-    for (const SlotRecord& slot : db::list_slots(place.database.connection(), {})) slots += slot.slots;
-    return slots;
-  };
-  REQUIRE(settle("2026-03-01 00:00") == 1);
-  REQUIRE(count() == 58 * 1440 + 840);
-  REQUIRE(settle("2026-02-01 00:00") == 0);
-  REQUIRE(count() == 30 * 1440 + 840 + 1);  // and what ran in March
-  REQUIRE(settle("2026-02-01 00:01") == 1);
-  REQUIRE(settle("2026-04-01 00:00") == 1);
-  REQUIRE(count() == 89 * 1440 + 840);
-  std::optional<sys_seconds> last;
-  for (const SlotRecord& slot : db::list_slots(place.database.connection(), {})) {
-    REQUIRE((!last || slot.at == *last + minutes(1)));
-    last = slot.until;
-  }
-}
-
 TEST_CASE("a time that clocks skip is told when its slot is asked for") {
   Place place;
   place.set("{cron: '30 2 * * *', timezone: Europe/Berlin}");
   place.run(*place.claim("2026-03-28 12:00").claimed);
   place.run(*place.claim("2026-03-29 01:00").claimed);
   REQUIRE(place.slots() == "03-28T02:30 ran; 03-29 02:30 gap; 03-29T03:00 ran; ");
+}
+
+TEST_CASE("without catch-up the newest of the slots that are due runs, also when a daemon has died") {
+  Place place;
+  place.set("{every: 20s, timezone: UTC, catchup: none, overlap: allow}");
+  const Entry entry = place.entry(at("2026-01-01 10:00:00"));
+  const auto claims = place.ledger.settle({entry}, at("2026-01-01 10:00:50"));
+  REQUIRE(claims.size() == 1);
+  REQUIRE(claims[0].local == "2026-01-01T10:00:40+00:00");
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 10:01:00")).size() == 1);
+  place.kill_claimers();
+  const auto again = place.ledger.recover({entry}, at("2026-01-01 10:01:10"));
+  REQUIRE(again.size() == 1);
+  REQUIRE(again[0].local == "2026-01-01T10:01:00+00:00");
+}
+
+TEST_CASE("a slot that has to wait has to begin within its time, else it is missed") {
+  Place place;
+  place.set("{cron: '0 * * * *', timezone: UTC, start_within: 5m, overlap: queue}");
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  const auto claims = place.ledger.settle({entry}, at("2026-01-01 10:00"));
+  REQUIRE(claims.at(0).start_by == Instant(at("2026-01-01 10:05")));
+  REQUIRE_FALSE(place.ledger.take_over(claims[0].claim.fence, at("2026-01-01 10:05:01")));
+  const auto slot = place.ledger.find_claim(claims[0].claim.fence);
+  REQUIRE(slot->outcome == SlotOutcome::missed);
+  REQUIRE(slot->reason == "it had to wait, and `start_within` (5m00s) has passed");
+  const auto next = place.ledger.settle({entry}, at("2026-01-01 11:00"));
+  place.ledger.miss(next.at(0).claim.fence, at("2026-01-01 11:05:01"));
+  REQUIRE(place.slots() == "01-01T10:00 missed; 01-01T11:00 missed; ");
+  // What has begun is not missed.
+  const auto third = place.ledger.settle({entry}, at("2026-01-01 12:00"));
+  place.run(third.at(0));
+  place.ledger.miss(third[0].claim.fence, at("2026-01-01 12:06"));
+  REQUIRE(place.slots().ends_with("01-01T12:00 ran; "));
+}
+
+TEST_CASE("a time that clocks skip is on record as soon as somebody looks, whatever for") {
+  Place place;
+  place.set("{cron: '30 2 * * *', timezone: Europe/Berlin, dst: {gap: skip}}");
+  place.run(*place.claim("2026-03-28 12:00").claimed);
+  REQUIRE_FALSE(place.claim("2026-03-29 01:00").claimed);
+  REQUIRE(place.slots() == "03-28T02:30 ran; 03-29 02:30 gap; ");
+  REQUIRE_FALSE(place.claim("2026-03-29 02:00").claimed);
+  const Entry entry = place.entry(at("2026-03-29 02:00"));
+  REQUIRE(place.ledger.settle({entry}, at("2026-03-30 00:30")).size() == 1);
+  REQUIRE(place.slots() == "03-28T02:30 ran; 03-29 02:30 gap; 03-30T02:30 claimed; ");
 }
