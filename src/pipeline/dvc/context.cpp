@@ -30,11 +30,23 @@ std::vector<Expression> expressions_of(std::string_view text) {
   return found;
 }
 
+// What can be named of a value: DVC passes over keys that are no text, and so over what they stand for.
+OrderedJson nameable(const OrderedJson& value) {
+  if (!value.is_structured()) return value;
+  OrderedJson result = value.is_object() ? OrderedJson::object() : OrderedJson::array();
+  if (value.is_array()) {
+    for (const OrderedJson& item : value) result.push_back(nameable(item));
+  } else {
+    for (const auto& [key, child] : value.items()) {
+      if (!key.starts_with(plain_mark)) result[key] = nameable(child);
+    }
+  }
+  return result;
+}
+
 std::string known_names(const OrderedJson& map, const std::string& wanted) {
   std::vector<std::string> names;
-  for (const auto& [key, value] : map.items()) {
-    if (!key.starts_with(plain_mark)) names.push_back(key);
-  }
+  for (const auto& [key, value] : map.items()) names.push_back(key);
   const std::string hint = util::did_you_mean(wanted, names);
   return hint.empty() ? "" : " (" + hint + ")";
 }
@@ -42,7 +54,7 @@ std::string known_names(const OrderedJson& map, const std::string& wanted) {
 void flatten(const OrderedJson& map, const std::string& prefix,
              std::vector<std::pair<std::string, const OrderedJson*>>& out) {
   for (const auto& [key, value] : map.items()) {
-    const std::string name = prefix.empty() ? key_text(key) : prefix + "." + key_text(key);
+    const std::string name = prefix.empty() ? key : prefix + "." + key;
     if (value.is_object() && !value.empty()) {
       flatten(value, name, out);
     } else {
@@ -142,7 +154,8 @@ bool Context::merge_into(OrderedJson& into, const OrderedJson& values, const std
   return true;
 }
 
-std::optional<std::string> Context::merge(const OrderedJson& values, const std::string& source) {
+std::optional<std::string> Context::merge(const OrderedJson& all, const std::string& source) {
+  const OrderedJson values = nameable(all);
   for (const auto& [key, value] : values.items()) {
     if (reserved_.contains(key))
       return "'" + key + "' is the name of what each stage of foreach or matrix stands for";
@@ -157,8 +170,8 @@ std::optional<std::string> Context::merge(const OrderedJson& values, const std::
   return std::nullopt;
 }
 
-void Context::set_reserved(const std::string& name, OrderedJson value) {
-  values_[name] = std::move(value);
+void Context::set_reserved(const std::string& name, const OrderedJson& value) {
+  values_[name] = nameable(value);
   reserved_.insert(name);
 }
 

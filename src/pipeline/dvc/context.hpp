@@ -28,11 +28,12 @@ struct UnpackStyle {
 
 class Context {
  public:
-  /// Adds values; a name that is there already is a problem, returned in words, unless both are maps.
+  /// Adds values, those under a key that is no text left out; a name that is there already is a problem,
+  /// returned in words, unless both are maps.
   std::optional<std::string> merge(const OrderedJson& values, const std::string& source);
 
   /// Sets `item` and `key` of an expansion over whatever is there; from then on nothing may redefine them.
-  void set_reserved(const std::string& name, OrderedJson value);
+  void set_reserved(const std::string& name, const OrderedJson& value);
 
   /// The value of `a.b[0]`; a problem in words if there is none.
   const OrderedJson* select(std::string_view expression, std::string& problem) const;

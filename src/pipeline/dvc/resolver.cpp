@@ -100,7 +100,12 @@ OrderedJson Resolver::resolve(const YamlNode& node, const Context& context, std:
   }
   if (node.is_map()) {
     OrderedJson map = OrderedJson::object();
+    const bool iterates = key == "foreach" || key == "matrix";
     for (const YamlEntry& entry : node.entries) {
+      if (iterates && !entry.quoted && !plain_value(entry.key).is_string()) {
+        map[plain_mark + entry.key] = resolve(entry.value, context, key);
+        continue;
+      }
       const OrderedJson name = fill(entry.key, entry.at);
       map[name.is_structured() ? entry.key : to_text(name)] = resolve(entry.value, context, key);
     }

@@ -1,5 +1,6 @@
 #include "pipeline/dvc/stage_reader.hpp"
 
+#include "pipeline/dvc/expansion.hpp"
 #include "pipeline/dvc/resolver.hpp"
 #include "pipeline/paths.hpp"
 #include "util/strings.hpp"
@@ -8,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 namespace mlops::pipeline::dvc {
 
@@ -133,25 +135,17 @@ class FileReader {
         problems_.add(data.at, std::string("foreach: expected a list or a map, got ") + kind_of(values));
       return;
     }
-    const bool composite =
-        values.is_array() && std::ranges::any_of(values, [](const auto& v) { return v.is_structured(); });
-    std::set<std::string> seen;
-    std::size_t index = 0;
-    for (const auto& [raw_key, item] : values.items()) {
-      const std::string key = values.is_object() ? key_text(raw_key)
-                              : composite        ? std::to_string(index)
-                                                 : to_text(item);
-      ++index;
-      if (!seen.insert(key).second) continue;
+    for (const Expansion& expansion : expand_foreach(values, data)) {
       if (too_many()) return;
       Context context = context_;
-      context.set_reserved("item", item);
-      Json vars = {{"item", Json::parse(item.dump(-1, ' ', false, OrderedJson::error_handler_t::replace))}};
+      context.set_reserved("item", expansion.item);
+      Json vars = {
+          {"item", Json::parse(expansion.item.dump(-1, ' ', false, Json::error_handler_t::replace))}};
       if (values.is_object()) {
-        context.set_reserved("key", key);
-        vars["key"] = key;
+        context.set_reserved("key", expansion.key);
+        vars["key"] = expansion.key;
       }
-      read_stage(entry.key + "@" + key, entry.key, *body, entry.at, context, std::move(vars));
+      read_stage(entry.key + "@" + expansion.key, entry.key, *body, entry.at, context, std::move(vars));
     }
   }
 
@@ -165,36 +159,19 @@ class FileReader {
         problems_.add(data.at, "matrix: expected a map of names to lists");
       return;
     }
-    std::vector<std::size_t> at(axes.size(), 0);
-    for (const auto& [name, values] : axes.items()) {
-      if (values.empty()) return;
+    std::size_t count = 1;
+    for (const OrderedJson& values : axes) {
+      if ((count *= values.size()) > most_stages)
+        return problems_.add(data.at, "matrix: it stands for more than 100000 stages");
     }
-    while (true) {
+    for (const Expansion& expansion : expand_matrix(axes, data)) {
       if (too_many()) return;
-      OrderedJson item = OrderedJson::object();
-      std::vector<std::string> fragments;
-      std::size_t axis = 0;
-      for (const auto& [name, values] : axes.items()) {
-        const OrderedJson& value = values[at[axis]];
-        item[name] = value;
-        fragments.push_back(value.is_structured() ? name + std::to_string(at[axis]) : to_text(value));
-        ++axis;
-      }
-      const std::string key = util::join(fragments, "-");
       Context context = context_;
-      Json vars = {{"matrix", Json::parse(item.dump(-1, ' ', false, OrderedJson::error_handler_t::replace))}};
-      context.set_reserved("item", std::move(item));
-      context.set_reserved("key", key);
-      read_stage(entry.key + "@" + key, entry.key, entry.value, entry.at, context, std::move(vars));
-      // The last name counts fastest.
-      std::size_t i = axes.size();
-      auto values = axes.end();
-      while (i > 0) {
-        --i, --values;
-        if (++at[i] < values->size()) break;
-        at[i] = 0;
-        if (i == 0) return;
-      }
+      context.set_reserved("item", expansion.item);
+      context.set_reserved("key", expansion.key);
+      const std::string text = expansion.item.dump(-1, ' ', false, Json::error_handler_t::replace);
+      read_stage(entry.key + "@" + expansion.key, entry.key, entry.value, entry.at, context,
+                 {{"matrix", Json::parse(text)}});
     }
   }
 

@@ -59,6 +59,37 @@ TEST_CASE("matrix names its stages as DVC does, the last name fastest") {
   CHECK(pipeline.dvc->stages[1].cmd == "echo 2 cnn-d1-l0");
 }
 
+TEST_CASE("what a reference brings names its stages as Python writes it, of one name the last counts") {
+  Project p;
+  util::write_file(p.dir / "params.yaml", "b: [true, false, null, 1e3, 'True']\non: true\n");
+  CHECK(names(p.load("stages: {s: {foreach: '${b}', do: {cmd: x}}}")) ==
+        Names{"s@True", "s@False", "s@None", "s@1000.0"});
+  CHECK(p.load("stages: {s: {foreach: '${b}', do: {cmd: 'x ${item}'}}}").dvc->stages[0].cmd == "x True");
+  CHECK(names(p.load("stages: {s: {foreach: [true, '${on}', 'x${on}'], do: {cmd: x}}}")) ==
+        Names{"s@true", "s@True", "s@xtrue"});
+  const Pipeline grid = p.load(
+      "vars: [{c: [true, false]}]\n"
+      "stages: {s: {matrix: {a: [true, '${on}'], b: '${c}'}, cmd: 'x ${key} ${item.b}'}}");
+  CHECK(names(grid) == Names{"s@true-True", "s@true-False", "s@True-True", "s@True-False"});
+  CHECK(grid.dvc->stages[3].cmd == "x True-False false");
+  CHECK(p.problems(
+             "vars: [{n: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}]\nstages: {s: {matrix: {a: '${n}', b: '${n}', c: "
+             "'${n}', d: '${n}', e: '${n}', f: '${n}'}, cmd: x}}")
+            .find("more than 100000") != std::string::npos);
+}
+
+TEST_CASE("keys that are no text cannot be named, and stand for no stage") {
+  Project p;
+  util::write_file(p.dir / "params.yaml",
+                   "y: {2021: a, true: b, t: c, 1.5: d}\nt: {1: no, k: {2: no, l: x}}\n");
+  const Pipeline pipeline = p.load(
+      "stages: {s: {foreach: '${y}', do: {cmd: 'x ${t}'}}, i: {foreach: {2021: {1: no, n: v}, 1.50: {}}, "
+      "do: {cmd: 'x ${item}'}}}");
+  CHECK(names(pipeline) == Names{"s@t", "i@2021", "i@1.5"});
+  CHECK(pipeline.dvc->stages[0].cmd == "x --k.l x");
+  CHECK(pipeline.dvc->stages[1].cmd == "x --n v");
+}
+
 TEST_CASE("params.yaml, vars and wdir are what can be named") {
   Project p;
   util::write_file(p.dir / "params.yaml", "lr: 0.10\ndir: sub\n");
