@@ -81,17 +81,28 @@ References::References(const Pipeline& pipeline) {
 std::optional<std::string> References::refer(const std::vector<std::string>& parts, const OrderedJson& whole,
                                              const OrderedJson& value) {
   const std::string name = util::join(parts, ".");
-  // Of a map that becomes options, single values are asked for one by one; what is more than that, or whether
-  // an option is there at all, is fixed.
+  // Of a map that becomes options, single values are asked for one by one; what is more than that or needs
+  // quotes, or whether an option is there at all, is fixed.
   if (value.is_object()) {
-    for (const auto& [key, child] : value.items()) {
-      if (child.is_boolean() || child.is_array()) fixed_.insert(name + "." + key_text(key));
-    }
+    fix_options(name, value);
     return std::nullopt;
   }
   auto reference = reference_to(parts, name, whole, value);
   if (!reference) fixed_.insert(name);
   return reference;
+}
+
+void References::fix_options(const std::string& name, const OrderedJson& map) {
+  for (const auto& [key, value] : map.items()) {
+    const std::string inner = name + "." + key;
+    const bool quoted = value.is_string() && pipeline::dvc::quoted_word(pipeline::dvc::to_text(value)) !=
+                                                 value.get_ref<const std::string&>();
+    if (value.is_object()) {
+      fix_options(inner, value);
+    } else if (value.is_boolean() || value.is_array() || quoted) {
+      fixed_.insert(inner);
+    }
+  }
 }
 
 // A name is a param if the value is one text for both programs, and no other file means something else by it.

@@ -47,6 +47,7 @@ class References {
                                    const OrderedJson& value);
   std::optional<std::string> reference_to(const std::vector<std::string>& parts, const std::string& name,
                                           const OrderedJson& whole, const OrderedJson& value);
+  void fix_options(const std::string& name, const OrderedJson& map);
   std::string plain(const std::string& marked) const;
   std::string written(const std::string& name);
 

@@ -130,8 +130,10 @@ std::string unpack(
       }
     } else if (!value->is_object()) {
       words.push_back("--" + name);
-      const auto reference = refer ? refer(name, *value) : std::nullopt;
-      words.push_back(reference ? *reference : word(*value));
+      // A reference has no room for quotes.
+      const std::string text = word(*value);
+      const auto reference = refer && text == to_text(*value) ? refer(name, *value) : std::nullopt;
+      words.push_back(reference ? *reference : text);
     }
   }
   return util::join(words, " ");

@@ -70,7 +70,7 @@ bool has_expression(std::string_view text);
 std::vector<std::string> parts_of(std::string_view expression);
 
 /// A map as options of a command: `--lr 0.1 --flag`. Throws std::invalid_argument for lists in lists. `refer`
-/// is asked for single values, by their dotted names in the map.
+/// is asked for single values that need no quotes, by their dotted names in the map.
 std::string unpack(const OrderedJson& map, const UnpackStyle& style,
                    const std::function<std::optional<std::string>(const std::string& name,
                                                                   const OrderedJson& value)>& refer = {});

@@ -66,7 +66,8 @@ TEST_CASE("maps become options in cmd") {
 }
 
 TEST_CASE("commands and paths may name values in place of holding them") {
-  Context context = context_of(R"({"n": 3, "out": "m", "deep": {"lr": 0.1, "on": true, "l": [1]}})");
+  Context context = context_of(
+      R"({"n": 3, "out": "m", "deep": {"lr": 0.1, "on": true, "l": [1]}, "quoted": {"a": "x y", "b": "*", "c": "", "d": "z"}})");
   context.set_reserved("item", 7);
   context.refer = [](const auto& parts, const auto& whole, const auto& value) -> std::optional<std::string> {
     if (value.is_structured()) return std::nullopt;
@@ -75,6 +76,7 @@ TEST_CASE("commands and paths may name values in place of holding them") {
   };
   std::string problem;
   CHECK(fill(context, "a ${n} ${item} ${deep}", "cmd", &problem) == "a <n> 7 --lr <lr> --on --l 1");
+  CHECK(fill(context, "${quoted}", "cmd", &problem) == "--a 'x y' --b '*' --c '' --d <d>");
   CHECK(fill(context, "${out}-${deep.l[0]}", "outs", &problem) == "<out>-<0>");
   CHECK(fill(context, "${out}", "deps", &problem) == "<out>");
   CHECK(fill(context, "${deep.on}", "outs", &problem) == true);  // a setting
