@@ -336,7 +336,7 @@ bool ContentCache::check_out(const Wanted& wanted, const std::string& path, cons
   return whole;
 }
 
-void unprotect(const std::string& path) {
+void unprotect(const std::string& path, const std::string& cache) {
   struct stat st {};
   if (::lstat(path.c_str(), &st) != 0) return;
   if (S_ISDIR(st.st_mode)) {
@@ -344,8 +344,17 @@ void unprotect(const std::string& path) {
     for (const auto& entry : fs::recursive_directory_iterator(path)) {
       if (!entry.is_directory() || entry.is_symlink()) files.push_back(entry.path().string());
     }
-    for (const std::string& file : files) unprotect(file);
+    for (const std::string& file : files) unprotect(file, cache);
     return;
+  }
+  if (S_ISLNK(st.st_mode) && !cache.empty()) {
+    std::error_code error;
+    const fs::path link = path;  // may lead nowhere
+    const std::string target =
+        fs::weakly_canonical(link.parent_path() / fs::read_symlink(link, error), error).string();
+    if (!target.starts_with(fs::weakly_canonical(cache, error).string() + "/")) return;
+    // What is gone from the cache must not come back to it by way of the link.
+    if (!util::exists(path)) fs::remove(path, error);
   }
   const bool linked = S_ISLNK(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink > 1);
   if (linked && util::exists(path)) {

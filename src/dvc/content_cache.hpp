@@ -57,7 +57,8 @@ class ContentCache {
   bool is_listed_[2] = {false, false};
 };
 
-/// Makes a file that is linked to the cache one of its own, which can be written to.
-void unprotect(const std::string& path);
+/// Makes a file that is linked to the cache, or those in a folder, files of their own, which can be written
+/// to. Symbolic links only if they lead below `cache`, or if that is empty.
+void unprotect(const std::string& path, const std::string& cache = {});
 
 }  // namespace mlops::dvc

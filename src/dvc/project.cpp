@@ -100,6 +100,13 @@ ContentCache cache_of(const std::string& root) {
   const pipeline::dvc::Config config = config_of(root);
   return {config.cache_directory, config.link_types};
 }
+void unprotect_in_project(const std::string& directory, const std::vector<std::string>& paths) {
+  const std::string root = paths.empty() ? "" : pipeline::dvc::find_root(directory);
+  if (root.empty()) return;
+  const std::string cache = cache_of(root).directory();
+  for (const std::string& path : paths) unprotect(path, cache);
+}
+
 
 Project::Project(const Pipeline& pipeline, store::Objects& index)
     : pipeline_(pipeline),

@@ -24,6 +24,10 @@ namespace mlops::dvc {
 ContentCache cache_of(const std::string& root);
 
 /// A file or directory of a stage.
+/// If `directory` lies in a project of DVC, makes files of `paths` that are linked to its cache files of
+/// their own, for a step of ours to write to.
+void unprotect_in_project(const std::string& directory, const std::vector<std::string>& paths);
+
 struct File {
   std::string path;  ///< absolute
   std::string md5;   ///< empty: it is not there

@@ -1,6 +1,7 @@
 #include "engine/runner.hpp"
 
 #include "db/runs.hpp"
+#include "dvc/project.hpp"
 #include "engine/aside.hpp"
 #include "engine/kept_inputs.hpp"
 #include "engine/outcome.hpp"
@@ -319,8 +320,9 @@ void Runner::set_old_outputs_aside(int index) {
   const std::string records = parts_.workspace.state_directory();
   set_aside(aside_directory(parts_.run_directory, s.name), paths_to_set_aside(parts_.pipeline, s, records),
             makes_folders(parts_.pipeline));
-  for (const std::string& path : paths_left_in_place(parts_.pipeline, s, records))
-    store::make_writable(parts_.workspace.store_directory(), path);
+  const std::vector<std::string> left = paths_left_in_place(parts_.pipeline, s, records);
+  for (const std::string& path : left) store::make_writable(parts_.workspace.store_directory(), path);
+  if (!parts_.pipeline.dvc) dvc::unprotect_in_project(parts_.pipeline.directory, left);
 }
 
 void Runner::settle_old_outputs(int index, StepState state) {

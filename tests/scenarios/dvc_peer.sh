@@ -130,3 +130,39 @@ echo old > r
 dvc status; expect_out "changed"
 mlops run dvc.yaml; expect_ok; expect_file out.txt old
 dvc status; expect_out "up to date"
+
+# --- What is made of a project runs the commands of DVC, and leaves its cache alone
+for type in symlink hardlink; do
+    mkdir "$here/converted-$type" && cd "$here/converted-$type" || exit 1
+    git init -q . && "$DVC" init -q && "$DVC" config cache.type "$type"
+    printf 'import json, sys\njson.dump(sys.argv[2:], open(sys.argv[1], "w"))\n' > argv.py
+    cat > params.yaml <<'Y'
+t: {name: "my run", q: "it's $HOME", l: ["a b", c], e: "", g: "*", neg: -1, b: true, deep: {s: "x y", n: 1}}
+Y
+    echo one > in
+    cat > dvc.yaml <<'Y'
+stages:
+  grow:
+    cmd: cat in >> log; mkdir -p folder/sub; cat in >> folder/sub/f
+    deps: [in]
+    outs: [{log: {persist: true}}, {folder: {persist: true}}]
+  args: {cmd: "python3 argv.py args.json ${t}", deps: [argv.py, in], outs: [args.json]}
+Y
+    dvc repro; expect_ok; cp args.json args.before
+    mlops import dvc; expect_ok; expect_out "t.b, t.deep.s, t.e, t.g, t.l, t.name, t.q"
+    echo two > in
+    mlops run pipeline.yaml; expect_ok
+    cmp args.json args.before || fail "other arguments: $(cat args.json)"
+    expect_file log "$(printf 'one\ntwo')"; expect_file folder/sub/f "$(printf 'one\ntwo')"
+    find .dvc/cache/files/md5 -type f ! -name '*.dir' | while read -r o; do
+        m=${o#.dvc/cache/files/md5/}
+        [ "$(md5sum < "$o" | cut -d' ' -f1)" = "${m/\//}" ] || fail "$type: $o was written to"
+    done || exit 1
+done
+
+# --- A frozen stage that dvc.lock does not know cannot do without what it depends on
+mkdir "$here/frozen" && cd "$here/frozen" || exit 1
+git init -q . && "$DVC" init -q && echo o > o
+printf 'stages: {fr: {cmd: cat x > o, deps: [x], outs: [o], frozen: true}}\n' > dvc.yaml
+dvc repro; expect_exit 255; expect_missing dvc.lock
+mlops run dvc.yaml; expect_exit 1; expect_out "it is frozen and not in dvc.lock yet"; expect_missing dvc.lock
