@@ -201,6 +201,12 @@ Project::State Project::look(int index, bool put_back) {
   ParamsState params = params_.look(stage, directory);
   state.params = std::move(params.texts);
   std::ranges::move(params.changes, std::back_inserter(state.changes));
+  for (const File& input : state.inputs) {
+    if (stage.frozen && input.md5.empty())
+      state.problem =
+          "it is frozen and not in dvc.lock yet, and '" + input.path +
+          "', which it depends on, does not exist: make it, or run the stage once before it is frozen";
+  }
   if (!stage.frozen) state.problem = std::move(params.problem);
   if (!params.values.empty()) state.entry["params"] = std::move(params.values);
   if (locked && locked->contains("outs")) {

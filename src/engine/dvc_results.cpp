@@ -10,6 +10,7 @@
 #include "pipeline/paths.hpp"
 #include "util/digest.hpp"
 #include "util/files.hpp"
+#include "util/log.hpp"
 
 #include <algorithm>
 #include <set>
@@ -111,12 +112,18 @@ class DvcResults final : public Results {
           result.causes = {{"forced", forced ? "--force" : "--no-cache", "", ""}};
         break;
       case dvc::Check::Verdict::unchanged:
-      case dvc::Check::Verdict::put_back: hit(result, found, {"locked", "", "", ""}); break;
+      case dvc::Check::Verdict::put_back:
+        hit(result, found, {is_frozen(index) ? "frozen" : "locked", "", "", ""});
+        break;
       case dvc::Check::Verdict::from_run_cache: hit(result, found, {"run_cache", "", "", ""}); break;
     }
     if (result.causes.empty() && result.refused.empty())
       result.causes = {{"missing", "of an earlier run", "", ""}};
     if (put_back) write_locks(result.note);
+    if (put_back && forced && !settings_.force_all && is_frozen(index)) {
+      util::log_warning("--force does not reach " + pipeline_.steps[static_cast<std::size_t>(index)].name +
+                        ", which is frozen: `dvc unfreeze` it, or take `frozen: true` out of its dvc.yaml");
+    }
     return result;
   }
 
@@ -163,6 +170,8 @@ class DvcResults final : public Results {
     }
     return {};
   }
+
+  bool is_frozen(int index) const { return pipeline_.dvc->stages[static_cast<std::size_t>(index)].frozen; }
 
   bool is_forced(int index) const {
     const Step& step = pipeline_.steps[static_cast<std::size_t>(index)];

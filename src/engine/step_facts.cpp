@@ -330,6 +330,7 @@ std::string plain_words(const Cause& c) {
   if (c.kind == "renamed") return "there it is called " + c.what;
   if (c.kind == "left_out" || c.kind == "skipped" || c.kind == "not_run" || c.kind == "unknown")
     return c.what;
+  if (c.kind == "frozen") return "it is frozen: it never runs, whatever has changed, with --force or without";
   if (c.kind == "locked") return "nothing has changed since dvc.lock was written";
   if (c.kind == "run_cache") return "DVC's run cache has its results";
   if (c.kind == "cached") return "nothing has changed since run " + c.what;
