@@ -163,9 +163,13 @@ std::optional<std::vector<FileChange>> Cache::changes_inside(const db::CacheEntr
 std::vector<Cause> Cache::causes_of(const Step& step, const CheckResult& result) {
   const auto before = db::last_facts(connection(), pipeline_.name, step.name);
   if (!before) return {{"first_run", "", "", ""}};
-  auto causes =
-      compare_facts(parse_facts(Json::parse(before->facts, nullptr, false)), result.facts,
-                    [&](const FileFact& was, const FileFact&) { return changes_inside(before->maker, was); });
+  const StepFacts then = parse_facts(Json::parse(before->facts, nullptr, false));
+  // What is recorded of a stage of DVC are other digests, and another environment.
+  if (then.env.contains("DVC_STAGE"))
+    return {{"first_run", "it last ran as a stage of DVC, which it cannot be compared with", "", ""}};
+  auto causes = compare_facts(then, result.facts, [&](const FileFact& was, const FileFact&) {
+    return changes_inside(before->maker, was);
+  });
   for (Cause& cause : causes) {
     if (cause.kind == "input") cause.by = maker_of(cause.what);
   }

@@ -299,7 +299,7 @@ std::string plain_words(const Cause& c) {
     if (c.after.empty()) return noun + " is gone (it was " + c.before + ")";
     return noun + ": " + c.before + " → " + c.after;
   };
-  if (c.kind == "first_run") return "it has no earlier result";
+  if (c.kind == "first_run") return c.what.empty() ? "it has no earlier result" : c.what;
   if (c.kind == "param") return change("param " + c.what);
   if (c.kind == "env") return change("env " + c.what);
   if (c.kind == "input") return change("input " + c.what) + (c.by.empty() ? "" : ", made by " + c.by);
