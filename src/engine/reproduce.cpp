@@ -9,6 +9,7 @@
 #include "engine/kept_inputs.hpp"
 #include "engine/lint.hpp"
 #include "engine/recovery.hpp"
+#include "pipeline/paths.hpp"
 #include "process/capture.hpp"
 #include "store/restore.hpp"
 #include "util/files.hpp"
@@ -195,17 +196,17 @@ class Builder {
     std::map<std::string, ArtifactRecord> made, wanted;
     const Graph graph = make_graph(tree_.pipeline);
     const Plan plan = make_plan(tree_.pipeline, graph, tree_.settings.selection);
-    std::vector<char> runs(tree_.pipeline.steps.size());
-    for (const PlannedStep& step : plan.steps) runs[static_cast<std::size_t>(step.step)] = step.selected;
+    runs_.resize(tree_.pipeline.steps.size());
+    for (const PlannedStep& step : plan.steps) runs_[static_cast<std::size_t>(step.step)] = step.selected;
     const auto artifacts = db::artifacts_of(db_, id);
     for (const ArtifactRecord& a : artifacts) {
-      if (a.output && runs[static_cast<std::size_t>(a.step)]) made.emplace(a.path, a);
+      if (a.output && runs_[static_cast<std::size_t>(a.step)]) made.emplace(a.path, a);
     }
     const auto is_made = [&](const std::string& path) {
       return std::ranges::any_of(made, [&](const auto& entry) { return lies_in(path, entry.first); });
     };
     for (const ArtifactRecord& a : artifacts) {
-      if (!a.output && !is_made(a.path) && runs[static_cast<std::size_t>(a.step)]) wanted.emplace(a.path, a);
+      if (!a.output && !is_made(a.path) && runs_[static_cast<std::size_t>(a.step)]) wanted.emplace(a.path, a);
     }
     for (const HiddenFile& file : db::hidden_files_of(db_, id)) {
       if (file.access == "written" || file.sha256.empty() || is_made(file.path)) continue;
@@ -323,15 +324,22 @@ class Builder {
     if (error) throw Error(ExitCode::io, "cannot copy '" + from.string() + "': " + error.message());
   }
 
-  // A script that a command names but nobody declared, and that git does not have either: better as it is now
-  // than not at all.
+  // A script that a command names but nobody declared or makes, and that git does not have either: better as
+  // it is now than not at all.
   void fill_in_scripts() {
+    const pipeline::Products products(tree_.pipeline);
+    const auto is_made = [&](const std::string& path) {
+      const std::string normal = pipeline::normal_path(tree_.pipeline.directory, "", path);
+      return std::ranges::any_of(products.touching(normal), [&](const auto* product) {
+        return runs_[static_cast<std::size_t>(product->step)] && lies_in(normal, product->path);
+      });
+    };
     for (const Step& step : tree_.pipeline.steps) {
       for (const std::string& script : scripts_named(tree_.pipeline, step)) {
         const std::string here = step_path(step_directory(tree_.pipeline, step), script);
         const std::string record = workspace_.relative(here);
         const std::string there = in_tree(record);
-        if (there.empty() || util::exists(there)) continue;
+        if (there.empty() || util::exists(there) || is_made(here)) continue;
         std::error_code error;
         util::make_directories(fs::path(there).parent_path().string(), 0777);
         fs::copy_file(here, there, error);
@@ -372,6 +380,7 @@ class Builder {
   Depot depot_;
   std::optional<dvc::Hasher> hasher_;  // of a DVC project
   ScratchTree tree_;
+  std::vector<char> runs_;  // by step: whether it does here
 };
 
 bool equal(const std::optional<double>& a, const std::optional<double>& b) {

@@ -49,6 +49,16 @@ if [ -n "$have_git" ]; then
     mlops reproduce "$dirty"; expect_ok; expect_out "from the store: raw.csv"; expect_out "had changes that are not in it"
 fi
 
+# A script that a step makes is no input, though another's command names it.
+cat > made.yaml <<'Y'
+name: made
+steps:
+  write: {run: 'mkdir -p o && echo "echo hi" > o/x.sh', inputs: raw.csv, outputs: o}
+  use: {run: 'sh o/x.sh > hi.txt', needs: write, inputs: raw.csv, outputs: hi.txt}
+Y
+mlops run made.yaml -q; expect_ok
+mlops reproduce latest; expect_ok; expect_no_out "for want of a record"; expect_out "2 of 2 outputs are byte for byte equal"
+
 # Not the same each time: says which outputs and which figures.
 cat > n.yaml <<'Y'
 name: n
