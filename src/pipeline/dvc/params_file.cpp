@@ -12,9 +12,25 @@ namespace mlops::pipeline::dvc {
 
 namespace {
 
+// Makes the value of a text as OrderedJson::parse() does, but for integers of more than 64 bits, which would
+// become floats.
+class JsonValues : public nlohmann::detail::json_sax_dom_parser<OrderedJson> {
+ public:
+  using json_sax_dom_parser::json_sax_dom_parser;
+
+  bool number_float(double value, const std::string& text) {
+    if (text.find_first_of(".eE") != text.npos) return json_sax_dom_parser::number_float(value, text);
+    std::string plain = plain_mark + text;
+    return string(plain);
+  }
+};
+
 OrderedJson parse_json(std::string_view text, const std::string& shown) {
+  OrderedJson value;
+  JsonValues values(value);
   try {
-    return OrderedJson::parse(text);
+    OrderedJson::sax_parse(text, &values);
+    return value;
   } catch (const OrderedJson::parse_error& error) {
     const std::string_view before = text.substr(0, std::min(error.byte, text.size()));
     const std::size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
@@ -23,6 +39,10 @@ OrderedJson parse_json(std::string_view text, const std::string& shown) {
                      static_cast<int>(before.size() - std::min(line_start, before.size())) + 1},
                     "this is not JSON",
                     "correct it"}});
+  } catch (const OrderedJson::out_of_range& error) {
+    const std::string words = error.what();
+    throw BadFile(
+        {{shown, {}, words.substr(words.find("] ") + 2), "no float is as large: write a smaller one"}});
   }
 }
 

@@ -112,6 +112,11 @@ TEST_CASE("values are equal as in Python") {
 TEST_CASE("params come from four formats") {
   CHECK(parse_params("a: {b: 1.50}", "p.yaml") == OrderedJson::parse(R"({"a": {"b": 1.5}})"));
   CHECK(parse_params(R"({"z": 1, "a": [null]})", "p.json").begin().key() == "z");
+  const std::string wide =
+      R"({"a": 18446744073709551615, "b": -18446744073709551616, "c": 123456789012345678901234, "d": 1e+22})";
+  CHECK(python_json(parse_params(wide, "p.json")) == wide);
+  CHECK(parse_params("{\"a\": 123456789012345678901234}", "p.json") ==
+        parse_params("a: 123456789012345678901234", "p.yaml"));
   CHECK(parse_params("z = 1\n[a.b]\nc = \"x\"\n", "p.toml") ==
         OrderedJson::parse(R"({"z": 1, "a": {"b": {"c": "x"}}})"));
   const OrderedJson py = parse_params(R"py(
