@@ -6,7 +6,9 @@
 #include "util/ignore_rules.hpp"
 
 #include <fcntl.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <vector>
 
@@ -29,7 +31,7 @@ std::string escaped(const std::string& name) {
 
 }  // namespace
 
-void ignore_in_git(const std::string& path) {
+void GitIgnore::add(const std::string& path, int rank) {
   fs::path root = fs::path(path).parent_path();
   while (!util::exists((root / ".git").string())) {
     if (root == root.parent_path()) return;
@@ -52,10 +54,19 @@ void ignore_in_git(const std::string& path) {
   if (rules.ignores(relative, util::is_directory(path))) return;
   const std::string file = (fs::path(path).parent_path() / ".gitignore").string();
   const std::string before = util::read_file_if_exists(file).value_or("");
-  const std::string line = (before.empty() || before.ends_with('\n') ? "" : "\n") +
-                           ("/" + escaped(fs::path(path).filename().string())) + "\n";
-  const util::Fd fd = util::open_file(file, O_WRONLY | O_CREAT | O_APPEND, 0666);
-  if (const int error = util::write_all(fd.get(), line)) throw_errno("cannot write '" + file + "'", error);
+  Lines& added = added_[file];
+  const auto place = std::ranges::upper_bound(added, rank, {}, &Lines::value_type::first);
+  std::string later;
+  for (auto line = place; line != added.end(); ++line) later += line->second;
+  // Before those of stages that come later, if they are the end of the file still.
+  const bool moves = !later.empty() && (before == later || before.ends_with("\n" + later));
+  const std::string line = "/" + escaped(fs::path(path).filename().string()) + "\n";
+  const std::string text =
+      (before.empty() || before.ends_with('\n') ? "" : "\n") + line + (moves ? later : "");
+  const util::Fd fd = util::open_file(file, O_WRONLY | O_CREAT | (moves ? 0 : O_APPEND), 0666);
+  if (moves) ::lseek(fd.get(), static_cast<off_t>(before.size() - later.size()), SEEK_SET);
+  if (const int error = util::write_all(fd.get(), text)) throw_errno("cannot write '" + file + "'", error);
+  added.insert(place, {rank, line});
 }
 
 }  // namespace mlops::dvc

@@ -2,7 +2,6 @@
 
 #include <mlops/error.hpp>
 
-#include "dvc/git_ignore.hpp"
 #include "pipeline/paths.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
@@ -100,13 +99,13 @@ ContentCache cache_of(const std::string& root) {
   const pipeline::dvc::Config config = config_of(root);
   return {config.cache_directory, config.link_types};
 }
+
 void unprotect_in_project(const std::string& directory, const std::vector<std::string>& paths) {
   const std::string root = paths.empty() ? "" : pipeline::dvc::find_root(directory);
   if (root.empty()) return;
   const std::string cache = cache_of(root).directory();
   for (const std::string& path : paths) unprotect(path, cache);
 }
-
 
 Project::Project(const Pipeline& pipeline, store::Objects& index)
     : pipeline_(pipeline),
@@ -201,13 +200,13 @@ Project::State Project::look(int index, bool put_back) {
   ParamsState params = params_.look(stage, directory);
   state.params = std::move(params.texts);
   std::ranges::move(params.changes, std::back_inserter(state.changes));
+  if (!stage.frozen) state.problem = std::move(params.problem);
   for (const File& input : state.inputs) {
     if (stage.frozen && input.md5.empty())
       state.problem =
           "it is frozen and not in dvc.lock yet, and '" + input.path +
           "', which it depends on, does not exist: make it, or run the stage once before it is frozen";
   }
-  if (!stage.frozen) state.problem = std::move(params.problem);
   if (!params.values.empty()) state.entry["params"] = std::move(params.values);
   if (locked && locked->contains("outs")) {
     for (const OrderedJson& before : (*locked)["outs"]) {
@@ -322,7 +321,7 @@ Check Project::check(int index, const CheckOptions& options) {
     if (!finish(index, entry, outs, result) || !options.put_back) return;
     lock_of(stage).set(stage.name, entry, stage.rank);
     for (const OutState& out : outs) {
-      if (out.out->cache && config_.use_git) ignore_in_git(out.path);
+      if (out.out->cache && config_.use_git) ignored_.add(out.path, stage.rank);
     }
   };
   if (stage.frozen) {
@@ -465,7 +464,7 @@ Saved Project::save(int index, bool keep) {
     }
     saved.outputs.push_back(file_of(path, *content, step.outputs[i].kind));
     items.emplace(out.path, item(out.path, Hash::md5, *content));
-    if (out.cache && config_.use_git) ignore_in_git(path);
+    if (out.cache && config_.use_git) ignored_.add(path, stage.rank);
   }
   if (changed) {
     saved.notes.push_back(

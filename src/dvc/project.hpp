@@ -6,6 +6,7 @@
 
 #include "dvc/change.hpp"
 #include "dvc/content_cache.hpp"
+#include "dvc/git_ignore.hpp"
 #include "dvc/hasher.hpp"
 #include "dvc/lock_writer.hpp"
 #include "dvc/run_cache.hpp"
@@ -23,11 +24,11 @@ namespace mlops::dvc {
 /// The cache of the project whose .dvc lies in `root`, as its configuration says.
 ContentCache cache_of(const std::string& root);
 
-/// A file or directory of a stage.
 /// If `directory` lies in a project of DVC, makes files of `paths` that are linked to its cache files of
 /// their own, for a step of ours to write to.
 void unprotect_in_project(const std::string& directory, const std::vector<std::string>& paths);
 
+/// A file or directory of a stage.
 struct File {
   std::string path;  ///< absolute
   std::string md5;   ///< empty: it is not there
@@ -114,6 +115,7 @@ class Project {
   TrackedData data_;
   RunCache runs_;
   std::map<std::string, LockWriter> locks_;
+  GitIgnore ignored_;
   std::map<int, OrderedJson> pending_;  // entries of stages that were checked and run
   StageParams params_;
 };

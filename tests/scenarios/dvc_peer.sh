@@ -20,7 +20,7 @@ make() {
 }
 locks() { find . -name dvc.lock -not -path './.dvc/*' | sort | while read -r f; do echo "== $f"; cat "$f"; done; }
 tracked() { find . -name '*.dvc' -type f | sort | while read -r f; do echo "== $f"; cat "$f"; done; }
-ignores() { find . -name .gitignore -not -path './.dvc/*' -not -path './.mlops/*' | sort | while read -r f; do echo "== $f"; sort "$f"; done; }
+ignores() { find . -name .gitignore -not -path './.dvc/*' -not -path './.mlops/*' | sort | while read -r f; do echo "== $f"; cat "$f"; done; }
 objects() { find .dvc/cache -type f | sort; }
 # What the two have made, but for times and what is written at each run.
 same() {
