@@ -83,8 +83,8 @@ void print_comparison(const engine::Comparison& c, const RunResult& result) {
                 value(m.before).c_str(), value(m.after).c_str());
   }
   for (const engine::ComparedStep& s : c.steps)
-    std::printf("  %s ended as %s, then as %s\n", shown(s.name).c_str(), to_string(s.after),
-                to_string(s.before));
+    std::printf("  %s ended as %s in the run, and as %s here\n", shown(s.name).c_str(), to_string(s.before),
+                to_string(s.after));
   std::printf("%s: %zu of %zu outputs are byte for byte equal", c.same() ? "reproduced" : "not reproduced",
               equal, c.outputs.size());
   if (!c.metrics.empty()) std::printf(", %zu of %zu metrics", same_metrics, c.metrics.size());

@@ -167,7 +167,9 @@ void print_rest(const Facts& facts, const Style& style, bool inputs) {
   }
   if (!facts.artifacts.empty()) {
     std::printf("\n%s\n", style.bold("Artifacts").c_str());
-    Table table({"  PATH", "STEP", "", "KIND", "SIZE", "SHA256"});
+    const bool of_dvc = std::ranges::any_of(
+        facts.artifacts, [](const ArtifactRecord& a) { return a.sha256.starts_with("md5:"); });
+    Table table({"  PATH", "STEP", "", "KIND", "SIZE", of_dvc ? "DIGEST" : "SHA256"});
     table.right_align(4);
     int left_out = 0;
     for (const ArtifactRecord& a : facts.artifacts) {
@@ -176,7 +178,7 @@ void print_rest(const Facts& facts, const Style& style, bool inputs) {
         continue;
       }
       table.add({"  " + shown(a.path), step_name(a.step), a.output ? "made" : "read", a.kind,
-                 util::format_size(a.size), a.sha256.substr(0, 12)});
+                 util::format_size(a.size), a.sha256.substr(0, a.sha256.starts_with("md5:") ? 16 : 12)});
     }
     if (table.rows() > 0) table.print(stdout);
     if (left_out > 0)

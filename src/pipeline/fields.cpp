@@ -31,8 +31,10 @@ bool check_keys(const YamlNode& node, Keys keys, const std::string& what, Proble
     if (std::ranges::any_of(keys, [&](const Key& key) { return key.name == entry.key; })) continue;
     const std::string_view ours = name_for_foreign(entry.key, keys);
     problems.add(entry.at, "unknown key '" + entry.key + "' in " + what,
-                 ours.empty() ? problems.suggest(entry.key, names_of(keys))
-                              : "it is called '" + std::string(ours) + "' here");
+                 ours.empty()
+                     ? problems.suggest(entry.key, names_of(keys))
+                     : "it is called '" + std::string(ours) + "' here" +
+                           (entry.key == "stages" ? "; a file of DVC has to be called dvc.yaml" : ""));
   }
   return true;
 }

@@ -141,6 +141,40 @@ mlops run dvc.yaml; expect_exit 2; expect_err "'x.log' is made here, and .dvcign
 expect_err "'build' is made here, and .dvcignore"; [[ "$err" != *"keep.log' is"* ]] || fail "keep.log is refused"; expect_missing x.log
 rm .dvcignore; rm -r .dvc; mlops run dvc.yaml; expect_exit 2; expect_err "does not lie in a DVC project"
 
+# Frozen: it never runs, and that is said; a dep that dvc.lock does not know has to be there.
+new
+echo 'stages: {fr: {cmd: cat in > o, deps: [in], outs: [o], frozen: true}}' > dvc.yaml; echo o > o
+mlops run dvc.yaml; expect_exit 1; expect_out "it is frozen and not in dvc.lock yet, and '$PWD/in'"; expect_missing dvc.lock
+echo i > in; mlops run dvc.yaml; expect_ok; echo new > in
+mlops plan dvc.yaml; expect_ok; expect_out "cached fr: it is frozen: it never runs, whatever has changed"
+mlops run dvc.yaml --force fr; expect_ok; expect_err "--force does not reach fr, which is frozen"; expect_out "1 cached"; expect_file o o
+mlops why fr; expect_ok; expect_out "it is frozen"
+cp dvc.yaml other.yaml
+mlops validate other.yaml; expect_exit 2; expect_err "it is called 'steps' here; a file of DVC has to be called dvc.yaml"
+
+# Integers of any size are kept as they are.
+new
+echo '{"big": 123456789012345678901234, "least": -9223372036854775809}' > p.json
+echo 'stages: {a: {cmd: "echo ${big} > o", params: [p.json: []], outs: [o]}}' > dvc.yaml; sed -i '1s/^/vars: [p.json]\n/' dvc.yaml
+mlops run dvc.yaml; expect_ok; expect_file o 123456789012345678901234
+grep -q 'big: 123456789012345678901234' dvc.lock && grep -q 'least: -9223372036854775809' dvc.lock || fail "$(cat dvc.lock)"
+mlops run dvc.yaml; expect_ok; expect_out "1 cached"
+
+echo '{"big": 1e400}' > p.json; mlops run dvc.yaml; expect_exit 2; expect_err "p.json: error: number overflow parsing '1e400'"
+
+# What persists and is a link to DVC's cache is a file of its own before a step of ours writes to it; other links stay.
+for type in symlink hardlink; do
+    new
+    printf '[cache]\n    type = %s\n' $type > .dvc/config; echo 1 > in; echo far > far; mkdir d; ln -s ../far d/link
+    echo 'stages: {a: {cmd: "cat in >> log; cat in >> d/f", deps: [in], outs: [{log: {persist: true}}]}}' > dvc.yaml
+    mlops run dvc.yaml; expect_ok
+    mlops import dvc; expect_ok; o=$(object log); echo 2 > in
+    sed -i 's/^    - path: log/    - {path: d, persist: true}\n&/' pipeline.yaml
+    rm d/f; ln $([ $type = hardlink ] || echo -s) "$PWD/$o" d/f
+    mlops run pipeline.yaml; expect_ok
+    expect_file log "$(printf '1\n2')"; expect_file d/f "$(printf '1\n2')"; expect_file "$o" 1; expect_equal "$(readlink d/link)" ../far
+done
+
 # Names with slashes, several commands, one shell a line, the user's shell.
 new
 cat > dvc.yaml <<'Y'
@@ -215,6 +249,7 @@ expect_out "top-level plots have no equivalent: live/plot.csv"; expect_out "fill
 grep -q 'metrics:' pipeline.yaml || fail "no metrics in $(cat pipeline.yaml)"
 ! grep -q '^  who:' pipeline.yaml || fail "a param that nothing names"
 mlops validate pipeline.yaml; expect_ok
+mlops plan pipeline.yaml; expect_ok; expect_out "run train: it last ran as a stage of DVC"; expect_no_out DVC_ROOT; expect_no_out md5:
 mlops run pipeline.yaml; expect_ok; cmp model-3.txt of-dvc.txt || fail "$(cat of-dvc.txt) became $(cat model-3.txt)"
 expect_equal "$(sql "SELECT m.value FROM v_metric_history m WHERE m.name = 'a' AND m.run_id = (SELECT max(id) FROM runs)")" 3.0
 mlops run pipeline.yaml --set n=5 --set train.epochs=9 --set out=other; expect_ok
