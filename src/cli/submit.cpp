@@ -20,6 +20,8 @@ namespace mlops::cli {
 
 namespace {
 
+constexpr std::size_t longest_key = 1'000;
+
 struct Options {
   std::string file;
   std::string at;
@@ -43,12 +45,31 @@ Instant not_before(const Options& options) {
   return util::now() + *span;
 }
 
+// A second one of its key is the first one only if the same was asked for.
+void require_same(const Options& options, const RequestRecord& known, const RequestRecord& wanted) {
+  const auto differences = schedule::differences(
+      known, wanted, {.priority = options.priority.has_value(), .time = !options.at.empty()});
+  if (differences.empty()) return;
+  throw Error(ExitCode::usage,
+              "cannot submit '" + options.file + "': the key '" + options.key + "' is that of request " +
+                  std::to_string(known.id) + ", which is " + to_string(known.state) +
+                  " and has other settings: " + util::join(differences, "; "),
+              "give this one a key of its own; `mlops queue show " + std::to_string(known.id) +
+                  "` tells all of the other");
+}
+
 int submit(const Options& options, const Context& context) {
   util::set_up_log(context.verbose);
   pipeline::require_lasting(options.file);
   if (!pipeline::is_name(options.queue))
     throw Error(ExitCode::usage, "'" + options.queue + "' is not a name of a queue",
                 "letters, digits, '_', '.' and '-', at most 100, not beginning with '.' or '-'");
+  if (options.key.size() > longest_key || !util::is_utf8(options.key))
+    throw Error(ExitCode::usage, "cannot take what --key gives as a key",
+                "a text in UTF-8 of at most " + std::to_string(longest_key) + " bytes");
+  if (schedule::is_key_of_event(options.key))
+    throw Error(ExitCode::usage, "cannot take '" + options.key + "' as a key: keys of events begin like that",
+                "put another word before it");
   LoadOptions load;
   load.overrides = options.overrides;
   const Pipeline pipeline = load_pipeline(options.file, load);
@@ -75,6 +96,7 @@ int submit(const Options& options, const Context& context) {
   const auto known = id ? db::find_request(database.connection(), *id)
                         : db::request_with_key(database.connection(), options.key);
   if (!known) throw Error(ExitCode::io, "the request of the key '" + options.key + "' has vanished");
+  if (!id) require_same(options, *known, request);
   if (!options.json) {
     std::printf("%lld\n", static_cast<long long>(known->id));
     std::fflush(stdout);
@@ -109,7 +131,8 @@ void set_up_submit(CLI::App& app, Context& context) {
       ->check(CLI::Range(least_priority, most_priority));
   add_set_option(app, options->overrides);
   app.add_option("--queue", options->queue, "which queue it waits in (default: default)")->type_name("NAME");
-  app.add_option("--key", options->key, "make no second request of this key, however often it is asked for")
+  app.add_option("--key", options->key,
+                 "make no second request of this key; one with other settings is refused")
       ->type_name("KEY")
       ->check(not_empty);
   app.add_flag("--wait", options->wait, "until its run has ended, and exit as the run does");

@@ -8,6 +8,7 @@
 #include "process/identity.hpp"
 #include "schedule/bell.hpp"
 #include "util/id.hpp"
+#include "util/strings.hpp"
 #include "util/time.hpp"
 #include "workspace/environment.hpp"
 
@@ -82,6 +83,32 @@ RequestRecord request_for(const Workspace& workspace, const Pipeline& pipeline,
   request.submitted_by = workspace::user_name();
   return request;
 }
+
+std::vector<std::string> differences(const RequestRecord& known, const RequestRecord& wanted, Given given) {
+  std::vector<std::string> list;
+  const auto compare = [&](const char* what, const std::string& has, const std::string& should) {
+    if (has != should) list.push_back(std::string(what) + " " + has + ", not " + should);
+  };
+  const auto params = [](const RequestRecord& request) {
+    const auto overrides = options_of(request).overrides;
+    return overrides.empty() ? "no --set" : "--set " + util::join(overrides, " --set ");
+  };
+  compare("the file", known.file, wanted.file);
+  compare("it has", params(known), params(wanted));
+  compare("the queue", known.queue, wanted.queue);
+  if (given.priority)
+    compare("the priority", std::to_string(known.priority), std::to_string(wanted.priority));
+  if (given.time)
+    compare("the time", util::format_local(known.not_before), util::format_local(wanted.not_before));
+  return list;
+}
+
+namespace {
+constexpr std::string_view event_word = "event ";
+}  // namespace
+
+bool is_key_of_event(std::string_view key) { return key.starts_with(event_word); }
+std::string key_of_event(std::int64_t event) { return std::string(event_word) + std::to_string(event); }
 
 std::optional<std::int64_t> Requests::submit(const RequestRecord& request) {
   db::Transaction transaction(database_, db::Durability::full);

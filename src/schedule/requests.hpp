@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlops::schedule {
@@ -29,6 +30,17 @@ RequestOptions options_of(const RequestRecord& request);
 /// A request for a run of the pipeline as soon as possible: all but its source and cause. By this user, now.
 RequestRecord request_for(const Workspace& workspace, const Pipeline& pipeline,
                           const RequestOptions& options);
+
+/// Which of the settings that have a default were given.
+struct Given {
+  bool priority = false, time = false;
+};
+/// In what `known` differs from `wanted`, for people: in its file, params or queue, and in what was given.
+std::vector<std::string> differences(const RequestRecord& known, const RequestRecord& wanted, Given given);
+
+/// Keys that no user may take, as they are those of events.
+bool is_key_of_event(std::string_view key);
+std::string key_of_event(std::int64_t event);
 
 /// A request that is ours to run.
 struct ClaimedRequest {

@@ -89,10 +89,10 @@ std::vector<EventRecord> Events::look(std::int64_t id) {
     for (int attempt = 0; attempt < most_attempts; ++attempt) {
       const auto record = db::find_trigger(database_.connection(), id);
       if (!record || record->removed_at) return {};
-      const std::string directory =
-          std::filesystem::path(file_of(workspace_, *record)).parent_path().string();
-      const Sight sight =
-          triggers::look(*record, trigger_of(*record), {workspace_, database_.connection(), directory});
+      const std::string file = file_of(workspace_, *record);
+      const Sight sight = triggers::look(
+          *record, trigger_of(*record),
+          {workspace_, database_.connection(), file, std::filesystem::path(file).parent_path().string()});
       // Where another look came first, this one may have seen what that one had not.
       if (auto events = this->record(*record, sight)) return std::move(*events);
     }
@@ -162,7 +162,7 @@ std::optional<EventRecord> Events::put(const TriggerRecord& trigger, const Happe
   request.concurrency = trigger.concurrency;
   request.source = "trigger";
   request.cause = trigger.name + ": " + event.what;
-  request.dedupe = "event " + std::to_string(event.id);
+  request.dedupe = schedule::key_of_event(event.id);
   request.not_before = request.submitted_at = event.at;
   request.submitted_by = workspace::user_name();
   event.request = schedule::Requests(workspace_, database_).submit_within(transaction, request);

@@ -30,6 +30,13 @@ mlops submit p.yaml --set n=2 --priority 10; expect_equal "$out" 2
 mlops submit p.yaml --set n=3 --json; expect_ok; expect_equal "$(json 'j["id"], j["new"], j["state"], j["set"]')" "(3, True, 'waiting', ['n=3'])"
 mlops submit p.yaml --set n=4 --in 1h --key once; expect_equal "$out" 4
 mlops submit p.yaml --set n=4 --key once; expect_ok; expect_equal "$out" 4; expect_err "the key 'once' is known: request 4 is waiting"
+for other in "--set n=5" "" "--set n=4 --queue gpu" "--set n=4 --priority 7" "--set n=4 --at 2099-01-01"; do
+    mlops submit p.yaml --key once $other; expect_exit 2; expect_equal "$out" ""
+    expect_err "the key 'once' is that of request 4, which is waiting and has other settings: "
+done
+cp p.yaml q.yaml; mlops submit q.yaml --set n=5 --key once --json; expect_exit 2
+expect_equal "$(json 'j["error"]["message"].partition("settings: ")[2]')" "the file p.yaml, not q.yaml; it has --set n=4, not --set n=5"
+mlops submit p.yaml --key "event 1"; expect_exit 2; expect_err "keys of events begin like that"
 mlops submit p.yaml --set n=5; mlops submit p.yaml --set n=6
 mlops queue move 5 --to-front; expect_ok; expect_out "moved request 5"
 mlops queue move 1; expect_exit 2; expect_err "say where to move it"

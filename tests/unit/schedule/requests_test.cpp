@@ -128,6 +128,27 @@ TEST_CASE("there is one request of a key, whatever became of it") {
   REQUIRE(place.requests.submit(r));
 }
 
+TEST_CASE("what a request has otherwise than was asked for is told") {
+  Place place;
+  const RequestRecord known = place.request("p");
+  RequestRecord wanted = known;
+  wanted.priority = 3;
+  wanted.not_before += minutes(1);
+  wanted.submitted_at += minutes(1);
+  REQUIRE(differences(known, wanted, {}).empty());
+  REQUIRE(differences(known, wanted, {.priority = true, .time = true}).size() == 2);
+  wanted.file = "other.yaml";
+  wanted.queue = "gpu";
+  wanted.options = to_text({{"a=1", "b=2"}, std::nullopt});
+  const auto list = differences(known, wanted, {.priority = true, .time = false});
+  REQUIRE(list.size() == 4);
+  REQUIRE(list[1] == "it has no --set, not --set a=1 --set b=2");
+  REQUIRE(list[2] == "the queue default, not gpu");
+  REQUIRE(list[3] == "the priority 0, not 3");
+  REQUIRE(is_key_of_event(key_of_event(7)));
+  REQUIRE_FALSE(is_key_of_event("events of today"));
+}
+
 TEST_CASE("a request is started once, by the last claim of it") {
   Place place;
   const auto id = place.submit("p");
