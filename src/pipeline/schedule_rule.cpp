@@ -59,14 +59,27 @@ calendar::Cron cron_of(const Schedule& schedule, const std::string& pipeline) {
   return *cron;
 }
 
+std::string read_calendar(const std::string& path) {
+  constexpr std::size_t most_bytes = 1 << 20;
+  const char* hint = "'except' takes days, such as 2026-12-24, and text files with a day on each line";
+  std::optional<std::string> text;
+  try {
+    text = util::read_regular_file(path, most_bytes);
+  } catch (const Error& error) {
+    throw Error(error.code(), error.what(), hint);
+  }
+  if (text) return std::move(*text);
+  throw Error(ExitCode::usage, "cannot open '" + path + "': there is no such file", hint);
+}
+
 std::set<calendar::local_days> days_without(const Schedule& schedule, const std::string& directory) {
   std::set<calendar::local_days> days;
   for (const std::string& text : schedule.except) {
     if (const auto day = calendar::read_day(text)) {
       days.insert(*day);
     } else {
-      const std::filesystem::path path = std::filesystem::path(directory) / text;
-      days.merge(calendar::read_days(util::read_file(path.string()), text));
+      days.merge(
+          calendar::read_days(read_calendar((std::filesystem::path(directory) / text).string()), text));
     }
   }
   return days;

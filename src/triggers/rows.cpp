@@ -6,6 +6,8 @@
 #include "util/files.hpp"
 #include "util/strings.hpp"
 
+#include <filesystem>
+
 namespace mlops::triggers {
 
 namespace {
@@ -43,6 +45,10 @@ std::string key_of(const Json& value) { return value.is_string() ? value.get<std
 Sight look_at_rows(const TriggerRecord& record, const Trigger& trigger, const Scene& scene) {
   const std::string path = pipeline::absolute_path(scene.directory, trigger.database);
   if (!util::exists(path)) throw Error(ExitCode::io, "there is no database '" + path + "' yet");
+  // Opening a pipe would wait for whoever writes to it.
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error))
+    throw Error(ExitCode::usage, "'" + path + "' is no file, so it is no database of SQLite");
   Json state = state_of(record);
   const bool first = state.is_null();
   const Json last = first ? Json() : state["last"];

@@ -5,8 +5,13 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 namespace mlops::workspace {
+
+namespace {
+constexpr std::size_t most_secret_bytes = 1 << 20;
+}
 
 std::string secret_value(const Secret& secret, const std::string& directory) {
   const std::string what = "cannot get secret '" + secret.name + "'";
@@ -23,7 +28,12 @@ std::string secret_value(const Secret& secret, const std::string& directory) {
     }
     case Secret::Source::file: {
       const std::filesystem::path path = std::filesystem::path(directory) / secret.from[0];
-      const auto text = util::read_file_if_exists(path.string());
+      std::optional<std::string> text;
+      try {
+        text = util::read_regular_file(path.string(), most_secret_bytes);
+      } catch (const Error& error) {
+        throw Error(error.code(), what + ": " + error.what(), error.hint());
+      }
       if (!text) throw Error(ExitCode::usage, what + ": there is no file '" + secret.from[0] + "'");
       value = *text;
       break;

@@ -12,7 +12,7 @@ util::IgnoreRules ignore_rules(const std::string& root, const std::string& path)
   for (std::size_t at = root.size();;) {
     const std::string here = root + (below.empty() ? "" : "/" + below);
     if (here == path) break;
-    if (const auto text = util::read_file_if_exists(here + "/.dvcignore")) rules.add(*text, below);
+    if (const auto text = util::read_regular_file(here + "/.dvcignore", 16u << 20)) rules.add(*text, below);
     const std::size_t slash = path.find('/', at + 1);
     below = path.substr(root.size() + 1, slash == path.npos ? slash : slash - root.size() - 1);
     at = slash;

@@ -31,7 +31,8 @@ class Finder {
   void walk(const std::string& directory) {
     const std::string full = directory.empty() ? root_ : root_ + "/" + directory;
     for (const char* name : {".gitignore", ".dvcignore"}) {
-      if (const auto text = util::read_file_if_exists(full + "/" + name)) rules_.add(*text, directory);
+      if (const auto text = util::read_regular_file(full + "/" + name, most_bytes))
+        rules_.add(*text, directory);
     }
     std::vector<std::string> directories;
     std::vector<std::string> files;
