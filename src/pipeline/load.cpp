@@ -55,6 +55,12 @@ class Loader {
     read_notify();
     const std::vector<ReadStep> places = read_steps();
     if (triggers) pipeline::check_triggers(*triggers, out_, problems_);
+    // One that is read for a slot, as that of a run is, is not asked again.
+    if (triggers && out_.uses_slot && !out_.slot && !problems_.many()) {
+      problems_.add(
+          triggers->at, "triggers: a run for an event is for no slot, and steps use ${slot.…}",
+          "put what the triggers start into a file of its own; what an event tells is in $MLOPS_EVENT");
+    }
     // Of an expansion that could not be read nobody knows what it makes.
     if (!out_.steps.empty()) pipeline::check(out_, places, options_.check_files && all_known_, problems_);
     if (out_.uses_slot && out_.schedules.empty() && !problems_.many()) {

@@ -78,6 +78,9 @@ TEST_CASE("what is no part of the slot, or no place for one, is refused") {
               .starts_with("'slot.end' has no value here"));
   REQUIRE(problem("steps: {a: {run: 'echo ${slot.id}'}}\n")
               .starts_with("${slot.…} stands for a slot, and the file has no schedule"));
+  const std::string triggered = daily + "triggers: {files: a}\nsteps: {a: {run: 'echo ${slot.id}'}}\n";
+  REQUIRE(problem(triggered) == "none");  // as that of a run for a slot
+  REQUIRE_THROWS_AS(load_for(triggered, std::nullopt), BadFile);
   REQUIRE(problem(daily + "params: {a: \"${slot.id}\"}\nsteps: {a: {run: echo}}\n")
               .starts_with("params are values"));
   REQUIRE(problem(daily + "steps: {a: {run: 'echo \"${slot.id}\"'}}\n")
