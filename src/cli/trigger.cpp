@@ -310,7 +310,9 @@ int test(const Options& options, const Context& context) {
   } else if (!workspace) {
     throw Error(ExitCode::usage, "there is no workspace here yet", "make one with `mlops init`");
   } else {
-    sight = triggers::look(record, trigger, {*workspace, database.connection(), chosen.pipeline.directory});
+    sight =
+        triggers::look(record, trigger,
+                       {*workspace, database.connection(), chosen.pipeline.file, chosen.pipeline.directory});
   }
   const bool first = record.state.empty() && trigger.kind != Trigger::Kind::webhook;
   if (options.json) {
@@ -400,6 +402,7 @@ void set_up_trigger(CLI::App& app, Context& context) {
   auto* all = app.add_subcommand("list", "list triggers, and what happened last");
   choose_some(all, false);
   add_json(all);
+  all->footer("Examples:\n  mlops trigger list\n  mlops trigger list pipeline.yaml --json");
   all->callback([options, &context] { list(*options, context); });
 
   auto* happened = app.add_subcommand("events", "tell what has happened, and what became of it");
@@ -408,9 +411,11 @@ void set_up_trigger(CLI::App& app, Context& context) {
       ->type_name("DURATION");
   happened->add_option("--limit", options->limit, "the newest so many (default 100; 0: all)")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1'000'000'000));
   happened->add_flag("--all", options->all, "also rows that were there before their trigger was");
   add_json(happened);
+  happened->footer(
+      "Examples:\n  mlops trigger events\n  mlops trigger events pipeline.yaml --last 1d --limit 20");
   happened->callback([options, &context] { events(*options, context); });
 
   auto* hand = app.add_subcommand("fire", "make an event by hand, as if it had happened");
@@ -419,20 +424,29 @@ void set_up_trigger(CLI::App& app, Context& context) {
   hand->add_option("--payload", options->payload, "a JSON file with what the event tells steps")
       ->type_name("FILE");
   add_json(hand);
+  hand->footer(
+      "Examples:\n  mlops trigger fire pipeline.yaml\n"
+      "  mlops trigger fire pipeline.yaml push --payload body.json");
   hand->callback([options, &context] { context.exit_code = fire(*options, context); });
 
   auto* trial = app.add_subcommand("test", "look as the daemon would, and record nothing");
   trial->add_option("FILE", options->file, "pipeline file")->required();
   trial->add_option("NAME", options->name, "which of its triggers, if it has several");
   add_json(trial);
+  trial->footer(
+      "Examples:\n  mlops trigger test pipeline.yaml\n  mlops trigger test pipeline.yaml push --json");
   trial->callback([options, &context] { context.exit_code = test(*options, context); });
 
   auto* pause = app.add_subcommand("pause", "let events run nothing until they are resumed");
   choose_some(pause, true);
   pause->add_option("--note", options->note, "why, for those who wonder")->type_name("TEXT");
+  pause->footer(
+      "Examples:\n  mlops trigger pause pipeline.yaml\n"
+      "  mlops trigger pause pipeline.yaml push --note \"the source moves\"");
   pause->callback([options, &context] { set_paused(*options, context, true); });
   auto* resume = app.add_subcommand("resume", "let events run the pipeline again, from the next one on");
   choose_some(resume, true);
+  resume->footer("Examples:\n  mlops trigger resume pipeline.yaml");
   resume->callback([options, &context] { set_paused(*options, context, false); });
 
   auto* one = app.add_subcommand("look", "")->group("");  // the daemon's own, like the next one

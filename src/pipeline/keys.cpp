@@ -215,7 +215,8 @@ constexpr Key kTriggerKeys[] = {
      "Runs of other pipelines succeeded: all of them, or {any: […]}."},
     {"webhook", R"({"oneOf":[{"$ref":"#/$defs/variable"},{"$ref":"#/$defs/webhook"}]})",
      "A signed request came in: the name of a declared secret, or a map."},
-    {"http", kText, "What this URL gives has changed."},
+    {"http", R"({"oneOf":[{"$ref":"#/$defs/text"},{"$ref":"#/$defs/secret_url"}]})",
+     "What this URL gives has changed; or {secret: NAME} of a declared secret whose value is the URL."},
     {"sql", R"({"$ref":"#/$defs/sql"})", "A query gave a row that it had not given before."},
     {"metric", R"({"$ref":"#/$defs/metric"})",
      "A condition on the metrics of a pipeline's runs became true."},
@@ -252,7 +253,7 @@ constexpr Key kSecretKeys[] = {
 
 constexpr Key kNotificationKeys[] = {
     {"name", R"({"$ref":"#/$defs/name"})", "Name of the entry; default: made of where it goes."},
-    {"webhook", R"({"oneOf":[{"$ref":"#/$defs/text"},{"$ref":"#/$defs/webhook_url"}]})",
+    {"webhook", R"({"oneOf":[{"$ref":"#/$defs/text"},{"$ref":"#/$defs/secret_url"}]})",
      "A URL that gets the message, or {secret: NAME} of a declared secret whose value is the URL."},
     {"preset", kWord, "Form of what a webhook gets: json (default), slack, discord, teams or ntfy.",
      kPresets},
@@ -265,7 +266,7 @@ constexpr Key kNotificationKeys[] = {
     {"every", kDuration, "No more than one message for each occasion in such a time; default no limit."},
 };
 
-constexpr Key kWebhookUrlKeys[] = {
+constexpr Key kSecretUrlKeys[] = {
     {"secret", R"({"$ref":"#/$defs/variable"})", "The declared secret whose value is the URL."},
 };
 
@@ -285,7 +286,7 @@ constexpr KeyTable kTables[] = {
     {"metric", "Which condition is to become true.", kMetricKeys},
     {"secret", "Where the value of a secret comes from: one of the keys.", kSecretKeys},
     {"notification", "Who is told how runs end: one of webhook, email and command.", kNotificationKeys},
-    {"webhook_url", "A URL that is a secret.", kWebhookUrlKeys},
+    {"secret_url", "A URL that is a secret.", kSecretUrlKeys},
 };
 
 constexpr bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
@@ -308,7 +309,7 @@ Keys sql_keys() { return kSqlKeys; }
 Keys metric_keys() { return kMetricKeys; }
 Keys secret_keys() { return kSecretKeys; }
 Keys notification_keys() { return kNotificationKeys; }
-Keys webhook_url_keys() { return kWebhookUrlKeys; }
+Keys secret_url_keys() { return kSecretUrlKeys; }
 std::span<const KeyTable> key_tables() { return kTables; }
 
 std::span<const std::string_view> catchup_values() { return kCatchup; }

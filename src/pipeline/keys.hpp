@@ -36,7 +36,7 @@ Keys sql_keys();
 Keys metric_keys();
 Keys secret_keys();
 Keys notification_keys();
-Keys webhook_url_keys();
+Keys secret_url_keys();
 
 /// The table behind a "$ref" of the schema ("#/$defs/retry") and its title there.
 struct KeyTable {

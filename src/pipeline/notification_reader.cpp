@@ -67,7 +67,7 @@ class Entry {
   void read_webhook(const YamlNode& node, Notification& out) {
     out.kind = Notification::Kind::webhook;
     if (node.is_map()) {
-      if (!check_keys(node, webhook_url_keys(), "webhook", fields_.problems())) return;
+      if (!check_keys(node, secret_url_keys(), "webhook", fields_.problems())) return;
       const YamlNode* secret = node.find("secret");
       if (!secret) return fields_.problems().add(node.at, "webhook: 'secret' is missing");
       return read_secret(*secret, out);

@@ -58,7 +58,7 @@ Json pipeline_schema() {
   defs["metric"]["required"] = {"pipeline", "when"};
   defs["notification"]["oneOf"] = {
       {{"required", {"webhook"}}}, {{"required", {"email"}}}, {{"required", {"command"}}}};
-  defs["webhook_url"]["required"] = {"secret"};
+  defs["secret_url"]["required"] = {"secret"};
   defs["secret"]["minProperties"] = 1;
   defs["secret"]["maxProperties"] = 1;
   defs["defaults"] = object_schema(pipeline::step_keys(), true, true);

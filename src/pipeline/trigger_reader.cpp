@@ -142,29 +142,43 @@ class Entry {
       secret = find(node, "secret");
       if (!secret) return fields_.problems().add(node.at, "webhook: 'secret' is missing", hint);
     }
-    const auto declared = fields_.text(*secret, "secret");
+    read_secret(*secret, "webhook", hint, out);
+  }
+
+  void read_secret(const YamlNode& node, const std::string& what, const char* hint, Trigger& out) {
+    const auto declared = fields_.text(node, "secret");
     if (!declared) return;
-    if (declared->empty()) return fields_.expected(*secret, "webhook", "the name of a secret", hint);
+    if (declared->empty()) return fields_.expected(node, what, "the name of a secret", hint);
     out.secret = *declared;
     if (std::ranges::find(pipeline_.secrets, out.secret, &Secret::name) != pipeline_.secrets.end()) return;
     std::vector<std::string> names;
     for (const Secret& each : pipeline_.secrets) names.push_back(each.name);
-    fields_.problems().add(secret->at, "webhook: '" + out.secret + "' is not declared in `secrets:`",
+    fields_.problems().add(node.at, what + ": '" + out.secret + "' is not declared in `secrets:`",
                            names.empty() ? hint : fields_.problems().suggest(out.secret, names));
   }
 
   void read_url(const YamlNode& node, Trigger& out) {
     const char* hint = "such as http: https://example.com/data.csv";
     out.every = Milliseconds(5 * 60'000);
+    if (node.is_map()) {
+      if (!check_keys(node, secret_url_keys(), "http", fields_.problems())) return;
+      const char* how = "such as http: {secret: FEED_URL}, with FEED_URL in `secrets:`";
+      const YamlNode* secret = find(node, "secret");
+      if (!secret) return fields_.problems().add(node.at, "http: 'secret' is missing", how);
+      return read_secret(*secret, "http", how, out);
+    }
     if (!node.is_scalar()) return fields_.expected(node, "http", "a URL", hint);
+    // What is looked at is shown and recorded.
+    if (node.text.find("${env.") != node.text.npos)
+      return fields_.problems().add(
+          node.at, "http: what comes from the environment is a secret, and would be recorded here",
+          "declare it, secrets: [FEED_URL], and write  http: {secret: FEED_URL}");
     const auto url = fields_.text(node, "http");
     if (!url) return;
-    // What is looked at is shown and recorded.
     if (util::is_web_url(*url) && util::authority_of(*url).find('@') != std::string::npos)
       return fields_.problems().add(
           node.at, "http: a password does not belong into the file",
-          "a URL with one cannot be looked at yet: use one that needs none, such as "
-          "that of a proxy that adds it");
+          "let the URL come from a secret: http: {secret: FEED_URL}, with FEED_URL in `secrets:`");
     const bool well = url->starts_with("https://") || url->starts_with("http://");
     if (!well || url->find_first_of(" \t\r\n") != std::string::npos || url->ends_with("://"))
       return fields_.expected(node, "http", "a URL", hint);
@@ -230,7 +244,9 @@ class Entry {
       case Kind::files: return t.files.empty() ? "files" : t.files.front();
       case Kind::succeeded: return util::join(t.pipelines, t.any ? " or " : " and ");
       case Kind::webhook: return pipeline_.name;
-      case Kind::http: return t.url.empty() ? "http" : t.url.substr(t.url.find("://") + 3, 100);
+      case Kind::http:
+        if (!t.secret.empty()) return t.secret;
+        return t.url.empty() ? "http" : t.url.substr(t.url.find("://") + 3, 100);
       case Kind::sql: return t.database;
       case Kind::metric: return t.condition.substr(0, 100);
     }

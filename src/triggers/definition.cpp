@@ -61,11 +61,14 @@ Trigger trigger_of(const Json& d) {
 bool same_subject(const Json& a, const Json& b) {
   if (!a.is_object() || !b.is_object()) return false;
   for (const auto& [key, value] : a.items()) {
-    const bool matters = key != "every_ms" && key != "debounce_ms" && key != "secret";
+    const bool signature = key == "secret" && a.value("kind", "") == to_string(Kind::webhook);
+    const bool matters = key != "every_ms" && key != "debounce_ms" && !signature;
     if (matters && (!b.contains(key) || b[key] != value)) return false;
   }
   return true;
 }
+
+std::string shown_url(const Trigger& t) { return t.secret.empty() ? t.url : "secret " + t.secret; }
 
 std::string words_for(const Trigger& t) {
   switch (t.kind) {
@@ -76,7 +79,7 @@ std::string words_for(const Trigger& t) {
                                                   : "") +
              util::join(t.pipelines, ", ") + (t.pipelines.size() > 1 ? " succeeded" : " succeeds");
     case Kind::webhook: return "POST /hooks/" + t.name;
-    case Kind::http: return "http " + t.url;
+    case Kind::http: return "http " + shown_url(t);
     case Kind::sql: return "rows of " + t.database;
     case Kind::metric: return t.condition + " in " + util::join(t.pipelines, ", ");
   }

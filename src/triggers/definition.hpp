@@ -17,6 +17,9 @@ bool same_subject(const Json& a, const Json& b);
 
 Trigger trigger_of(const TriggerRecord& record);
 
+/// The URL of `http`; one that is a secret by its name.
+std::string shown_url(const Trigger& trigger);
+
 /// What it looks at, in few words: "files data/*.csv", "http https://…".
 std::string words_for(const Trigger& trigger);
 

@@ -37,7 +37,8 @@ struct Sight {
 struct Scene {
   const Workspace& workspace;
   db::Connection& connection;
-  std::string directory;  ///< of the pipeline file: paths are relative to it
+  std::string file;       ///< the pipeline file
+  std::string directory;  ///< its own: paths are relative to it
 };
 
 /// Throws Error when it cannot be told what there is: then nothing has happened yet.

@@ -230,7 +230,7 @@ def facts(mlops, source):
                 "resources": "Keys of `resources`", "schedule": "Keys of `schedule`",
                 "catchup": "Keys of `catchup`", "dst": "Keys of `dst`", "trigger": "Keys of `triggers`",
                 "succeeded": "Keys of `succeeded`", "webhook": "Keys of `webhook`", "sql": "Keys of `sql`", "metric": "Keys of `metric`",
-                "notification": "Keys of `notify`", "webhook_url": "Keys of `webhook` in `notify`", "secret": "Keys of a secret"}
+                "notification": "Keys of `notify`", "secret_url": "Keys of a secret URL", "secret": "Keys of a secret"}
     for name, title in sections.items():
         compare(pipeline, title, list(schema["$defs"][name]["properties"]))
     for name, definition in schema["$defs"].items():

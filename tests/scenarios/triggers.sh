@@ -88,8 +88,15 @@ mlops trigger test poll.yaml page; expect_exit 69; expect_err "loopback address"
 echo 'notify: {allow_private: [127.0.0.1]}' > .mlops/config.yaml
 mlops trigger test poll.yaml page; expect_ok; expect_out "ETag"
 
-start files.yaml after.yaml rows.yaml push.yaml poll.yaml
-grep -q "serving 0 schedules and 9 triggers of 5 files" daemon.log || fail "what is served"
+# A URL that is a secret: its name is shown and recorded, and nothing else, whatever the server says.
+printf 'name: feed\nsecrets: [FEED]\ntriggers: {http: {secret: FEED}, every: 1s}\nsteps: {a: {run: "cat $MLOPS_EVENT"}}\n' > feed.yaml
+export FEED="http://127.0.0.1:$(cat web.port)/page?token=T0K3N5ECRET"
+mlops trigger test feed.yaml; expect_ok; expect_out "feed FEED: http secret FEED"; expect_out "ETag"
+FEED=ftp://T0K3N5ECRET mlops trigger test feed.yaml; expect_exit 2; expect_err "the secret 'FEED' is not an http or https URL"
+FEED=http://127.0.0.1:1/T0K3N5ECRET mlops trigger test feed.yaml; expect_exit 69; expect_err "cannot look at 'secret FEED'"; [[ $err != *T0K3* ]] || fail "the secret is shown"
+
+start feed.yaml files.yaml after.yaml rows.yaml push.yaml poll.yaml
+grep -q "serving 0 schedules and 10 triggers of 6 files" daemon.log || fail "what is served"
 mlops daemon --http "127.0.0.1:$port" -w "$(mktemp -d "$here/x.XXXX")"; expect_exit 5; expect_err "cannot listen"
 
 # A look at a database is no reason for another one.
@@ -97,7 +104,7 @@ looked() { sql "select looked_at from triggers where kind = 'sql'"; }
 last=$(looked); quiet 1; expect_equal "$(looked)" "$last"
 
 # Files: a touch is no change; a new folder is followed; what is taken out is; each change is an event.
-wait_for 20 says "select count(*) from triggers where state <> ''" 5
+wait_for 20 says "select count(*) from triggers where state <> ''" 6
 touch data/a; echo 2 > data/tmp1; quiet; ran files 0 || fail "a touch is no change"
 echo 2 > data/a; wait_for 20 ran files 1
 mkdir -p data/new/er; echo 1 > data/new/er/b; wait_for 20 ran files 2
@@ -124,7 +131,10 @@ mlops trigger events after.yaml drift; expect_ok; expect_out "drift.psi > 0.2"
 
 # HTTP, while other servers hang.
 wait_for 20 grep -q 304 asked; echo two > page; wait_for 20 ran poll 1
+wait_for 20 ran feed 1
 quiet 1.2; ran poll 1 || fail "a page that stays"
+mlops trigger events feed.yaml; expect_out "secret FEED changed"
+grep -rqs T0K3N5ECRET .mlops daemon.log && fail "a secret is in $(grep -rls T0K3N5ECRET .mlops daemon.log)"
 
 # Rows, noticed without waiting for the next look; a webhook, once.
 insert 1 1 0

@@ -87,10 +87,20 @@ TEST_CASE("all that is wrong with triggers is told, with its place") {
 
 TEST_CASE("a trigger on a URL needs one") {
   const std::string hint = " | such as http: https://example.com/data.csv";
-  REQUIRE(problem(file("  http: {url: \"https://x\"}\n")) == "3:9 http: expected a URL, got a map" + hint);
   REQUIRE(problem(file("  http: [\"https://x\"]\n")) == "3:9 http: expected a URL, got a list" + hint);
   REQUIRE(problem(file("  http: \"\"\n")) == "3:9 http: expected a URL, got ''" + hint);
   REQUIRE(problem(file("  http: https://\n")) == "3:9 http: expected a URL, got 'https://'" + hint);
+}
+
+TEST_CASE("a URL to look at may be a secret, and is none of the environment") {
+  const Pipeline p = load(file("  http: {secret: FEED}\n", "secrets: [FEED]\n"));
+  REQUIRE((p.triggers[0].secret == "FEED" && p.triggers[0].url.empty() && p.triggers[0].name == "FEED"));
+  REQUIRE(
+      problem(file("  http: {secret: FEED}\n"))
+          .starts_with("3:18 http: 'FEED' is not declared in `secrets:` | such as http: {secret: FEED_URL}"));
+  REQUIRE(problem(file("  http: {}\n")).starts_with("3:9 http: 'secret' is missing"));
+  REQUIRE(problem(file("  http: \"https://x.org/?k=${env.HOME}\"\n"))
+              .starts_with("3:9 http: what comes from the environment is a secret"));
 }
 
 TEST_CASE("a URL to look at holds no password") {

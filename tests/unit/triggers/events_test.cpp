@@ -138,7 +138,9 @@ TEST_CASE("an event and its request are written together, once, whoever looks") 
   place.write("a", "2");
   const auto before = *db::find_trigger(place.database.connection(), place.records[0].id);
   const Trigger trigger = trigger_of(before);
-  const Sight sight = look(before, trigger, {place.workspace, place.database.connection(), place.dir.path()});
+  const Sight sight =
+      look(before, trigger,
+           {place.workspace, place.database.connection(), place.dir / "p.yaml", place.dir.path()});
   // Two saw the same, and one has recorded it.
   REQUIRE(place.events.record(before, sight)->size() == 1);
   REQUIRE(!place.events.record(before, sight));
