@@ -52,15 +52,16 @@ void Vigil::tell(const Promise& promise, const schedule::Timetable& timetable) {
   try {
     pipeline = load_pipeline((std::filesystem::path(workspace_.root()) / promise.record.file).string(),
                              {.overrides = {}, .check_files = false});
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     return;
   }
+  pipeline->file = promise.record.file;  // as runs are told with it
   const Standing& standing = promise.standing;
   const std::string due = timetable.text(standing.due);
   notify::tell_late(
       database_.connection(), *pipeline,
       {promise.record.name + " " + to_string(standing.kind) + " " + due + " " + to_string(standing.state),
-       due, standing.words, ""});
+       due, standing.words, "", standing.state == Standing::State::at_risk});
 }
 
 std::vector<Promise> Vigil::look(sys_seconds now, std::size_t most) {

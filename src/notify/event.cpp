@@ -60,7 +60,7 @@ std::string headline(const Event& event) {
       return event.pipeline +
              (event.run && event.run->state == RunState::interrupted ? " was interrupted" : " failed");
     case Occasion::recovery: return event.pipeline + " works again";
-    case Occasion::late: return event.pipeline + " is late";
+    case Occasion::late: return event.pipeline + (event.ahead ? " will be late" : " is late");
     case Occasion::refused: return event.pipeline + " was refused";
     case Occasion::success: break;
   }

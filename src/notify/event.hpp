@@ -21,7 +21,8 @@ struct Event {
   std::string file;
   std::optional<RunRecord> run;  ///< none: it is about no run
   std::string reason;            ///< why: of the run, or why it is late
-  std::string slot;              ///< that the run was for, or that is late
+  std::string slot;              ///< that the run was for; of lateness, when it was due
+  bool ahead = false;            ///< of lateness: it is yet to come
   std::vector<MetricRecord> metrics;
   std::int64_t failures = 0;             ///< in a row, this one among them; of a recovery, those before it
   std::optional<Instant> failing_since;  ///< the first of them

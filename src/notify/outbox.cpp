@@ -133,6 +133,7 @@ void tell_late(db::Connection& connection, const Pipeline& pipeline, const Late&
     event.file = pipeline.file;
     event.slot = late.slot;
     event.reason = late.reason;
+    event.ahead = late.ahead;
     if (!late.run_id.empty()) event.run = db::find_run(connection, late.run_id);
     put(connection, addressee, std::move(event),
         "late " + pipeline.name + " " + addressee.entry.name + " " + late.key);

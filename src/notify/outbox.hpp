@@ -24,6 +24,7 @@ struct Late {
   std::string slot;    ///< when it was due: "2026-01-05T06:00:00+00:00"
   std::string reason;  ///< "not done by 06:00", "will be done at about 06:40, after its deadline of 06:00"
   std::string run_id;  ///< that is at it, if there is one
+  bool ahead = false;  ///< there is still time
 };
 /// Within a Transaction. Told once for each key, however often this is called.
 void tell_late(db::Connection& connection, const Pipeline& pipeline, const Late& late);

@@ -105,7 +105,7 @@ Standing judge_deadline(const Timetable& timetable, const Due& due, const Progre
   } else if (now >= due.by) {
     s.state = Standing::State::missed;
     s.by = now - due.by;
-    s.words = "was to be done by " + by + ", late by " + span(s.by) + ": " +
+    s.words = "was to be done by " + by + (s.by < seconds(1) ? ": " : ", late by " + span(s.by) + ": ") +
               (progress.begun  ? "run " + progress.run_id + " still goes on"
                : progress.open ? "not begun yet"
                                : progress.trouble);

@@ -131,6 +131,16 @@ printf 'name: never\nschedule: "@yearly"\nsecrets: [NOT_SET]\nnotify: {command: 
 mlops run never.yaml --slot now --quiet; expect_exit 2
 wait_for 10 grep -q 'the run could not begin: cannot get secret .*NOT_SET' never
 
+# Lateness: ahead, and when it has come, each once, also by a daemon that is started again; one an hour to who asks for that.
+printf 'name: tardy\nschedule: {cron: "@yearly", fresh_within: 3s}\nnotify: [{webhook: "%s", on: late}, {webhook: "%s", on: late, every: 1h, name: seldom}]\nsteps: {a: {run: "true"}}\n' \
+    "$(url ok/late)" "$(url ok/seldom)" > tardy.yaml
+serve() { "$MLOPS" daemon "$@" > tardy.log 2>&1 & daemon=$!; cleanups=("kill $daemon 2> /dev/null" "${cleanups[@]}"); wait_for 20 grep -q "serving 1 schedule" tardy.log; }
+serve tardy.yaml; wait_for 20 arrived /ok/late 2; kill -9 $daemon; { wait $daemon; } 2> /dev/null; serve; sleep 1.5
+arrived /ok/late 2 || fail "lateness was told again"; arrived /ok/seldom 1 || fail "the limit was not kept"
+expect_equal "$(got "[(j['headline'], j['pipeline']['file'], j['run']) for j in [json.loads(x['body']) for x in m if x.get('path') == '/ok/late']]")" \
+    "[('tardy will be late', 'tardy.yaml', None), ('tardy is late', 'tardy.yaml', None)]"
+kill $daemon; { wait $daemon; } 2> /dev/null; mlops schedule remove tardy.yaml; expect_ok
+
 # An endpoint that hangs holds up a run for a few seconds, no other message, and not the daemon.
 touch peer/hang
 printf 'name: hang\nschedule: {every: 1s, overlap: allow}\nnotify: [{webhook: "%s", on: success}, {webhook: "%s", on: success, name: other}]\nsteps: {a: {run: "true"}}\n' \

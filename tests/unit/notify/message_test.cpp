@@ -61,6 +61,8 @@ TEST_CASE("the usual words say what happened and where to look") {
   REQUIRE_THAT(details(event), ContainsSubstring("after 3 failures since 1970"));
   event.occasion = Occasion::late;
   REQUIRE(headline(event) == "churn is late");
+  event.ahead = true;
+  REQUIRE(headline(event) == "churn will be late");
 }
 
 TEST_CASE("a template has fields, and nothing that a value holds is one") {
