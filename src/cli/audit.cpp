@@ -238,7 +238,7 @@ void add_audit_command(CLI::App& app, Context& context) {
       ->type_name("OUTCOME");
   slots->add_option("--limit", options->limit, "the newest so many (default 100; 0: all)")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1'000'000'000));
   slots->add_flag("--json", options->json, "print JSON");
   slots->footer(
       "Examples:\n  mlops schedule audit pipeline.yaml --last 7d\n"

@@ -138,6 +138,13 @@ void serve(const std::vector<std::string>& files, const Context& context) {
     const Workspace workspace = Workspace::find_or_create(pipeline.directory, context.workspace, created);
     workspace.check_owner();
     db::Database database = db::Database::open(workspace.database_path());
+    if (const auto other = schedule::namesake(workspace, database.connection(), pipeline))
+      throw Error(ExitCode::usage,
+                  "cannot serve '" + file + "': its pipeline is called '" + pipeline.name +
+                      "', as that of '" + *other + "' is already",
+                  "give one of them a `name:` of its own, or take the other away with `mlops schedule "
+                  "remove " +
+                      *other + "`");
     pipeline::Zones zones;
     const auto timetables = schedule::timetables(pipeline, zones);
     schedule::Ledger(workspace, database).adopt(pipeline, timetables, calendar::now_seconds(), true);
@@ -198,23 +205,30 @@ void add_ledger_commands(CLI::App& app, Context& context) {
   auto files = std::make_shared<std::vector<std::string>>();
   auto* add = app.add_subcommand("add", "let the daemon serve the schedules and triggers of pipeline files");
   add->add_option("FILE", *files, "pipeline files")->required();
+  add->footer("Examples:\n  mlops schedule add pipeline.yaml");
   add->callback([files, &context] { serve(*files, context); });
   auto* remove = app.add_subcommand("remove", "let the daemon serve a pipeline no more");
   remove->add_option("FILE", options->file, "a pipeline file, or pipeline")->required();
+  remove->footer("Examples:\n  mlops schedule remove pipeline.yaml");
   remove->callback([options, &context] { unserve(*options, context); });
   auto* all =
       app.add_subcommand("list", "list the schedules of the ledger, what comes next and what was last");
   all->add_option("FILE", options->file, "only those of this pipeline file, or pipeline");
   all->add_flag("--json", options->json, "print JSON");
+  all->footer("Examples:\n  mlops schedule list\n  mlops schedule list pipeline.yaml --json");
   all->callback([options, &context] { list(*options, context); });
 
   add_audit_command(app, context);
   auto* pause = app.add_subcommand("pause", "run no slot of a pipeline until it is resumed");
   pause->add_option("FILE", options->file, "a pipeline file, or pipeline")->required();
   pause->add_option("--note", options->note, "why, for those who wonder")->type_name("TEXT");
+  pause->footer(
+      "Examples:\n  mlops schedule pause pipeline.yaml\n"
+      "  mlops schedule pause pipeline.yaml --note \"the source moves\"");
   pause->callback([options, &context] { set_paused(*options, context, true); });
   auto* resume = app.add_subcommand("resume", "run slots again, from the next one on");
   resume->add_option("FILE", options->file, "a pipeline file, or pipeline")->required();
+  resume->footer("Examples:\n  mlops schedule resume pipeline.yaml");
   resume->callback([options, &context] { set_paused(*options, context, false); });
 }
 

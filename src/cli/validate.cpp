@@ -4,9 +4,11 @@
 #include "cli/context.hpp"
 #include "cli/output.hpp"
 #include "pipeline/doubts.hpp"
+#include "util/files.hpp"
 #include "util/strings.hpp"
 
 #include <cstdio>
+#include <map>
 
 namespace mlops::cli {
 
@@ -22,6 +24,7 @@ struct Options {
 void validate(const Options& options, Context& context) {
   nlohmann::json files = nlohmann::json::array();
   std::vector<Diagnostic> all, warnings;
+  std::map<std::string, std::string> files_by_name;
   ExitCode worst = ExitCode::usage;
   for (const std::string& file : options.files) {
     nlohmann::json entry = {{"file", file},
@@ -32,7 +35,13 @@ void validate(const Options& options, Context& context) {
       const Pipeline pipeline = load_pipeline(file, {.overrides = options.overrides});
       entry["name"] = pipeline.name;
       entry["steps"] = pipeline.steps.size();
-      const auto doubts = pipeline::doubts_about(pipeline, calendar::now_seconds());
+      auto doubts = pipeline::doubts_about(pipeline, calendar::now_seconds());
+      const std::string& first = files_by_name.try_emplace(pipeline.name, file).first->second;
+      if (util::absolute_path(first) != util::absolute_path(file))
+        doubts.push_back({file,
+                          {},
+                          "the pipeline is called '" + pipeline.name + "', as that of '" + first + "'",
+                          "give one of them a `name:` of its own: the daemon serves only one of each name"});
       entry["warnings"] = to_json(doubts);
       warnings.insert(warnings.end(), doubts.begin(), doubts.end());
       if (!options.json) {

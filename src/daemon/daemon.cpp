@@ -246,13 +246,18 @@ bool Daemon::wait() {
     say("the clock was set: all schedules are looked at");
     vigil_.news_of_all();
     pinger_.begin_anew(calendar::now_seconds());
-    look_at_all(calendar::now_seconds());
+    look_at_all_ = true;
   }
   return news.any;
 }
 
+void Daemon::try_again(const std::exception& error, sys_seconds now) {
+  if (!std::exchange(told_, true)) complain(std::string("trying again every few seconds: ") + error.what());
+  again_ = now + retry_after;
+}
+
 // What is due, what has ended and what has changed. A ledger that cannot be written to, as when another
-// process holds it for long or the disk is full, is tried again.
+// process holds it for long or the disk is full, is tried again; so is whatever else goes wrong.
 void Daemon::work() {
   const sys_seconds now = calendar::now_seconds();
   if (again_ && *again_ <= now) {
@@ -267,6 +272,8 @@ void Daemon::work() {
     if (std::exchange(hooks_changed_, false) && web_) web_->reload();
     if (runs_ended_) triggers_.follow_runs();
     runs_ended_ = false;
+    if (look_at_all_) look_at_all(now);
+    look_at_all_ = false;
     if (!settings_.once) settle(now);
     triggers_.work();
     dispatcher_.start();
@@ -276,9 +283,10 @@ void Daemon::work() {
     told_ = false;
     note_look();
   } catch (const Error& error) {
-    if (error.code() == ExitCode::usage) throw;
-    if (!std::exchange(told_, true)) complain(std::string("trying again every few seconds: ") + error.what());
-    again_ = now + retry_after;
+    if (settings_.once && error.code() == ExitCode::usage) throw;
+    try_again(error, now);
+  } catch (const std::exception& error) {
+    try_again(error, now);
   }
 }
 
@@ -300,7 +308,7 @@ void Daemon::end_all_runs() {
     wait();
     try {
       dispatcher_.end();
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       complain(error.what());
     }
   }

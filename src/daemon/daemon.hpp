@@ -15,6 +15,7 @@
 #include "process/lock_file.hpp"
 #include "schedule/ledger.hpp"
 
+#include <exception>
 #include <map>
 #include <optional>
 #include <set>
@@ -52,11 +53,16 @@ class Daemon {
     std::vector<schedule::Timetable> timetables;            ///< one a record
     std::vector<std::optional<schedule::sys_seconds>> due;  ///< when each is next on the agenda
     std::string problem;
+    std::string pipeline;  ///< its name, which is that of no other; empty while there is a problem
+    std::string namesake;  ///< the file that has its name
     int priority = 0, concurrency = 0;  ///< of the pipeline
   };
   using Place = std::pair<File*, std::size_t>;  // a file and the number of its entry
 
-  bool load(const std::string& path, bool serve);
+  void require_servable(const std::vector<std::string>& given);
+  void load(const std::string& path, bool serve, std::vector<ScheduleRecord> known = {});
+  void take_name(File& file, const std::string& name);
+  void refuse(File& file, const std::string& why, std::vector<ScheduleRecord> known);
   void load_changed();
   void load_served();
   void remember(File& file, std::vector<ScheduleRecord> records);
@@ -74,6 +80,7 @@ class Daemon {
   std::optional<Instant> next() const;
   bool wait();
   void work();
+  void try_again(const std::exception& error, schedule::sys_seconds now);
   std::vector<schedule::Entry> entries_of(const File& file) const;
   std::vector<std::string> paths() const;
 
@@ -96,11 +103,13 @@ class Daemon {
   std::map<std::string, File> files_;                         // by path
   std::set<std::pair<schedule::sys_seconds, Place>> agenda_;  // what is due when
   std::unordered_map<std::int64_t, File*> file_of_;           // of the schedules
+  std::unordered_map<std::string, File*> named_;              // by the name of the pipeline
   std::map<std::string, std::set<std::string>> owners_;  // of other files: whose schedules depend on them
   std::set<std::string> changed_;                        // files that are to be read again
   std::optional<schedule::sys_seconds> again_;           // when to try again what did not work
   bool runs_ended_ = false;                              // of whoever
   bool hooks_changed_ = false;                           // perhaps: pipelines have
+  bool look_at_all_ = false;                             // at the ledger, as the clock was set
   bool look_again_ = false;                              // at the ledger: it has news
   bool stopping_ = false;
   bool told_ = false;  // that the ledger cannot be written to

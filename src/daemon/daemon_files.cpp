@@ -25,23 +25,9 @@ std::string unreadable(const std::exception& error) {
   return why;
 }
 
-Error cannot_serve(const std::string& given, const std::string& why) {
-  return Error(ExitCode::usage, "cannot serve '" + given + "': " + why,
-               "`mlops validate " + given + "` tells more");
-}
-
-// Asked of all that are new before the first of them is registered.
-void require_servable(const std::string& given, pipeline::Zones& zones) {
-  std::optional<Pipeline> pipeline;
-  try {
-    pipeline = load_pipeline(util::absolute_path(given), {.overrides = {}, .check_files = false});
-    schedule::timetables(*pipeline, zones);
-  } catch (const std::exception& error) {
-    throw cannot_serve(given, unreadable(error));
-  }
-  if (pipeline->schedules.empty() && pipeline->triggers.empty())
-    throw Error(ExitCode::usage, "'" + given + "' has neither a schedule nor triggers",
-                "such as  schedule: \"0 3 * * *\"  or  triggers: {files: data/*.csv}");
+// Runs, limits and promises go by the name of a pipeline: there is one of each.
+std::string same_name(const std::string& name, const std::string& other) {
+  return "its pipeline is called '" + name + "', as that of '" + other + "' is already";
 }
 
 }  // namespace
@@ -53,12 +39,36 @@ std::vector<Entry> Daemon::entries_of(const File& file) const {
   return entries;
 }
 
-// Reads a pipeline file, at first or again. Of one that cannot be read what it said before is still known,
-// and its slots are refused. False: nothing is known of it.
-bool Daemon::load(const std::string& path, bool serve) {
+// Asked of all that are new before the first of them is registered.
+void Daemon::require_servable(const std::vector<std::string>& given) {
+  std::map<std::string, std::string> names;  // of whom
+  for (const auto& [name, file] : named_) names[name] = file->path;
+  for (const std::string& one : given) {
+    const std::string path = util::absolute_path(one), words = "cannot serve '" + one + "': ";
+    std::optional<Pipeline> pipeline;
+    try {
+      pipeline = load_pipeline(path, {.overrides = {}, .check_files = false});
+      schedule::timetables(*pipeline, zones_);
+    } catch (const std::exception& error) {
+      throw Error(ExitCode::usage, words + unreadable(error), "`mlops validate " + one + "` tells more");
+    }
+    if (pipeline->schedules.empty() && pipeline->triggers.empty())
+      throw Error(ExitCode::usage, "'" + one + "' has neither a schedule nor triggers",
+                  "such as  schedule: \"0 3 * * *\"  or  triggers: {files: data/*.csv}");
+    const std::string& other = names.try_emplace(pipeline->name, path).first->second;
+    if (other != path)
+      throw Error(ExitCode::usage, words + same_name(pipeline->name, workspace_.relative(other)),
+                  "give one of them a `name:` of its own");
+  }
+}
+
+// Reads a pipeline file, at first or again. Of one that cannot be read what it said before, or is `known` to
+// have said, still counts, and its slots are refused.
+void Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecord> known) {
   const sys_seconds now = calendar::now_seconds();
   File& file = files_[path];
   file.path = path;
+  const bool had_namesake = !std::exchange(file.namesake, "").empty();
   // Before it is read: what changes meanwhile is read again.
   if (!wakeup_.files().add(path)) again_ = now + retry_after;
   std::optional<Pipeline> pipeline;
@@ -73,19 +83,16 @@ bool Daemon::load(const std::string& path, bool serve) {
       }
     }
     timetables = schedule::timetables(*pipeline, zones_);
+    const auto other = named_.find(pipeline->name);
+    if (other != named_.end() && other->second != &file) {
+      file.namesake = other->second->path;
+      why = same_name(pipeline->name, workspace_.relative(file.namesake));
+    }
   } catch (const std::exception& error) {  // whatever it is: the other files go on
     why = unreadable(error);
   }
-  if (!why.empty()) {
-    if (!triggers_.refuse(path, why) && file.records.empty()) {
-      file.problem = why;
-      return false;
-    }
-    ledger_.refuse(entries_of(file), now, why);
-    if (std::exchange(file.problem, why) != why)
-      complain(workspace_.relative(path) + ": " + why + "; nothing of it runs until that is mended");
-    return true;
-  }
+  take_name(file, why.empty() ? pipeline->name : "");
+  if (!why.empty()) return refuse(file, why, std::move(known));
   settle(now);  // by what it said until now
   std::vector<ScheduleRecord> records =
       ledger_.adopt(*pipeline, timetables, now, serve ? std::optional(true) : std::nullopt);
@@ -96,7 +103,8 @@ bool Daemon::load(const std::string& path, bool serve) {
   file.priority = pipeline->priority;
   file.concurrency = pipeline->concurrency;
   for (ScheduleRecord& record : file.records) record.definition = {};  // of thousands it would be much
-  if (!file.problem.empty()) say(workspace_.relative(path) + " can be read again");
+  if (!file.problem.empty())
+    say(workspace_.relative(path) + (had_namesake ? " has its name for itself now" : " can be read again"));
   file.problem.clear();
   file.due.resize(file.records.size());
   for (std::size_t i = 0; i < file.records.size(); ++i) {
@@ -111,7 +119,35 @@ bool Daemon::load(const std::string& path, bool serve) {
   if (!web_ && std::ranges::find(pipeline->triggers, Trigger::Kind::webhook, &Trigger::kind) !=
                    pipeline->triggers.end())
     say(workspace_.relative(path) + ": webhooks are taken only with --http, such as --http 127.0.0.1:8080");
-  return true;
+}
+
+// The name of its pipeline, "" for none. Who could not have the one that it had may have it now.
+void Daemon::take_name(File& file, const std::string& name) {
+  if (file.pipeline == name) return;
+  if (!file.pipeline.empty()) {
+    named_.erase(file.pipeline);
+    for (const auto& [path, other] : files_) {
+      if (other.namesake == file.path) changed_.insert(path);
+    }
+  }
+  file.pipeline = name;
+  if (!name.empty()) named_[name] = &file;
+}
+
+// Nothing of it runs until it is mended.
+void Daemon::refuse(File& file, const std::string& why, std::vector<ScheduleRecord> known) {
+  const bool has_triggers = triggers_.refuse(file.path, why);
+  if (file.records.empty()) remember(file, std::move(known));
+  const bool same = std::exchange(file.problem, why) == why;
+  if (!has_triggers && file.records.empty()) return;
+  // A line in a crontab that looks each minute says it once.
+  const bool told = !file.records.empty() && std::ranges::all_of(file.records, [&](const auto& record) {
+    return record.problem == why;
+  });
+  ledger_.refuse(entries_of(file), calendar::now_seconds(), why);
+  const std::string words =
+      workspace_.relative(file.path) + ": " + why + "; nothing of it runs until that is mended";
+  if (!same) told ? say(words) : complain(words);
 }
 
 std::vector<std::string> Daemon::paths() const {
@@ -120,7 +156,7 @@ std::vector<std::string> Daemon::paths() const {
   return list;
 }
 
-// What a file said last, which cannot be read now: its slots are refused.
+// What a file said last, which cannot be read now.
 void Daemon::remember(File& file, std::vector<ScheduleRecord> records) {
   const std::string directory = file.path.substr(0, file.path.rfind('/'));
   for (ScheduleRecord& record : records) {
@@ -129,7 +165,7 @@ void Daemon::remember(File& file, std::vector<ScheduleRecord> records) {
     for (int attempt = 0; attempt < 2 && !rule; ++attempt) {
       try {
         rule = pipeline::rule_of(entry, record.pipeline, directory, zones_);
-      } catch (const Error&) {
+      } catch (const std::exception&) {
         entry.except.clear();  // a file of days may be gone
       }
     }
@@ -140,13 +176,6 @@ void Daemon::remember(File& file, std::vector<ScheduleRecord> records) {
     file.records.push_back(std::move(record));
   }
   file.due.resize(file.records.size());
-  // A line in a crontab that looks each minute says it once.
-  const bool told = std::ranges::all_of(
-      file.records, [&](const ScheduleRecord& record) { return record.problem == file.problem; });
-  ledger_.refuse(entries_of(file), calendar::now_seconds(), file.problem);
-  const std::string words =
-      workspace_.relative(file.path) + ": " + file.problem + "; nothing of it runs until that is mended";
-  told ? say(words) : complain(words);
   for (std::size_t i = 0; i < file.records.size(); ++i) plan({&file, i}, calendar::now_seconds());
 }
 
@@ -162,24 +191,25 @@ void Daemon::load_served() {
   for (const TriggerRecord& record : db::triggers(database_.connection())) {
     if (record.served) known[triggers::file_of(workspace_, record)];
   }
-  for (const std::string& given : settings_.files) {
-    if (!known.contains(util::absolute_path(given))) require_servable(given, zones_);
-  }
   for (const std::string& path : paths()) {
     if (!known.contains(path)) drop(path);
   }
-  for (auto& [path, records] : known) {
-    if (files_.contains(path)) continue;  // it is read again when it changes
-    if (!load(path, false)) remember(files_[path], std::move(records));
+  // What was refused before comes last: another has its name, perhaps. Those that are here already are read
+  // again when they change.
+  const auto is_refused = [](const ScheduleRecord& record) { return !record.problem.empty(); };
+  for (const bool refused : {false, true}) {
+    for (auto& [path, records] : known) {
+      if (files_.contains(path) || std::ranges::any_of(records, is_refused) != refused) continue;
+      load(path, false, std::move(records));
+    }
   }
+  std::vector<std::string> fresh;
+  for (const std::string& given : settings_.files) {
+    if (!known.contains(util::absolute_path(given))) fresh.push_back(given);
+  }
+  require_servable(fresh);
   // From now on these are served like the others, and may be taken away likewise.
-  for (const std::string& given : std::exchange(settings_.files, {})) {
-    const std::string path = util::absolute_path(given);
-    if (load(path, true) || known.contains(path)) continue;
-    const std::string why = files_[path].problem;
-    files_.erase(path);
-    throw cannot_serve(given, why);
-  }
+  for (const std::string& given : std::exchange(settings_.files, {})) load(util::absolute_path(given), true);
 }
 
 // What is not served any more. What was due until now still is.
@@ -189,6 +219,7 @@ void Daemon::drop(const std::string& path) {
   unplan(file);
   triggers_.drop(path);
   hooks_changed_ = true;
+  take_name(file, "");
   for (const ScheduleRecord& record : file.records) vigil_.forget(record.id);
   std::erase_if(file_of_, [&](const auto& entry) { return entry.second == &file; });
   files_.erase(path);
@@ -197,16 +228,17 @@ void Daemon::drop(const std::string& path) {
 
 // Each stays to be read until it has been.
 void Daemon::load_changed() {
-  while (!changed_.empty()) {
+  while (!changed_.empty() || look_again_) {
+    if (changed_.empty()) {
+      load_served();
+      vigil_.news_of_all();
+      look_again_ = false;
+      continue;
+    }
     const std::string path = *changed_.begin();
     if (files_.contains(path)) load(path, false);
     changed_.erase(path);
   }
-  if (look_again_) {
-    load_served();
-    vigil_.news_of_all();
-  }
-  look_again_ = false;
 }
 
 }  // namespace mlops::daemon

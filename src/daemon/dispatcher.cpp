@@ -60,7 +60,7 @@ Dispatcher::Dispatcher(const Workspace& workspace, db::Database& database, const
 void Dispatcher::read_limits() {
   try {
     limits_ = workspace::read_config(workspace_);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     complain("what was configured before still counts: " + first_line(error.what()));
   }
 }

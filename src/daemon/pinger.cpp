@@ -41,7 +41,7 @@ void Pinger::set_up(sys_seconds now) {
   workspace::PingConfig config;
   try {
     config = workspace::read_config(workspace_).ping;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     const std::string why = error.what();
     say_("nobody is pinged, as .mlops/config.yaml cannot be read: " + why.substr(0, why.find('\n')));
   }

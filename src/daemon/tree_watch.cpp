@@ -35,7 +35,7 @@ std::string TreeWatch::watch(std::int64_t owner) {
   std::string problem;
   try {
     owners_.at(owner).patterns.find([&](const std::string& folder) { watch_folder(owner, folder, problem); });
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     problem = error.what();
   }
   return problem;

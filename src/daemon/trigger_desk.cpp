@@ -148,6 +148,8 @@ void TriggerDesk::follow(std::int64_t id, Seat& seat) {
   } catch (const Error& error) {
     if (error.code() == ExitCode::io) throw;  // the database: all is tried again
     tell(seat, error.what());
+  } catch (const std::exception& error) {
+    tell(seat, error.what());
   }
 }
 
@@ -183,7 +185,7 @@ void TriggerDesk::start(std::int64_t id, Seat& seat) {
   seat.last_line.clear();
   try {
     seat.look.emplace(workspace_.root(), std::vector<std::string>{"trigger", "look", std::to_string(id)});
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     tell(seat, error.what());
     return plan(id, now_ms() + retry_ms);
   }

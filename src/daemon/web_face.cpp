@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace mlops::daemon {
 
@@ -52,7 +53,7 @@ void WebFace::start() {
 
 void WebFace::wake() {
   std::uint64_t expirations = 0;
-  if (::read(timer_.get(), &expirations, sizeof expirations) > 0 && !helper_) start();
+  if (::read(timer_.get(), &expirations, sizeof expirations) > 0 && !helper_) start_again();
   if (!helper_) return;
   const auto lines = helper_->lines();
   if (lines) {
@@ -61,6 +62,23 @@ void WebFace::wake() {
   }
   helper_.reset();
   say_("the process that answers HTTP has ended, and is started again");
+  set_timer();
+}
+
+// As descriptors may be scarce just now, it is tried until it works.
+void WebFace::start_again() {
+  try {
+    start();
+    failing_ = false;
+  } catch (const std::exception& error) {
+    helper_.reset();
+    if (!std::exchange(failing_, true))
+      say_(std::string("the process that answers HTTP cannot be started, trying on: ") + error.what());
+    set_timer();
+  }
+}
+
+void WebFace::set_timer() {
   itimerspec spec{};
   spec.it_value.tv_sec = start_again_after_s;
   ::timerfd_settime(timer_.get(), 0, &spec, nullptr);

@@ -38,6 +38,8 @@ class WebFace {
 
  private:
   void start();
+  void start_again();
+  void set_timer();
 
   const Workspace& workspace_;
   std::vector<std::string> names_;
@@ -45,6 +47,7 @@ class WebFace {
   server::Listening listening_;
   util::Fd poll_, timer_;
   std::optional<Helper> helper_;
+  bool failing_ = false;  // to start it, which is told once
 };
 
 }  // namespace mlops::daemon

@@ -71,14 +71,15 @@ Worker::~Worker() {
   std::filesystem::remove_all(directory_, ignored);
 }
 
-// A database that cannot be written to, as when the disk is full, is tried again.
+// A database that cannot be written to, as when the disk is full, is tried again; so is whatever else goes
+// wrong.
 void Worker::work() {
   again_.reset();
   try {
     dispatcher_.end();
     dispatcher_.start();
     told_ = false;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     if (!std::exchange(told_, true)) complain(std::string("trying again every few seconds: ") + error.what());
     again_ = util::now() + retry_after;
   }

@@ -1,6 +1,7 @@
 // Schedules of the ledger with their times, as far as they can be told.
 #pragma once
 
+#include <mlops/pipeline.hpp>
 #include <mlops/slots.hpp>
 #include <mlops/workspace.hpp>
 
@@ -8,6 +9,7 @@
 #include "schedule/timetable.hpp"
 
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace mlops::schedule {
@@ -21,5 +23,9 @@ Known known_of(const Workspace& workspace, const ScheduleRecord& record, pipelin
 
 /// Also those that were removed.
 std::vector<Known> known_schedules(const Workspace& workspace, db::Connection& connection);
+
+/// Another pipeline file that is served, and whose pipeline is called as this one is.
+std::optional<std::string> namesake(const Workspace& workspace, db::Connection& connection,
+                                    const Pipeline& pipeline);
 
 }  // namespace mlops::schedule

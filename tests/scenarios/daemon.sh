@@ -68,9 +68,27 @@ wait_for 20 says "select count(*) from schedules where pipeline = 'sub' and remo
 mlops schedule list; expect_ok; expect_out "sub/p.yaml"
 mlops schedule remove sub/p.yaml; expect_ok; mlops schedule list; expect_out "by hand"
 
+# Two pipelines of one name: the one that had it goes on, also after a restart; the other one, until it has its own, does not.
+printf 'name: calm\nschedule: {every: 1s}\nsteps: {a: {run: "true"}}\n' > another.yaml
+mlops schedule add another.yaml; expect_exit 2; expect_err "its pipeline is called 'calm', as that of 'calm.yaml' is already"; expect_err "schedule remove calm.yaml"
+mlops daemon --once another.yaml -w "$(mktemp -d "$here/x.XXXX")" calm.yaml; expect_exit 2; expect_err "cannot serve 'calm.yaml'"
+mlops validate calm.yaml another.yaml; expect_ok; expect_err "another.yaml: warning: the pipeline is called 'calm', as that of 'calm.yaml'"
+mlops validate calm.yaml another.yaml ./calm.yaml --strict; expect_exit 3
+sed -i 's/calm/a_name/' another.yaml; mlops schedule add another.yaml; expect_ok
+wait_for 20 says "select count(*) > 0 from v_slots where pipeline = 'a_name' and outcome = 'ran'" 1
+sed -i 's/a_name/calm/' another.yaml
+wait_for 20 grep -q "another.yaml: its pipeline is called 'calm', as that of 'calm.yaml' is already; nothing of it runs" daemon.log
+mlops schedule list another.yaml; expect_out "broken"; expect_out "as that of 'calm.yaml'"
+stop KILL; start
+rejected() { says "select sum(slots) > 2 from v_slots where file = 'another.yaml' and outcome = 'rejected' and reason like '%calm.yaml%'" 1; }
+wait_for 20 rejected
+mlops schedule list calm.yaml; expect_no_out "broken"
+mlops schedule remove calm.yaml; expect_ok; wait_for 20 grep -q "another.yaml has its name for itself now" daemon.log
+mlops schedule remove another.yaml; mlops schedule add calm.yaml; expect_ok
+
 # A claim that leads to no run is given back, with the reason.
 mlops run calm.yaml --slot now --only nothing; expect_exit 2; expect_err "unknown step 'nothing'"
-expect_equal "$(sql "select outcome, reason from v_slots where pipeline = 'calm'")" "rejected,unknown step 'nothing' in --only"
+expect_equal "$(sql "select outcome, reason from v_slots where file = 'calm.yaml'")" "rejected,unknown step 'nothing' in --only"
 
 # Asked to stop, it leaves the runs to themselves.
 stop TERM; expect_equal "$code" 0
