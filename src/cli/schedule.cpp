@@ -8,6 +8,7 @@
 #include "cli/simulate.hpp"
 #include "cli/slots.hpp"
 #include "pipeline/doubts.hpp"
+#include "pipeline/schedule_reader.hpp"
 #include "pipeline/schedule_rule.hpp"
 #include "util/files.hpp"
 #include "util/quantity.hpp"
@@ -42,6 +43,13 @@ struct Entry {
   bool is_wildcard() const { return cron() && cron()->is_wildcard(); }
 };
 
+std::vector<Schedule> read_expression(const std::string& text) {
+  if (pipeline::is_written_entry(text)) return pipeline::read_written_entry(text);
+  Schedule schedule;
+  schedule.cron = text;
+  return {schedule};
+}
+
 std::vector<Entry> find_entries(const Options& options) {
   pipeline::Zones zones;
   std::vector<Entry> entries;
@@ -49,12 +57,13 @@ std::vector<Entry> find_entries(const Options& options) {
   const bool expression = options.what.starts_with('@') ||
                           (options.what.find(' ') != options.what.npos && !util::exists(options.what));
   if (expression) {
-    Schedule schedule;
-    schedule.cron = options.what;
-    schedule.timezone = options.zone;
     zones.get(options.zone);
     try {
-      entries.push_back({schedule, pipeline::rule_of(schedule, "", "", zones)});
+      for (Schedule& schedule : read_expression(options.what)) {
+        if (!options.zone.empty()) schedule.timezone = options.zone;
+        Rule rule = pipeline::rule_of(schedule, "", "", zones);
+        entries.push_back({std::move(schedule), std::move(rule)});
+      }
     } catch (const Error& error) {
       throw Error(error.code(), std::string("cannot read the schedule: ") + error.what(), error.hint());
     }
@@ -214,7 +223,10 @@ void explain(const Options& options) {
 }
 
 void add_options(CLI::App& app, Options& options) {
-  app.add_option("FILE|EXPR", options.what, "a pipeline file, or five fields of cron in quotes")->required();
+  app.add_option("FILE|EXPR", options.what,
+                 "a pipeline file, or in quotes five fields of cron, or what an entry of `schedule:` "
+                 "says, such as \"every: 15s\"")
+      ->required();
   app.add_option("--tz", options.zone, "time zone (default: that of the file, or this machine's)")
       ->type_name("ZONE")
       ->check(not_empty);
@@ -233,10 +245,20 @@ void set_up_schedule(CLI::App& app, Context& context) {
   coming->add_option("-n,--count", options->count, "how many (default 10)")
       ->type_name("N")
       ->check(CLI::Range(1, 100'000));
+  coming->footer(
+      "Examples:\n"
+      "  mlops schedule next pipeline.yaml -n 3\n"
+      "  mlops schedule next \"30 2 * * *\" --tz Europe/Berlin --from 2026-03-28\n"
+      "  mlops schedule next \"every: 15m\" --json");
   coming->callback([options] { next(*options); });
   auto* words = app.add_subcommand(
       "explain", "say in words what an expression means, and what changes of clocks do to it");
   add_options(*words, *options);
+  words->footer(
+      "Examples:\n"
+      "  mlops schedule explain pipeline.yaml\n"
+      "  mlops schedule explain \"0 0 13 * 5\"\n"
+      "  mlops schedule explain \"{cron: 30 2 * * *, dst: {gap: skip}}\" --tz Europe/Berlin");
   words->callback([options] { explain(*options); });
   add_simulate_command(app, context);
   add_ledger_commands(app, context);

@@ -1,5 +1,7 @@
 #include "pipeline/schedule_reader.hpp"
 
+#include <mlops/error.hpp>
+
 #include "calendar/cron.hpp"
 #include "pipeline/schedule_rule.hpp"
 #include "util/strings.hpp"
@@ -199,6 +201,33 @@ std::vector<Schedule> read_schedules(const YamlNode& node, const Fields& fields,
     for (const YamlNode& item : node.items) add(item);
   }
   return result;
+}
+
+bool is_written_entry(std::string_view text) {
+  return text.starts_with('{') || text.starts_with('[') ||
+         std::ranges::any_of(names_of(schedule_keys()), [&](const std::string& key) {
+           if (!text.starts_with(key)) return false;
+           const std::string_view rest = text.substr(key.size());
+           return rest.starts_with(": ") || (rest.starts_with(' ') && (key == "every" || key == "at"));
+         });
+}
+
+std::vector<Schedule> read_written_entry(const std::string& text) {
+  std::string yaml = text;
+  for (const char* key : {"every", "at"}) {
+    if (text.starts_with(key + std::string(" "))) yaml.insert(std::string_view(key).size(), ":");
+  }
+  std::vector<Schedule> result;
+  std::vector<Diagnostic> unreadable;
+  const YamlNode node = util::parse_yaml(yaml, "", unreadable);
+  Problems problems("", yaml);
+  for (Diagnostic& problem : unreadable) problems.add(std::move(problem));
+  const params::Scope nothing;
+  if (!problems.any()) result = read_schedules(node, Fields(nothing, problems), Pipeline(), false);
+  if (!problems.any()) return result;
+  const Diagnostic& first = problems.list().front();
+  const std::size_t lead = first.message.starts_with("schedule: ") ? 10 : 0;
+  throw Error(ExitCode::usage, first.message.substr(lead), first.hint);
 }
 
 }  // namespace mlops::pipeline

@@ -35,6 +35,33 @@ mlops schedule next "0 3 * * *" --tz Mars/Base; expect_exit 2; expect_err "such 
 mlops schedule list; expect_ok; expect_out "$((year + 1))-01-01T00:00:00+00:00"; expect_out "no daemon runs"
 expect_equal "$(sql "select outcome, slots from v_slots")" "ran,1"
 
+# A file of days is a file, of a size that people write; so is one of a secret, and what DVC reads.
+mkfifo fifo; mkdir days; truncate -s 1G big
+for file in /dev/zero fifo days big gone; do
+    printf 'schedule: {cron: "@daily", except: [%s]}\nsteps: {a: {run: "true"}}\n' "$file" > except.yaml
+    run timeout 10 "$MLOPS" validate except.yaml; expect_exit 2; expect_err "except.yaml:1:"; expect_err "$file"
+    run timeout 10 "$MLOPS" daemon --once except.yaml -w "$here/.mlops/none"; expect_exit 2
+    printf 'secrets: {S: {file: %s}}\nsteps: {a: {run: "true", secrets: [S]}}\n' "$file" > secret.yaml
+    run timeout 10 "$MLOPS" run secret.yaml --quiet -w "$(mktemp -d "$here/x.XXXX")"; expect_exit 2; expect_err "cannot get secret 'S'"
+done
+printf 'schedule: {cron: "@daily", except: [first, 2026-01-02]}\nsteps: {a: {run: "true"}}\n' > except.yaml
+echo 2026-01-01 > first; mlops schedule next except.yaml --tz UTC --from 2026-01-01 -n 1; expect_equal "$out" 2026-01-03T00:00:00+00:00
+rm -r fifo days big
+
+# What an entry says, in the place of an expression.
+next() { mlops schedule next "$@" --tz UTC --from 2026-01-02 -n 1; }
+for entry in "every: 90s" "every 90s" "{every: 90s}" "[{every: 90s}, {cron: \"@daily\", name: b}]"; do next "$entry"; expect_ok; [[ $out == 2026-01-02T00:00:00+00:00* ]] || fail "$entry"; done
+next "at: 2027-01-01 06:00"; expect_ok; expect_equal "$out" 2027-01-01T06:00:00+00:00
+next "{cron: 0 3 * * *, timezone: Asia/Seoul}"; expect_equal "$out" 2026-01-02T03:00:00+00:00
+mlops schedule explain "every 90s" --tz UTC --json; expect_equal "$(json 'j["expression"]')" "every 1m30s"
+next "every: soon"; expect_exit 2; expect_err "cannot read the schedule: every: expected a duration"
+next "every: 0s"; expect_exit 2; expect_err "whole seconds, at least one"
+next "at: noon"; expect_exit 2; expect_err "cannot read the time 'noon'"
+next "evry: 15s"; expect_exit 2
+next "{every: 15s, jiter: 5s}"; expect_exit 2; expect_err "did you mean 'jitter'"
+next "{cron: '0 3 * * *', except: gone}"; expect_exit 2; expect_err "gone"
+next "[]"; expect_exit 2; next "{"; expect_exit 2; next "every: "; expect_exit 2
+
 # A pause is told, and what was due meanwhile; a slot that was not run can be asked for by its time.
 mlops schedule pause p.yaml --note "the source moves"; expect_ok
 sed -i 's/@yearly/@monthly/' p.yaml
