@@ -366,6 +366,7 @@ CLI::App* add_one(CLI::App& app, const char* name, const char* what,
   auto* command = app.add_subcommand(name, what);
   command->add_option("ID", options->id, "number of the backfill")->required();
   command->add_flag("--json", options->json, "print JSON");
+  command->footer("Examples:\n  mlops backfill " + std::string(name) + " 3");
   return command;
 }
 
@@ -377,6 +378,7 @@ void add_jobs(CLI::App& app, Options& options, const char* what) {
 void add_subcommands(CLI::App& app, Context& context, const std::shared_ptr<Options>& options) {
   auto* all = app.add_subcommand("list", "list backfills");
   all->add_flag("--json", options->json, "print JSON");
+  all->footer("Examples:\n  mlops backfill list\n  mlops backfill list --json");
   all->callback([options, &context] { list(*options, context); });
   add_one(app, "show", "show what became of each slot", options)->callback([options, &context] {
     show(*options, context);

@@ -88,6 +88,14 @@ void add_common_options(CLI::App& app, Context& context) {
       "--no-color", [](std::int64_t) { force_plain(); }, "no colours (as NO_COLOR=1)");
 }
 
+// Those of a command have what it has itself.
+void add_common_options_below(CLI::App& command, Context& context) {
+  for (CLI::App* sub : command.get_subcommands([](CLI::App* app) { return !app->get_name().empty(); })) {
+    add_common_options(*sub, context);
+    add_common_options_below(*sub, context);
+  }
+}
+
 // Whoever asked for JSON gets a document also when there is nothing but an error to tell.
 void print_error_json(const Error& error) {
   nlohmann::json problems = nlohmann::json::array();
@@ -151,6 +159,13 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::s
   }
   std::string message = error.what(), hint;
   if (dynamic_cast<const CLI::ExtrasError*>(&error)) std::tie(message, hint) = unexpected(*innermost);
+  // All that is converted here are numbers.
+  constexpr std::string_view unreadable = "Could not convert: ";
+  if (const std::size_t equals = message.find(" = ");
+      message.starts_with(unreadable) && equals != message.npos) {
+    message = message.substr(unreadable.size(), equals - unreadable.size()) + ": '" +
+              message.substr(equals + 3) + "' is not a number, or too large";
+  }
   if (wants_json(arguments)) print_error_json(Error(ExitCode::usage, message, hint));
   std::fflush(stdout);
   std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), shown_lines(message).c_str());
@@ -193,8 +208,10 @@ int execute(int argc, char** argv) {
     if (wanted != command.name) continue;
     found = true;
     sub->set_help_flag("-h,--help", "print this help");
+    sub->footer("");  // or its subcommands would have the examples of the program
     add_common_options(*sub, context);
     command.set_up(*sub, context);
+    add_common_options_below(*sub, context);
   }
   try {
     if (!wanted.empty() && !found) {

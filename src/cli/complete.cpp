@@ -247,7 +247,7 @@ class Completion {
     CLI::App app;
     Context nowhere;
     typed_.command->set_up(app, nowhere);
-    for (const CLI::App* sub : app.get_subcommands([](CLI::App*) { return true; }))
+    for (const CLI::App* sub : app.get_subcommands([](CLI::App* each) { return !each->get_group().empty(); }))
       answer(sub->get_name(), sub->get_description());
   }
 

@@ -114,9 +114,15 @@ void set_up_export(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   auto* crontab = app.add_subcommand("crontab", "lines for a crontab");
   add_options(*crontab, *options, "file to write (default: stdout)", "FILE");
+  crontab->footer(
+      "Examples:\n  mlops export crontab pipeline.yaml\n  mlops export crontab pipeline.yaml -o "
+      "jobs.crontab");
   crontab->callback([options, &context] { context.exit_code = to_crontab(*options, context); });
   auto* systemd = app.add_subcommand("systemd", "a service for each pipeline, with timers");
   add_options(*systemd, *options, "folder to write to (default: stdout)", "DIR");
+  systemd->footer(
+      "Examples:\n  mlops export systemd pipeline.yaml\n"
+      "  mlops export systemd pipeline.yaml -o ~/.config/systemd/user");
   systemd->callback([options, &context] { context.exit_code = to_systemd(*options, context); });
   app.footer(
       "What the other scheduler has no words for is said on stderr; where an entry is not there at all, the "

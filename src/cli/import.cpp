@@ -72,6 +72,7 @@ void set_up_import(CLI::App& app, Context& context) {
       ->type_name("FILE");
   dvc->add_flag("--force", options->force, "replace an existing file");
   dvc->add_flag("--json", options->json, "print JSON");
+  dvc->footer("Examples:\n  mlops import dvc\n  mlops import dvc churn -o churn/pipeline.yaml");
   dvc->callback([options] { import_dvc(*options); });
   add_crontab_import(app, context);
   app.footer(

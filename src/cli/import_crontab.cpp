@@ -218,6 +218,12 @@ void add_crontab_import(CLI::App& import, Context& context) {
       app->add_flag("--report", options->report, "with --shadow: how that differs from the pipeline files");
   app->add_flag("--remove", options->remove, "with --shadow: put the crontab back")->excludes(report);
   app->add_flag("--json", options->json, "print JSON");
+  app->footer(
+      "Examples:\n"
+      "  mlops import crontab --out pipelines\n"
+      "  mlops import crontab /etc/crontab --system --dry-run\n"
+      "  mlops import crontab --shadow --out pipelines     # cron goes on, and is watched\n"
+      "  mlops import crontab --shadow --report");
   app->callback([options, &context] { context.exit_code = run(*options, context); });
 }
 

@@ -210,16 +210,20 @@ void set_up_notify(CLI::App& app, Context& context) {
   all->add_option("--last", options->last, "only those made in such a time, e.g. 7d")->type_name("DURATION");
   all->add_option("--limit", options->limit, "the newest so many (default 50; 0: all)")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1'000'000'000));
+  all->footer("Examples:\n  mlops notify list\n  mlops notify list --state failed --last 7d");
   all->callback([options, &context] { list(*options, context); });
   auto* try_out = app.add_subcommand("test", "send a test message to whom a pipeline file names");
   try_out->add_option("FILE", options->file, "pipeline file")->required();
   try_out->add_option("NAME", options->name, "only this entry of its `notify:`");
+  try_out->footer(
+      "Examples:\n  mlops notify test pipeline.yaml\n  mlops notify test pipeline.yaml SLACK_URL");
   try_out->callback([options, &context] { context.exit_code = test(*options, context); });
   auto* again = app.add_subcommand("retry", "send now what waits, and what has failed");
   again->add_option("MESSAGE", options->messages, "only these; default: all that wait, and failed ones");
   again->add_option("--last", options->last, "how far back failed ones are looked for (default 1d)")
       ->type_name("DURATION");
+  again->footer("Examples:\n  mlops notify retry\n  mlops notify retry --last 7d");
   again->callback([options, &context] {
     if (options->last.empty()) options->last = "1d";
     context.exit_code = retry(*options, context);
@@ -227,6 +231,7 @@ void set_up_notify(CLI::App& app, Context& context) {
   auto* due = app.add_subcommand("deliver", "send what is due, as the end of each run and the daemon do");
   due->add_flag("--stay", options->stay)->group("");  // as a process that the end of a run starts
   due->add_option("--run", options->run)->group("");
+  due->footer("Examples:\n  mlops notify deliver\n  mlops notify deliver --json");
   due->callback([options, &context] { context.exit_code = deliver(*options, context); });
   for (CLI::App* command : {all, try_out, again, due})
     command->add_flag("--json", options->json, "print JSON");

@@ -116,7 +116,7 @@ void set_up_plan(CLI::App& app, Context& context) {
   app.add_flag("--json", options->json, "print JSON");
   app.footer(
       "Tells for every step whether it would run, and why. Changes nothing.\n"
-      "Example:\n  mlops plan pipeline.yaml --set train.lr=0.2");
+      "Examples:\n  mlops plan pipeline.yaml --set train.lr=0.2");
   app.callback([options, &context] {
     const Pipeline pipeline = load(*options);
     const Graph graph = make_graph(pipeline);

@@ -256,13 +256,17 @@ void set_up_queue(CLI::App& app, Context& context) {
       ->check(CLI::IsMember({"waiting", "claimed", "started", "cancelled", "rejected"}));
   all->add_option("--limit", options->limit, "so many (default 100; 0: all)")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1'000'000'000));
   all->add_flag("--json", options->json, "print JSON");
+  all->footer(
+      "Examples:\n  mlops queue list\n  mlops queue list --queue gpu --state waiting\n"
+      "  mlops queue list --all --json");
   all->callback([options, &context] { list(*options, context); });
 
   auto* one = app.add_subcommand("show", "show all that is known of a request");
   one->add_option("ID", options->ids, "number of the request")->required()->expected(1);
   one->add_flag("--json", options->json, "print JSON");
+  one->footer("Examples:\n  mlops queue show 12");
   one->callback([options, &context] { show(*options, context); });
 
   auto* place = app.add_subcommand("move", "change the turn of what waits");
@@ -272,11 +276,15 @@ void set_up_queue(CLI::App& app, Context& context) {
       ->type_name("N")
       ->check(CLI::Range(least_priority, most_priority));
   place->add_flag("--json", options->json, "print JSON");
+  place->footer("Examples:\n  mlops queue move 12 --to-front\n  mlops queue move 12 13 --priority 10");
   place->callback([options, &context] { context.exit_code = move(*options, context); });
 
   auto* end = app.add_subcommand("cancel", "let requests never run");
   end->add_option("ID", options->ids, "numbers of requests")->required();
   end->add_flag("--json", options->json, "print JSON");
+  end->footer(
+      "A run that has begun is ended by `mlops cancel RUN`.\n"
+      "Examples:\n  mlops queue cancel 12 13");
   end->callback([options, &context] { context.exit_code = cancel(*options, context); });
   app.footer(
       "Examples:\n"

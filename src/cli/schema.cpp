@@ -11,7 +11,7 @@ void set_up_schema(CLI::App& app, Context& context) {
       "An editor with a YAML language server checks and completes a file that begins with\n"
       "  # yaml-language-server: $schema=.mlops/pipeline.schema.json\n"
       "`mlops init` writes both.\n"
-      "Example:\n  mlops schema > pipeline.schema.json");
+      "Examples:\n  mlops schema > pipeline.schema.json");
   app.callback([] { print_json(pipeline_schema()); });
 }
 

@@ -323,12 +323,17 @@ void add_simulate_command(CLI::App& app, Context& context) {
       ->check(not_empty);
   command->add_option("-n,--limit", options->limit, "list the first so many (default 100; 0: all)")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1'000'000'000));
   command
       ->add_option("--runs", options->runs, "runs at a time, as of the daemon (default: the machine's cores)")
       ->type_name("N")
       ->check(CLI::Range(1, 10'000));
   command->add_flag("--json", options->json, "print JSON");
+  command->footer(
+      "Examples:\n"
+      "  mlops schedule simulate\n"
+      "  mlops schedule simulate pipeline.yaml --from 2026-03-28 --to 2026-03-30\n"
+      "  mlops schedule simulate --to 24h --runs 2 --json");
   command->callback([options, &context] { simulate(*options, context); });
 }
 

@@ -22,7 +22,12 @@ commands=$(sed -nE 's/^  ([a-z]+)  +.*/\1/p' fresh/help.txt)
 [ "$(wc -w <<< "$commands")" -ge 16 ] || fail "mlops --help does not list the commands"
 for command in $commands; do
     "$MLOPS" "$command" --help > "fresh/help-$command.txt" || fail "mlops $command --help"
+    for sub in $(sed -nE 's/^  ([a-z]+)  +.*/\1/p' "fresh/help-$command.txt"); do
+        echo && "$MLOPS" "$command" "$sub" --help || fail "mlops $command $sub --help"
+    done > subcommands
+    cat subcommands >> "fresh/help-$command.txt"
 done
+run python3 "$golden/examples.py" "$MLOPS"; expect_ok
 "$MLOPS" schema > fresh/pipeline.schema.json || fail "mlops schema"
 "$MLOPS" man > fresh/mlops.1 || fail "mlops man"
 
