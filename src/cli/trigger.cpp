@@ -12,6 +12,7 @@
 #include "triggers/events.hpp"
 #include "util/files.hpp"
 #include "util/id.hpp"
+#include "util/json.hpp"
 #include "util/log.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
@@ -237,9 +238,10 @@ Chosen choose(const Options& options) {
 Json payload_from(const std::string& file) {
   if (file.empty()) return Json::object();
   constexpr std::size_t most = 1 << 20;
-  Json payload = Json::parse(util::read_file(file, most), nullptr, false);
+  Json payload = util::parse_json(util::read_file(file, most));
   if (payload.is_discarded())
-    throw Error(ExitCode::usage, "'" + file + "' is not JSON",
+    throw Error(ExitCode::usage,
+                "'" + file + "' is not JSON, or nested deeper than " + std::to_string(util::deepest_json),
                 "what --payload names is handed to the steps as JSON");
   return payload;
 }

@@ -6,6 +6,7 @@
 #include "db/triggers.hpp"
 #include "triggers/definition.hpp"
 #include "util/digest.hpp"
+#include "util/json.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
 #include "workspace/secrets.hpp"
@@ -34,7 +35,7 @@ Json payload_of(const HookRequest& request) {
     if (const std::string value = header(request, name); !value.empty())
       headers[name] = value.substr(0, 1'000);
   }
-  Json body = Json::parse(request.body, nullptr, false);
+  Json body = util::parse_json(request.body);
   if (body.is_discarded()) body = util::to_utf8(request.body);
   return {{"headers", std::move(headers)}, {"body", std::move(body)}};
 }

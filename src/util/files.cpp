@@ -102,8 +102,10 @@ int write_all(int fd, std::string_view bytes) {
 void write_file_atomically(const std::string& path, std::string_view bytes) {
   const std::string temporary = path + ".tmp" + std::to_string(::getpid());
   {
-    const Fd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    int error = write_all(fd.get(), bytes);
+    int error = failpoint("open");
+    const Fd fd(error == 0 ? ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1);
+    if (!fd) throw_errno("cannot create '" + path + "'", error == 0 ? errno : error);
+    error = write_all(fd.get(), bytes);
     if (error == 0 && (error = failpoint("sync")) == 0 && ::fsync(fd.get()) != 0) error = errno;
     if (error != 0) {
       ::unlink(temporary.c_str());
@@ -129,9 +131,10 @@ void make_directories(const std::string& path, unsigned mode) {
   for (std::size_t i = 1; i <= path.size(); ++i) {
     if (i < path.size() && path[i] != '/') continue;
     const std::string part = path.substr(0, i);
-    if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST && !(errno == EROFS && exists(part))) {
-      throw_errno("cannot create directory '" + part + "'", errno);
-    }
+    if (::mkdir(part.c_str(), mode) == 0) continue;
+    const int error = errno == EEXIST && !is_directory(part) ? ENOTDIR : errno;
+    if (error != EEXIST && !(error == EROFS && exists(part)))
+      throw_errno("cannot create directory '" + part + "'", error);
   }
 }
 

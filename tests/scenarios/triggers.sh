@@ -155,6 +155,9 @@ mlops trigger list; expect_out "broken"
 insert 3 3 0
 quiet; cp good rows.yaml; wait_for 10 grep -q "^sql3$" witness
 mlops trigger fire push.yaml --payload other.yaml; expect_exit 2; expect_err "is not JSON"
+python3 -c 'print("[" * 200000 + "]" * 200000)' > deep; mlops trigger fire push.yaml --payload deep; expect_exit 2; expect_err "nested deeper than 200"
+expect_equal "$(hooks post "$port" "$(python3 -c 'print("[" * 50000 + "]" * 50000)')" deep | cut -c1-3)" 202
+grep -q "is started again" daemon.log && fail "what answers HTTP died of a body"
 echo '{"n": "hand"}' > payload; mlops trigger fire push.yaml --payload payload --json; expect_ok
 wait_for 10 grep -q "^hand$" witness
 mlops trigger fire push.yaml nope; expect_exit 2; expect_err "no trigger 'nope'"
