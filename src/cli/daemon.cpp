@@ -17,6 +17,7 @@ int serve(Options& options, const Context& context) {
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(".", context.workspace, created);
   workspace.check_owner();
+  if (created && !options.settings.quiet) daemon::say("made a workspace: " + workspace.state_directory());
   try {
     return daemon::Daemon(workspace, options.settings).run();
   } catch (const Error& error) {

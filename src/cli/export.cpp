@@ -54,10 +54,10 @@ int tell(const std::vector<schedule::Loss>& losses) {
   return std::ranges::any_of(losses, &schedule::Loss::whole) ? static_cast<int>(ExitCode::gate_refused) : 0;
 }
 
-void write(const Options& options, const std::string& path, const std::string& text) {
+void require_free(const Options& options, const std::string& path) {
   if (util::exists(path) && !options.force)
-    throw Error(ExitCode::usage, "cannot write '" + path + "': it exists", "--force replaces it");
-  util::write_file_atomically(path, text);
+    throw Error(ExitCode::usage, "cannot write '" + path + "': it exists",
+                "--force replaces it; nothing was written");
 }
 
 int to_crontab(const Options& options, const Context& context) {
@@ -66,7 +66,10 @@ int to_crontab(const Options& options, const Context& context) {
   const auto exported = schedule::export_crontab(loaded.call, loaded.files, clock, calendar::now_seconds());
   std::string text;
   for (const std::string& line : exported.lines) text += line + "\n";
-  if (!options.output.empty()) write(options, options.output, text);
+  if (!options.output.empty()) {
+    require_free(options, options.output);
+    util::write_file_atomically(options.output, text);
+  }
   if (options.json) {
     print_json({{"lines", exported.lines}, {"losses", losses_json(exported.losses)}});
   } else if (options.output.empty()) {
@@ -79,10 +82,13 @@ int to_systemd(const Options& options, const Context& context) {
   const Loaded loaded = load(options, context);
   const auto exported = schedule::export_units(loaded.call, loaded.files, calendar::now_seconds());
   nlohmann::json units = nlohmann::json::array();
-  if (!options.output.empty()) util::make_directories(options.output, 0777);
+  if (!options.output.empty()) {
+    for (const schedule::Unit& unit : exported.units) require_free(options, options.output + "/" + unit.name);
+    util::make_directories(options.output, 0777);
+  }
   for (const schedule::Unit& unit : exported.units) {
     const std::string path = options.output + "/" + unit.name;
-    if (!options.output.empty()) write(options, path, unit.text);
+    if (!options.output.empty()) util::write_file_atomically(path, unit.text);
     units.push_back({{"name", unit.name}, {"text", unit.text}});
     if (options.json) continue;
     if (options.output.empty()) {

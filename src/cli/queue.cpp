@@ -5,6 +5,7 @@
 #include "db/requests.hpp"
 #include "db/runs.hpp"
 #include "engine/recovery.hpp"
+#include "pipeline/keys.hpp"
 #include "process/lock_file.hpp"
 #include "schedule/requests.hpp"
 #include "util/strings.hpp"
@@ -218,6 +219,12 @@ nlohmann::json to_json(const RequestRecord& r) {
           {"decided_at", time_json(r.decided_at)},
           {"run", r.run_id.empty() ? nlohmann::json(nullptr) : nlohmann::json(r.run_id)},
           {"fence", or_null(r.fence)}};
+}
+
+void require_queue_name(const std::string& name) {
+  if (!pipeline::is_name(name))
+    throw Error(ExitCode::usage, "'" + name + "' is not a name of a queue",
+                "letters, digits, '_', '.' and '-', at most 100, not beginning with '.' or '-'");
 }
 
 void warn_if_nobody_works(const Workspace& workspace) {

@@ -11,6 +11,9 @@ namespace mlops::cli {
 
 nlohmann::json to_json(const RequestRecord& request);
 
+/// Throws Error(usage) if no queue can be called so.
+void require_queue_name(const std::string& name);
+
 /// That nobody takes requests up, on stderr, if so.
 void warn_if_nobody_works(const Workspace& workspace);
 

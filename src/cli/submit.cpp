@@ -4,7 +4,6 @@
 #include "cli/queue.hpp"
 #include "db/requests.hpp"
 #include "engine/resources.hpp"
-#include "pipeline/keys.hpp"
 #include "pipeline/schedule_rule.hpp"
 #include "pipeline/source.hpp"
 #include "schedule/requests.hpp"
@@ -61,9 +60,7 @@ void require_same(const Options& options, const RequestRecord& known, const Requ
 int submit(const Options& options, const Context& context) {
   util::set_up_log(context.verbose);
   pipeline::require_lasting(options.file);
-  if (!pipeline::is_name(options.queue))
-    throw Error(ExitCode::usage, "'" + options.queue + "' is not a name of a queue",
-                "letters, digits, '_', '.' and '-', at most 100, not beginning with '.' or '-'");
+  require_queue_name(options.queue);
   if (options.key.size() > longest_key || !util::is_utf8(options.key))
     throw Error(ExitCode::usage, "cannot take what --key gives as a key",
                 "a text in UTF-8 of at most " + std::to_string(longest_key) + " bytes");

@@ -1,6 +1,7 @@
 #include "daemon/worker.hpp"
 
 #include "cli/context.hpp"
+#include "cli/queue.hpp"
 #include "util/log.hpp"
 
 namespace mlops::cli {
@@ -9,9 +10,11 @@ namespace {
 
 int work(const daemon::WorkerSettings& settings, const Context& context) {
   util::set_up_log(context.verbose);
+  for (const std::string& queue : settings.queues) require_queue_name(queue);
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(".", context.workspace, created);
   workspace.check_owner();
+  if (created) daemon::say("made a workspace: " + workspace.state_directory());
   daemon::Worker(workspace, settings).run();
   return 0;
 }

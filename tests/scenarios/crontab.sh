@@ -146,6 +146,8 @@ mlops export systemd q.yaml; expect_ok; expect_out "OnCalendar=*-*~01 03:00:00";
 expect_out "OnCalendar=*-*-* *:*:00/15 UTC"; expect_err "lost: q 0 4 * * *: a time of day that clocks skip"
 mlops export systemd p.yaml -o units; expect_ok; expect_exists units/mlops-p.timer
 mlops export systemd p.yaml -o units; expect_exit 2; expect_err "it exists"
+sed 's/^name: .*/name: first/' p.yaml > first.yaml; mlops export systemd first.yaml p.yaml -o units; expect_exit 2; expect_missing units/mlops-first.timer
+mlops export systemd p.yaml -o p.yaml; expect_exit 74; expect_err "cannot create directory 'p.yaml': Not a directory"
 if command -v systemd-analyze > /dev/null; then
     mkdir -p "$here/run"; export XDG_RUNTIME_DIR=$here/run
     run systemd-analyze --user verify units/mlops-p.service units/mlops-p.timer; expect_ok; expect_equal "$err" ""

@@ -23,6 +23,11 @@ mlops submit p.yaml --queue "a b"; expect_exit 2; expect_err "is not a name of a
 mlops queue list; expect_ok; expect_out "0 waiting, 0 workers"
 mlops queue show 1; expect_exit 2; expect_err "there is no request 1"
 mlops queue cancel 1; expect_exit 2
+mlops queue cancel one; expect_exit 2; expect_err "ID: 'one' is not a number, or too large"
+mlops queue list --limit -1; expect_exit 2; expect_err "not in range 0 to"
+for queue in "" "a b"; do mlops worker --once --queue "$queue"; expect_exit 2; expect_err "is not a name of a queue"; done
+mlops submit p.yaml --key "$(printf '%2000d' 0)"; expect_exit 2; expect_err "of at most 1000 bytes"
+mlops submit p.yaml --key "$(printf '\377')"; expect_exit 2; expect_err "UTF-8"
 
 # In its turn.
 mlops submit p.yaml --set n=1; expect_ok; expect_equal "$out" 1; expect_err "neither a worker nor a daemon takes them up"
