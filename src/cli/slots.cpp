@@ -99,7 +99,7 @@ void list(const Options& options, const Context& context) {
   for (const Known& known : all) {
     const std::string note = known.record.paused_at ? known.record.pause_note : known.record.problem;
     if (!note.empty())
-      std::printf("%s %s: %s\n", known.record.file.c_str(), known.record.name.c_str(), note.c_str());
+      std::printf("%s\n", shown(known.record.file + " " + known.record.name + ": " + note).c_str());
   }
 }
 
@@ -109,11 +109,11 @@ void set_paused(const Options& options, const Context& context, bool paused) {
   for (const Known& known : known_schedules(open, options.file)) {
     if (known.record.removed_at) continue;
     const schedule::Timetable* timetable = known.timetable ? &*known.timetable : nullptr;
-    const std::string what = known.record.pipeline + " " + known.record.name;
+    const std::string what = shown(known.record.pipeline + " " + known.record.name);
     if (paused) {
       ledger.pause(known.record, timetable, options.note, calendar::now_seconds());
       std::printf("paused %s: its slots are not run until `mlops schedule resume %s`\n", what.c_str(),
-                  options.file.c_str());
+                  shown(util::shell_quote(options.file)).c_str());
     } else if (!known.record.paused_at) {
       std::printf("%s is not paused\n", what.c_str());
     } else {
@@ -152,11 +152,13 @@ void serve(const std::vector<std::string>& files, const Context& context) {
     schedule::ring(workspace, layout::daemon_bell);
     for (const schedule::Timetable& timetable : timetables) {
       const auto next = calendar::next_fire(timetable.rule, calendar::now_seconds());
-      std::printf("serving %s %s: %s, next at %s\n", pipeline.name.c_str(), timetable.entry.name.c_str(),
-                  times_of(timetable.entry).c_str(), next ? timetable.text(*next).c_str() : "no time");
+      std::printf("serving %s %s: %s, next at %s\n", pipeline.name.c_str(),
+                  shown(timetable.entry.name).c_str(), times_of(timetable.entry).c_str(),
+                  next ? timetable.text(*next).c_str() : "no time");
     }
     for (const TriggerRecord& trigger : others)
-      std::printf("serving %s %s: %s\n", pipeline.name.c_str(), trigger.name.c_str(), trigger.kind.c_str());
+      std::printf("serving %s %s: %s\n", pipeline.name.c_str(), shown(trigger.name).c_str(),
+                  trigger.kind.c_str());
     const bool daemon =
         process::LockFile::is_locked(layout::in(workspace.state_directory(), layout::daemon_lock));
     if (!daemon) std::printf("no daemon runs: start one with `mlops daemon`\n");
@@ -171,12 +173,12 @@ void unserve(const Options& options, const Context& context) {
     any = true;
     triggers::Events(open.workspace, open.database).serve(record, false);
     std::printf("%s %s is not served any more; its events stay on record\n", record.pipeline.c_str(),
-                record.name.c_str());
+                shown(record.name).c_str());
   }
   for (const Known& known : known_schedules(open, options.file, any)) {
     schedule::Ledger(open.workspace, open.database).serve(known.record, false);
     std::printf("%s %s is not served any more; what became of its slots stays on record\n",
-                known.record.pipeline.c_str(), known.record.name.c_str());
+                known.record.pipeline.c_str(), shown(known.record.name).c_str());
   }
   schedule::ring(open.workspace, layout::daemon_bell);
 }

@@ -162,7 +162,7 @@ void list(const Options& options, const Context& context) {
   if (!daemon) std::printf("no daemon runs: what happens is seen when one is started\n");
   for (const TriggerRecord& record : all) {
     const std::string note = record.paused_at ? record.pause_note : record.problem;
-    if (!note.empty()) std::printf("%s %s: %s\n", record.file.c_str(), record.name.c_str(), note.c_str());
+    if (!note.empty()) std::printf("%s\n", shown(record.file + " " + record.name + ": " + note).c_str());
   }
 }
 
@@ -267,8 +267,8 @@ int fire(const Options& options, const Context& context) {
     print_json(line_json(line, true));
   } else {
     std::printf("event %lld of %s %s: %s\n", static_cast<long long>(line.event.id),
-                line.trigger->pipeline.c_str(), line.trigger->name.c_str(),
-                triggers::words_for(line.event).c_str());
+                line.trigger->pipeline.c_str(), shown(line.trigger->name).c_str(),
+                shown(triggers::words_for(line.event)).c_str());
   }
   return line.event.request ? 0 : static_cast<int>(ExitCode::gate_refused);
 }
@@ -333,8 +333,8 @@ int test(const Options& options, const Context& context) {
                 {"events", std::move(found)}});
     return 0;
   }
-  std::printf("%s %s: %s\n", chosen.pipeline.name.c_str(), trigger.name.c_str(),
-              triggers::words_for(trigger).c_str());
+  std::printf("%s %s: %s\n", chosen.pipeline.name.c_str(), shown(trigger.name).c_str(),
+              shown(triggers::words_for(trigger)).c_str());
   std::printf("sees: %s\n", sight.words.c_str());
   if (trigger.kind == Trigger::Kind::webhook) return 0;
   if (first) {
@@ -344,8 +344,8 @@ int test(const Options& options, const Context& context) {
   }
   for (const triggers::Happening& h : sight.happenings) {
     if (!h.known)
-      std::printf("would be an event: %s%s\n", h.what.c_str(),
-                  h.refused.empty() ? "" : (" (refused: " + h.refused + ")").c_str());
+      std::printf("would be an event: %s\n",
+                  shown(h.what + (h.refused.empty() ? "" : " (refused: " + h.refused + ")")).c_str());
   }
   return 0;
 }
@@ -355,11 +355,11 @@ void set_paused(const Options& options, const Context& context, bool paused) {
   triggers::Events events(open.workspace, open.database);
   for (const TriggerRecord& record : find_triggers(open, options)) {
     if (record.removed_at) continue;
-    const std::string what = record.pipeline + " " + record.name;
+    const std::string what = shown(record.pipeline + " " + record.name);
     if (paused) {
       events.pause(record, options.note);
       std::printf("paused %s: its events are on record, and run nothing until `mlops trigger resume %s`\n",
-                  what.c_str(), options.file.c_str());
+                  what.c_str(), shown(util::shell_quote(options.file)).c_str());
     } else if (!record.paused_at) {
       std::printf("%s is not paused\n", what.c_str());
     } else {

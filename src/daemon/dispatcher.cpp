@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "util/strings.hpp"
 #include "util/time.hpp"
 
 #include <sys/wait.h>
@@ -37,7 +38,8 @@ void say(const std::string& text) {
 
 void complain(const std::string& text) {
   if (talk_now == Talk::nothing) return;
-  std::printf("%s %s\n", util::format_local(util::now()).c_str(), text.c_str());
+  std::printf("%s %s\n", util::format_local(util::now()).c_str(),
+              util::escape_controls(util::to_utf8(text)).c_str());
   std::fflush(stdout);
 }
 

@@ -42,6 +42,16 @@ clean data list; expect_out 'in\x1b]0;pwn\x07'
 clean data show odd --files; clean data versions odd; clean data diff odd@1 odd@2; clean data checkout odd@1
 clean pin odd@1 --note "$title"; clean pin
 clean sql "select path from v_artifacts"
+# Schedules and triggers, their files, names and notes.
+cat > "s$title.yaml" << 'Y'
+name: s
+schedule: {cron: "@yearly", name: "odd\e[31m"}
+triggers: {files: x, name: "odd\e[31m"}
+steps: {a: {run: "true"}}
+Y
+clean schedule add "s$title.yaml"; clean schedule pause "s$title.yaml" --note "$title"; clean schedule list; expect_out 'odd\x1b[31m: \x1b]0;pwn\x07'
+clean trigger pause "s$title.yaml" --note "$title"; clean trigger list; clean trigger resume "s$title.yaml"; clean schedule resume "s$title.yaml"
+clean trigger test "s$title.yaml"; clean trigger fire "s$title.yaml"; clean trigger events; clean daemon --once; clean schedule remove "s$title.yaml"
 for what in "nothing$title" "no${second}thing"; do
     mlops why "$what"; expect_exit 2
     ! LC_ALL=C grep -qP '[\x00-\x08\x0b-\x1f]|\xc2[\x80-\x9f]' .err || fail "an error prints raw bytes: $(cat -v .err)"
