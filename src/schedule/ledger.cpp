@@ -59,7 +59,7 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
         if (!gone) close(record, "the entry was changed");
         record.cursor = now;
         // Whether the clock was ahead before or is behind now: these times were those of the entry as it was.
-        record.since = std::max(now, decided);
+        record.since = std::max({record.since, now, decided});
       }
     } else {
       record.file = file;

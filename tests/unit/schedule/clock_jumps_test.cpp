@@ -144,7 +144,7 @@ class Trial {
       model.settle_as(SlotOutcome::superseded, now_, now_);
       model.times = other;
       model.cursor = now_;
-      model.since = std::max(now_, decided);
+      model.since = std::max({model.since, now_, decided});
     }
     adopt();
   }

@@ -131,6 +131,15 @@ TEST_CASE("nor does an edit while the clock is behind") {
   REQUIRE(place.ledger.settle({edited}, at("2026-01-01 11:10")).size() == 2);
 }
 
+TEST_CASE("nor does an edit of an entry that has had no slot yet") {
+  Place place;
+  place.set("{cron: '0 * * * *', timezone: UTC, catchup: all}");
+  REQUIRE(place.ledger.settle({place.entry(at("2026-01-01 09:30"))}, at("2025-01-01 12:00:30")).empty());
+  place.set("{cron: '*/30 * * * *', timezone: UTC, catchup: all}");
+  const Entry edited = place.entry(at("2025-01-01 12:10"));
+  REQUIRE(place.ledger.settle({edited}, at("2026-01-01 10:10")).size() == 1);
+}
+
 TEST_CASE("what was decided before the clock was set back stays on record, and is not decided again") {
   Place place;
   place.set("{cron: '0 * * * *', timezone: UTC, catchup: none}");
