@@ -15,7 +15,9 @@
 #include "util/fd.hpp"
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -138,9 +140,10 @@ inline constexpr std::uint64_t small_object = 16 * 1024;
 /// Bytes from memory, such as nodes of trees, are packed up to this size.
 inline constexpr std::uint64_t packed_object = 256 * 1024;
 
-/// Publishes a batch of objects; all of it is durable after commit(). A large batch is published bit by bit,
-/// in the order in which it was added, so that memory does not grow with it: a node of a tree never appears
-/// before what is below it. What was not committed is not referred to, and goes with the next gc.
+/// Publishes a batch of objects; all of it is durable after commit(). A large batch is published in parts, so
+/// that memory does not grow with it. Whoever adds a node of a tree after what is below it can rely on that
+/// the node never appears before: parts take turns in the order in which they were filled, whichever threads
+/// filled them, and none follows one that failed. What was not committed goes with the next gc.
 /// Thread-safe but for commit().
 class Publisher {
  public:
@@ -173,19 +176,24 @@ class Publisher {
     std::size_t offset = 0;  // in `bytes`
     std::uint32_t size = 0;
   };
-  /// What becomes one pack.
+  /// What is published in one turn: files, then a pack.
   struct Batch {
+    std::uint64_t turn = 0;
     std::vector<Small> objects;
     std::unordered_set<Digest, util::DigestHash> names;
     std::string bytes;
-    std::vector<Loose> before;  // added earlier, and so published earlier
+    std::vector<Loose> before;  // no node among them has any of `objects` below it
     bool again = false;         // some of it is to be written although the store has it
   };
   static constexpr std::size_t pack_limit = 8 << 20;
   static constexpr std::size_t loose_limit = 512;
 
   void write(const Digest& digest, std::string_view bytes, bool again);
+  // With the mutex held: what was added so far, or of that only the files.
+  Batch take_batch();
+  Batch take_loose();
   void publish(Batch batch);
+  void publish_in_turn(Batch& batch);
   void publish_pack(const Batch& batch);
   void publish_alone(Batch& batch);
   void publish_loose(const std::vector<Loose>& loose);
@@ -195,6 +203,9 @@ class Publisher {
   Batch batch_;
   std::vector<Loose> loose_;
   std::unordered_set<Digest, util::DigestHash> loose_names_;
+  std::uint64_t next_turn_ = 0, turn_ = 0;  // of the next batch to be taken, and to be published
+  std::condition_variable turned_;
+  std::exception_ptr failure_;  // of a turn
   bool packed_one_ = false;
   std::uint64_t written_ = 0, bytes_ = 0;
 };

@@ -3,6 +3,7 @@
 #include "store/directory_scan.hpp"
 #include "store/objects.hpp"
 #include "store/pack.hpp"
+#include "store/tree.hpp"
 #include "util/failpoint.hpp"
 #include "util/files.hpp"
 #include "util/id.hpp"
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -21,11 +23,13 @@ namespace mlops::store {
 
 namespace {
 constexpr std::size_t buffer_size = 1 << 18;
+
+void drop(const auto& files) {
+  for (const auto& file : files) ::unlink(file.temporary.c_str());
+}
 }  // namespace
 
-Publisher::~Publisher() {
-  for (const Loose& loose : loose_) ::unlink(loose.temporary.c_str());
-}
+Publisher::~Publisher() { drop(loose_); }
 
 Digest Publisher::add(std::string_view bytes) {
   const Digest digest = util::digest_of(bytes);
@@ -38,6 +42,12 @@ void Publisher::add_again(std::string_view bytes) { write(util::digest_of(bytes)
 void Publisher::write(const Digest& digest, std::string_view bytes, bool again) {
   if (bytes.size() >= packed_object) {
     if (!again && objects_.refresh(digest)) return;
+    if (is_tree(bytes)) {
+      std::unique_lock lock(mutex_);
+      Batch below = take_batch();
+      lock.unlock();
+      publish(std::move(below));
+    }
     const std::string temporary = objects_.temporary_path();
     try {
       const util::Fd fd = util::open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, 0444);
@@ -59,16 +69,14 @@ void Publisher::write(const Digest& digest, std::string_view bytes, bool again) 
     batch_.bytes += bytes;
     batch_.again = batch_.again || again;
     if (batch_.bytes.size() < pack_limit) return;
-    full = std::exchange(batch_, Batch());
-    full.before = std::exchange(loose_, {});
-    loose_names_.clear();
+    full = take_batch();
   }
   publish(std::move(full));
 }
 
 void Publisher::add_written(const Digest& digest, std::string temporary, std::uint64_t size) {
   bool known = objects_.refresh(digest);
-  std::vector<Loose> full;
+  std::optional<Batch> full;
   if (!known) {
     const std::lock_guard lock(mutex_);
     known = !loose_names_.insert(digest).second;
@@ -77,16 +85,51 @@ void Publisher::add_written(const Digest& digest, std::string temporary, std::ui
       bytes_ += size;
       loose_.push_back({digest, temporary});
     }
-    if (loose_.size() >= loose_limit) {
-      full = std::exchange(loose_, {});
-      loose_names_.clear();
-    }
+    // Of what is small there may not be a pack's worth yet.
+    if (loose_.size() >= loose_limit) full = take_loose();
   }
   if (known) ::unlink(temporary.c_str());
-  if (!full.empty()) publish_loose(full);
+  if (full) publish(std::move(*full));
+}
+
+Publisher::Batch Publisher::take_loose() {
+  Batch batch;
+  batch.turn = next_turn_++;
+  batch.before = std::exchange(loose_, {});
+  loose_names_.clear();
+  return batch;
+}
+
+Publisher::Batch Publisher::take_batch() {
+  Batch loose = take_loose();
+  Batch batch = std::exchange(batch_, Batch());
+  batch.turn = loose.turn;
+  batch.before = std::move(loose.before);
+  return batch;
 }
 
 void Publisher::publish(Batch batch) {
+  std::unique_lock lock(mutex_);
+  turned_.wait(lock, [&] { return turn_ == batch.turn; });
+  if (!failure_) {
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      publish_in_turn(batch);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    failure_ = failure;
+  } else {
+    drop(batch.before);
+  }
+  ++turn_;
+  turned_.notify_all();
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+void Publisher::publish_in_turn(Batch& batch) {
   publish_loose(batch.before);
   if (!batch.again) {
     // In the order of the index, which is also that of the pack's table.
@@ -194,7 +237,7 @@ void Publisher::publish_alone(Batch& batch) {
       if (error != 0) throw_errno("cannot write to the store in '" + objects_.directory() + "'", error);
     }
   } catch (...) {
-    for (const Loose& one : loose) ::unlink(one.temporary.c_str());
+    drop(loose);
     throw;
   }
   publish_loose(loose);
@@ -218,15 +261,11 @@ void Publisher::publish_loose(const std::vector<Loose>& loose) {
     util::failpoint("objects_renamed");
     sync_all({directories.begin(), directories.end()}, objects_.directory());
   } catch (...) {
-    for (const Loose& one : loose) ::unlink(one.temporary.c_str());
+    drop(loose);
     throw;
   }
 }
 
-void Publisher::commit() {
-  batch_.before = std::exchange(loose_, {});
-  loose_names_.clear();
-  publish(std::exchange(batch_, Batch()));
-}
+void Publisher::commit() { publish(take_batch()); }
 
 }  // namespace mlops::store
