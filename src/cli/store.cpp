@@ -2,11 +2,14 @@
 #include "cli/output.hpp"
 #include "cli/tags.hpp"
 #include "db/cache.hpp"
+#include "db/datasets.hpp"
+#include "db/lineage.hpp"
 #include "db/locations.hpp"
 #include "db/steps.hpp"
 #include "engine/collect.hpp"
 #include "engine/recovery.hpp"
 #include "store/gc.hpp"
+#include "store/reach.hpp"
 #include "store/snapshot.hpp"
 #include "store/tree.hpp"
 #include "util/files.hpp"
@@ -16,7 +19,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <set>
 #include <utility>
 
 namespace mlops::cli {
@@ -57,9 +59,59 @@ void stat(const Options& options, Context& context) {
     std::printf("  %llu damaged ones in quarantine\n", static_cast<unsigned long long>(u.quarantined));
 }
 
+/// What the database says that the store has: a version of a dataset, or a directory that a run made.
+struct OnRecord {
+  std::string name, hint;
+  store::Root root;
+  std::uint64_t missing = 0;
+};
+
+// Held from now on. Of an output of which nothing is here, a gc was told to let go.
+std::vector<OnRecord> on_record(db::Connection& connection, store::Objects& objects) {
+  std::vector<OnRecord> list;
+  const store::Objects::Moment moment(objects);
+  for (const std::string& dataset : db::dataset_names(connection)) {
+    for (const DatasetVersion& version : db::versions_of(connection, dataset)) {
+      if (const auto digest = util::Digest::from_hex(version.sha256))
+        list.push_back({dataset + "@" + std::to_string(version.version),
+                        "add its files again where they still are: mlops data add " + version.path +
+                            " --name " + dataset,
+                        {*digest, version.form == "tree"}});
+    }
+  }
+  for (const db::KeptContent& content : db::contents_to_keep(connection, {})) {
+    const auto digest = util::Digest::from_hex(content.sha256);
+    if (!digest || content.form != "tree" || content.why == db::KeptContent::Why::dataset ||
+        !objects.has(*digest))
+      continue;
+    list.push_back({"", "the step that made it runs again when it is next needed", {*digest, true}});
+  }
+  for (const OnRecord& entry : list) objects.hold(entry.root.digest, entry.root.directory);
+  return list;
+}
+
+// Those that are not whole.
+std::vector<OnRecord> find_not_whole(db::Connection& connection, store::Objects& objects,
+                                     std::vector<OnRecord> list) {
+  std::vector<store::Root> roots;
+  for (const OnRecord& entry : list) roots.push_back(entry.root);
+  const auto missing = store::missing_of(objects, roots);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    list[i].missing = missing[i];
+    if (missing[i] == 0 || !list[i].name.empty()) continue;
+    const std::string sha256 = list[i].root.digest.hex();
+    const auto makers = db::makers_of(connection, sha256, "", 1);
+    list[i].name = makers.empty() ? sha256 : makers[0].file.path + " of run " + makers[0].by.run;
+  }
+  std::erase_if(list, [](const OnRecord& entry) { return entry.missing == 0; });
+  return list;
+}
+
 void verify(const Options& options, Context& context) {
-  const OpenWorkspace open = open_to_read(context);
+  OpenWorkspace open = open_to_read(context);
   store::Objects objects = open_store(open.workspace);
+  const store::Lease lease(objects);
+  std::vector<OnRecord> recorded = on_record(open.database.connection(), objects);
   std::uint64_t good = 0, bytes = 0;
   std::vector<std::pair<util::Digest, std::uint64_t>> all;
   store::for_each_object(
@@ -74,8 +126,18 @@ void verify(const Options& options, Context& context) {
       damaged.push_back(digest.hex());
     }
   }
-  if (!damaged.empty()) context.exit_code = static_cast<int>(ExitCode::gate_refused);
-  if (options.json) return print_json({{"good", good}, {"bytes", bytes}, {"damaged", damaged}});
+  const auto broken = find_not_whole(open.database.connection(), objects, std::move(recorded));
+  // So that what is made or added again is looked at object by object.
+  if (!broken.empty()) objects.mark_incomplete();
+  if (!damaged.empty() || !broken.empty()) context.exit_code = static_cast<int>(ExitCode::gate_refused);
+  if (options.json) {
+    nlohmann::json not_whole = nlohmann::json::array();
+    for (const OnRecord& entry : broken)
+      not_whole.push_back(
+          {{"name", entry.name}, {"sha256", entry.root.digest.hex()}, {"missing", entry.missing}});
+    return print_json(
+        {{"good", good}, {"bytes", bytes}, {"damaged", damaged}, {"not_whole", std::move(not_whole)}});
+  }
   constexpr std::size_t most = 20;
   for (std::size_t i = 0; i < std::min(damaged.size(), most); ++i)
     std::printf("damaged %s: not used any more\n", damaged[i].get<std::string>().c_str());
@@ -84,6 +146,12 @@ void verify(const Options& options, Context& context) {
               util::format_size(bytes).c_str(), damaged.size());
   if (!damaged.empty())
     std::printf("  steps whose results are damaged run again when they are next needed\n");
+  for (std::size_t i = 0; i < std::min(broken.size(), most); ++i)
+    std::printf("%s is not whole: %s not in the store\n  %s\n", shown(broken[i].name).c_str(),
+                broken[i].missing == 1 ? "1 content is"
+                                       : (std::to_string(broken[i].missing) + " contents are").c_str(),
+                shown(broken[i].hint).c_str());
+  if (broken.size() > most) std::printf("and %zu more: --json lists all\n", broken.size() - most);
 }
 
 std::chrono::milliseconds age(const std::string& text) {
@@ -105,8 +173,8 @@ std::vector<store::Root> roots_of(db::Connection& connection, const Options& opt
   std::vector<store::Root> roots;
   for (const db::KeptContent& content : db::contents_to_keep(connection, retention)) {
     if (const auto digest = util::Digest::from_hex(content.sha256))
-      roots.push_back(
-          {*digest, content.form == "tree", keepers[static_cast<std::size_t>(content.why)], content.input});
+      roots.push_back({*digest, content.form == "tree", keepers[static_cast<std::size_t>(content.why)],
+                       content.may_be_missing});
   }
   return roots;
 }
@@ -135,6 +203,7 @@ void gc(const Options& options, Context& context) {
                        {"kept_bytes", all.bytes},
                        {"kept", std::move(kept)},
                        {"missing_objects", r.missing_objects},
+                       {"absent_outputs", r.absent_outputs},
                        {"packs_rewritten", r.packs_rewritten}});
   }
   std::printf("%s %llu objects, %s\n", options.dry_run ? "would remove" : "removed",
@@ -151,7 +220,11 @@ void gc(const Options& options, Context& context) {
                 util::format_size(count.bytes).c_str(), store::words_for(static_cast<store::Keeper>(i)));
   }
   if (r.missing_objects > 0)
-    std::printf("  %llu that are needed are not here\n", static_cast<unsigned long long>(r.missing_objects));
+    std::printf("  %llu that are needed are not here: `mlops store verify` tells of what\n",
+                static_cast<unsigned long long>(r.missing_objects));
+  if (r.absent_outputs > 0)
+    std::printf("  nothing is here of %llu outputs on record: let go by a gc before, or never fetched\n",
+                static_cast<unsigned long long>(r.absent_outputs));
 }
 
 // The content that a digest or a path stands for.
@@ -195,14 +268,9 @@ void where(const Options& options, Context& context) {
       Place& place = elsewhere[found.remote];
       if (place.contents++ == 0) place.first = std::move(found.location);
     }
-    return true;
   };
   if (asked.directory) {
-    std::set<util::Digest> seen;
-    store::walk_objects(
-        objects, asked.digest,
-        [&](const util::Digest& digest) { return seen.insert(digest).second && count(digest); },
-        [](const util::Digest&) {});
+    for (const util::Digest& digest : store::reach(objects, {{asked.digest, true}})) count(digest);
   } else {
     count(asked.digest);
   }
@@ -272,7 +340,9 @@ void set_up_store(CLI::App& app, Context& context) {
       "store where models/model.bin");
   stat_command->footer("Examples:\n  mlops store stat\n  mlops store stat --json | jq .loose_bytes");
   verify_command->footer(
-      "Damaged objects are set aside; exits with 3 if there are any.\n"
+      "Damaged objects are set aside. Exits with 3 if there are any, or if a version of a dataset or an "
+      "output\n"
+      "on record is not whole.\n"
       "Examples:\n  mlops store verify\n  mlops store verify --json | jq -r '.damaged[]'");
   gc_command->footer(
       "Examples:\n  mlops store gc --dry-run\n  mlops store gc --keep 20 --keep-tag release\n"

@@ -142,14 +142,16 @@ std::vector<KeptContent> contents_to_keep(Connection& db, const Retention& reten
     ), contents AS (
       -- What the store was given; of folders that were only read, the list of their files; and what pinned and
       -- running runs read, as far as the store has it.
-      SELECT kept.why, iif(a.kept OR a.list = '', a.sha256, a.list) AS sha256, a.form, a.direction = 'in' AS input
+      SELECT kept.why, iif(a.kept OR a.list = '', a.sha256, a.list) AS sha256, a.form,
+             a.direction = 'in' OR m.cache_key IS NULL AS not_promised
       FROM kept JOIN steps s ON s.run_id = kept.id
       JOIN artifacts a ON a.run_id = coalesce(s.source_run, s.run_id) AND a.step = coalesce(s.source_step, s.step)
+      JOIN steps m ON m.run_id = a.run_id AND m.step = a.step
       WHERE a.kept OR a.list <> '' OR kept.why < 2
       UNION ALL
       SELECT CASE WHEN pinned THEN 0 ELSE 2 END, sha256, form, 0 FROM v_dataset_versions
     )
-    SELECT min(why), sha256, form, min(input) FROM contents GROUP BY sha256, form ORDER BY 1
+    SELECT min(why), sha256, form, min(not_promised) FROM contents GROUP BY sha256, form ORDER BY 1
   )sql");
   nlohmann::json tags = nlohmann::json::array();
   for (const Tag& tag : retention.tags) tags.push_back({tag.key, tag.value});

@@ -52,8 +52,8 @@ std::optional<std::string> facts_of(Connection& db, const std::string& run_id, i
 struct KeptContent {
   enum class Why { pin, running, dataset, tag, run } why = Why::run;
   std::string sha256;
-  std::string form;    ///< as ArtifactRecord::form
-  bool input = false;  ///< which the store need not have
+  std::string form;             ///< as ArtifactRecord::form
+  bool may_be_missing = false;  ///< an input, or an output that was not kept: the store need not have it
 };
 /// Of which runs outputs are kept, besides those that are pinned or running.
 struct Retention {

@@ -29,7 +29,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Calls `on_entry` with the digest and the open directory of each object that is a file of its own.
+// Calls `on_object` with the digest, the path and the state of each object that is a file of its own.
 void for_each_loose(
     const Objects& objects,
     const std::function<void(const util::Digest&, const std::string& path, const struct stat&)>& on_object,
@@ -84,27 +84,26 @@ class Collector {
 
   void mark(const Root& root) {
     const int reason = static_cast<int>(root.keeper);
-    // What a run made without keeping it never was here.
     if (!objects_.has(root.digest)) {
-      if (root.keeper == Keeper::dataset) ++result_.missing_objects;
+      if (root.may_be_missing) return;
+      // All versions of datasets should be here, of runs what no gc before was told to let go of.
+      ++(root.keeper == Keeper::dataset ? result_.missing_objects : result_.absent_outputs);
       return;
     }
     const auto insert = [&](const util::Digest& digest) {
-      return live_.insert(digest, reason, root.may_be_missing);
+      live_.insert(digest, reason, root.may_be_missing);
     };
     // A tree of which a node is missing keeps what can still be seen of it.
     if (root.directory) {
-      walk_objects(objects_, root.digest, insert, [](const util::Digest&) {});
+      walk_objects(objects_, root.digest, walked_, insert);
     } else {
       insert(root.digest);
     }
   }
 
-  // What has come to be held since; true if that is anything. Within a Moment.
-  bool mark_news() {
-    const std::vector<Root> news = leases_.news();
-    for (const Root& root : news) mark(root);
-    return !news.empty();
+  // What has come to be held since. Within a Moment.
+  void mark_news() {
+    for (const Root& root : leases_.news()) mark(root);
   }
 
   // What is young was published or refreshed by somebody who may be about to refer to it. A young node would
@@ -172,7 +171,8 @@ class Collector {
       for (std::uint64_t count = 0; end < dead.size() && count < objects_at_once; ++end)
         count += dead[end].dead.objects + 1;
       remove_packs({dead.begin() + static_cast<std::ptrdiff_t>(begin),
-                    dead.begin() + static_cast<std::ptrdiff_t>(end)});
+                    dead.begin() + static_cast<std::ptrdiff_t>(end)},
+                   tallied_);
       begin = end;
     }
   }
@@ -180,6 +180,7 @@ class Collector {
   // One look at the index for all packs. Those that are not there have no links.
   std::map<std::int64_t, Pack> tally() {
     std::map<std::int64_t, Pack> packs;
+    tallied_ = live_.size();
     for (auto& [number, name] : objects_.pack_numbers()) {
       Pack& pack = packs[number];
       pack.name = name;
@@ -202,16 +203,17 @@ class Collector {
     return ::stat(objects_.pack_path(pack.name).c_str(), &st) == 0 && !young(st);
   }
 
-  void remove_packs(const std::vector<Pack>& packs) {
+  // Which held nothing that was needed when so many objects were known to be.
+  void remove_packs(const std::vector<Pack>& packs, std::size_t known) {
     if (dry_run_) {
       for (const Pack& pack : packs) count_removed(pack.dead);
       return;
     }
     const Objects::Moment moment(objects_);
-    const bool news = mark_news();
+    mark_news();
     std::vector<std::string> names;
     for (const Pack& pack : packs) {
-      if (!still_old(pack) || (news && holds_live(pack.name))) {
+      if (!still_old(pack) || (live_.size() != known && holds_live(pack.name))) {
         passed_over_ = true;
         continue;
       }
@@ -236,6 +238,7 @@ class Collector {
   void rewrite(const Pack& pack) {
     ++result_.packs_rewritten;
     if (dry_run_) return count_removed(pack.dead);
+    const std::size_t known = live_.size();
     Publisher publisher(objects_);
     for (const db::PackedObject& object : objects_.objects_of(pack.name)) {
       if (!live_.contains(object.digest)) continue;
@@ -243,14 +246,12 @@ class Collector {
     }
     publisher.commit();
     util::failpoint("gc_pack_rewritten");
-    remove_packs({pack});
+    remove_packs({pack}, known);
   }
 
   // Where the larger part is needed, the rest is only forgotten: its place is taken back later.
   void forget_dead_in(const Pack& pack) {
-    result_.waiting_bytes += pack.dead.bytes;
-    result_.removed.objects += pack.dead.objects;
-    if (dry_run_) return;
+    if (dry_run_) return count_waiting(pack.dead);
     const Objects::Moment moment(objects_);
     mark_news();
     if (!still_old(pack)) {
@@ -258,10 +259,14 @@ class Collector {
       return;
     }
     std::vector<util::Digest> dead;
+    GcCount count;
     for (const db::PackedObject& object : objects_.objects_of(pack.name)) {
-      if (!live_.contains(object.digest)) dead.push_back(object.digest);
+      if (live_.contains(object.digest)) continue;
+      dead.push_back(object.digest);
+      ++count.objects, count.bytes += object.size;
     }
     objects_.forget_objects(dead);
+    count_waiting(count);
     util::failpoint("gc_objects_forgotten");
   }
 
@@ -288,11 +293,11 @@ class Collector {
 
   void remove_loose(const std::vector<std::pair<util::Digest, std::string>>& dead) {
     const Objects::Moment moment(objects_);
-    const bool news = mark_news();
+    mark_news();
     for (const auto& [digest, path] : dead) {
       struct stat st {};
       if (::stat(path.c_str(), &st) != 0) continue;
-      if ((news && live_.contains(digest)) || young(st)) {
+      if (live_.contains(digest) || young(st)) {
         passed_over_ = true;
         continue;
       }
@@ -318,20 +323,22 @@ class Collector {
     result_.removed.bytes += count.bytes;
   }
 
+  void count_waiting(const GcCount& count) {
+    result_.removed.objects += count.objects;
+    result_.waiting_bytes += count.bytes;
+  }
+
   Objects& objects_;
   bool dry_run_;
   Leases leases_;
   std::int64_t began_;  // what was changed since is young
   LiveSet live_;
+  WalkedNodes walked_;
+  std::size_t tallied_ = 0;  // size of live_ when the packs were looked at
   bool passed_over_ =
       false;  // something that was to go has come into use, perhaps a node of which parts are gone
   GcResult result_;
 };
-
-std::int64_t changed_at(const std::string& path) {
-  struct stat st {};
-  return ::stat(path.c_str(), &st) == 0 ? st.st_mtim.tv_sec * 1'000'000'000LL + st.st_mtim.tv_nsec : 0;
-}
 
 }  // namespace
 
@@ -363,13 +370,10 @@ GcResult collect_garbage(Objects& objects, const std::function<std::vector<Root>
   objects.adopt_packs();
   Collector collector(objects, options);
   if (options.dry_run) return collector.run(find_roots());
-  objects.mark_incomplete();
-  const std::int64_t marked = changed_at(objects.marker());
+  const std::int64_t mark = objects.mark_incomplete();
   const GcResult result = collector.run(find_roots());
   util::failpoint("gc_swept");
-  // Unless somebody has found damage meanwhile.
-  const Objects::Moment moment(objects);
-  if (result.sound && changed_at(objects.marker()) == marked) objects.unmark_incomplete();
+  if (result.sound) objects.unmark_incomplete(mark);
   return result;
 }
 

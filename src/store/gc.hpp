@@ -32,6 +32,7 @@ struct GcResult {
   GcCount removed;
   std::uint64_t waiting_bytes = 0;    ///< removed, but in packs that are not worth rewriting yet
   std::uint64_t missing_objects = 0;  ///< needed, but not here
+  std::uint64_t absent_outputs = 0;   ///< of recorded runs, of which nothing is here
   std::uint64_t packs_rewritten = 0;
   bool sound = true;  ///< below each node that is here, all is here
 

@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "store/file_reader.hpp"
 #include "store/lease.hpp"
 #include "store/pack.hpp"
 #include "util/failpoint.hpp"
@@ -11,6 +12,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -173,13 +175,24 @@ bool Objects::vouches_for_all_below(const Digest& node) {
 
 bool Objects::incomplete() const { return ::access(marker().c_str(), F_OK) == 0; }
 
-void Objects::mark_incomplete() {
+std::int64_t Objects::mark_incomplete() {
+  const Moment moment(*this);
   const util::Fd fd(::open(marker().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  if (fd && ::futimens(fd.get(), nullptr) == 0) return;
+  // By the fine clock: two marks must not be of one time.
+  timespec times[2]{};
+  ::clock_gettime(CLOCK_REALTIME, &times[0]);
+  times[1] = times[0];
+  struct stat st {};
+  if (fd && ::futimens(fd.get(), times) == 0 && ::fstat(fd.get(), &st) == 0) return stamp_of(st).mtime;
   util::log_warning("cannot make '" + marker() + "': " + std::strerror(errno));
+  return 0;
 }
 
-void Objects::unmark_incomplete() { ::unlink(marker().c_str()); }
+void Objects::unmark_incomplete(std::int64_t mark) {
+  const Moment moment(*this);
+  struct stat st {};
+  if (::stat(marker().c_str(), &st) == 0 && stamp_of(st).mtime == mark) ::unlink(marker().c_str());
+}
 
 std::vector<Digest> Objects::missing(const std::vector<Digest>& digests) {
   std::vector<Digest> list;

@@ -65,11 +65,12 @@ class Objects {
   void hold(const Digest& digest, bool directory);
   /// hold(), and true if the node is here with all that is below it.
   bool vouches_for_all_below(const Digest& node);
-  /// From now on nodes do not vouch for what is below them; gc finds out whether they can again.
-  void mark_incomplete();
+  /// From now on nodes do not vouch for what is below them; gc finds out whether they can again. Returns the
+  /// time of the mark.
+  std::int64_t mark_incomplete();
   bool incomplete() const;
-  void unmark_incomplete();
-  std::string marker() const { return directory_ + "/incomplete"; }
+  /// Takes back the mark of that time, unless somebody has set it again meanwhile.
+  void unmark_incomplete(std::int64_t mark);
   std::optional<ObjectSource> open(const Digest& digest);
 
   /// All bytes of an object, checked against its name; a damaged one is quarantined and counts as absent.
@@ -121,6 +122,7 @@ class Objects {
  private:
   friend class Lease;
   friend class Publisher;
+  std::string marker() const { return directory_ + "/incomplete"; }
   bool touch_pack(const std::string& pack);
   std::vector<std::string> unknown_packs();
 

@@ -202,19 +202,18 @@ void walk_tree(Objects& objects, const Digest& tree, const std::function<bool(Tr
   }
 }
 
-void walk_objects(Objects& objects, const Digest& tree, const std::function<bool(const Digest&)>& on_object,
-                  const std::function<void(const Digest&)>& on_missing) {
+void walk_objects(Objects& objects, const Digest& tree, WalkedNodes& walked,
+                  const std::function<void(const Digest&)>& on_object) {
   std::vector<Digest> open = {tree};
   while (!open.empty()) {
     const Digest digest = open.back();
     open.pop_back();
-    if (!on_object(digest)) continue;  // known already, with all below it
+    if (walked.contains(digest)) continue;
+    on_object(digest);
     const auto bytes = objects.read(digest);
     const auto node = bytes ? parse(*bytes) : std::nullopt;
-    if (!node) {
-      on_missing(digest);
-      continue;
-    }
+    if (!node) continue;
+    walked.insert(digest);
     for (const TreeEntry& entry : node->entries) {
       if (!node->list && entry.mode != FileMode::directory) on_object(entry.digest);
     }

@@ -25,6 +25,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 namespace mlops::store {
@@ -85,11 +86,14 @@ class TreeBuilder {
 /// Calls `on_entry` for every file of a tree or list, in order; false from it ends the walk. Throws NotWhole.
 void walk_tree(Objects& objects, const util::Digest& tree, const std::function<bool(TreeEntry&&)>& on_entry);
 
-/// The digests of all nodes and objects of a tree, of a list those of its nodes; each is told once per place.
-/// What is not in the store is told to `on_missing` and passed over.
-void walk_objects(Objects& objects, const util::Digest& tree,
-                  const std::function<bool(const util::Digest&)>& on_object,
-                  const std::function<void(const util::Digest&)>& on_missing);
+/// Nodes that were walked with all below them. Not all objects that were met: a file may have the bytes of a
+/// node, and nothing is known then of what that has below it.
+using WalkedNodes = std::unordered_set<util::Digest, util::DigestHash>;
+
+/// The digests of all nodes and objects of a tree, of a list those of its nodes; each is told once per place,
+/// but nothing of nodes that `walked` has already. A node that is not in the store is told and passed over.
+void walk_objects(Objects& objects, const util::Digest& tree, WalkedNodes& walked,
+                  const std::function<void(const util::Digest&)>& on_object);
 
 /// Reads a tree entry by entry, and can pass over whole nodes. Throws NotWhole.
 class TreeCursor {

@@ -1,8 +1,11 @@
 #include "store/objects.hpp"
 
+#include <mlops/error.hpp>
+
 #include "catch.hpp"
 #include "store/gc.hpp"
 #include "store/lease.hpp"
+#include "store/reach.hpp"
 #include "store/tree.hpp"
 #include "temp_dir.hpp"
 #include "util/files.hpp"
@@ -11,7 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <thread>
 
 using namespace mlops;
@@ -173,6 +180,85 @@ TEST_CASE("a large batch is published bit by bit, what comes twice once") {
   REQUIRE(again.objects_written() == 0);
 }
 
+namespace {
+
+std::string write_temporary(Objects& objects, const std::string& bytes) {
+  std::string path = objects.temporary_path();
+  util::write_file(path, bytes);
+  return path;
+}
+
+}  // namespace
+
+TEST_CASE("a node does not appear before what is below it, whichever threads publish") {
+  const TempDir dir;
+  Objects objects(dir / "store");
+  Publisher publisher(objects);
+  const auto fill = [&](const std::string& name) {
+    for (int i = 0; i < 600; ++i) publisher.add(name + std::to_string(i) + std::string(15'000, '.'));
+  };
+  util::Digest node;
+  const auto add_node = [&] {
+    TreeBuilder builder([&](std::string_view bytes) { return publisher.add(bytes); });
+    builder.add({FileMode::file, 20'000, util::digest_of(std::string(20'000, 'b')), "below"});
+    node = builder.finish().digest;
+  };
+  SECTION("while one thread is still at the files below") {
+    // Whoever syncs a pipe waits until somebody opens its other end, and then fails.
+    const std::string pipe = objects.temporary_path();
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    publisher.add_written(util::digest_of(std::string(20'000, 'b')), pipe, 20'000);
+    std::atomic<int> failed = 0;
+    const auto work = [&](const std::string& name) {
+      try {
+        fill(name);
+      } catch (const Error&) {
+        ++failed;
+      }
+    };
+    std::thread first([&] { work("first"); });
+    ::usleep(300'000);
+    add_node();
+    std::thread second([&] { work("second"); });
+    ::usleep(300'000);
+    CHECK_FALSE(objects.has(node));
+    const util::Fd other_end(::open(pipe.c_str(), O_RDWR | O_CLOEXEC));
+    first.join();
+    second.join();
+    REQUIRE(failed == 2);
+    REQUIRE_THROWS_AS(publisher.commit(), Error);
+  }
+  SECTION("when the files below could not be published") {
+    for (int i = 0; i < 511; ++i) {
+      const std::string bytes = "large " + std::to_string(i);
+      publisher.add_written(util::digest_of(bytes), write_temporary(objects, bytes), bytes.size());
+    }
+    REQUIRE_THROWS_AS(
+        publisher.add_written(util::digest_of(std::string(20'000, 'b')), objects.temporary_path(), 20'000),
+        Error);
+    add_node();
+    REQUIRE_THROWS_AS(fill("more"), Error);
+    REQUIRE_THROWS_AS(publisher.commit(), Error);
+  }
+  SECTION("a node that is no small object") {
+    TreeBuilder builder([&](std::string_view bytes) { return publisher.add(bytes); });
+    const util::Digest below = publisher.add("below");
+    for (int i = 0; i < 900; ++i)
+      builder.add({FileMode::file, 5, below, std::to_string(1'000 + i) + std::string(4'000, 'n')});
+    builder.finish();
+    for (int i = 0; i < 512; ++i) {
+      const std::string bytes = "large " + std::to_string(i);
+      publisher.add_written(util::digest_of(bytes), write_temporary(objects, bytes), bytes.size());
+    }
+    REQUIRE(usage_of(objects).loose_bytes > 500'000);
+    REQUIRE(objects.has(below));
+    publisher.commit();
+    return;
+  }
+  REQUIRE_FALSE(objects.has(node));
+  REQUIRE(files_in(dir / "store/tmp") == 0);
+}
+
 TEST_CASE("a pack that is gone is not counted on") {
   const TempDir dir;
   Objects objects(dir / "store");
@@ -280,13 +366,7 @@ struct Gc : TempDir {
     publisher.commit();
     return tree;
   }
-  bool whole(const util::Digest& tree) {
-    bool good = objects.has(tree);
-    walk_objects(
-        objects, tree, [&](const util::Digest& digest) { return (good = good && objects.has(digest)); },
-        [&](const util::Digest&) { good = false; });
-    return good;
-  }
+  bool whole(const util::Digest& tree) { return missing_of(objects, {{tree, true}})[0] == 0; }
   GcResult collect(const std::vector<Root>& roots, std::chrono::seconds grace = std::chrono::seconds(-10)) {
     return collect_garbage(objects, [&] { return roots; }, {.dry_run = false, .grace = grace});
   }
@@ -310,6 +390,105 @@ TEST_CASE("gc tells for each reason what it keeps, and counts an object once") {
   REQUIRE_FALSE(gc.objects.has(c));
   REQUIRE(gc.collect({{c, true, Keeper::dataset}}).missing_objects == 1);
   REQUIRE(gc.collect({{c, true, Keeper::run}}).missing_objects == 0);  // it may never have been kept
+}
+
+TEST_CASE("a file that has the bytes of a node hides nothing of what the node has below it") {
+  Gc gc;
+  const util::Digest tree = gc.publish_tree(0, 300);
+  const std::size_t all = reach(gc.objects, {{tree, true}}).size();
+  // As a file of its own, and as one of another tree.
+  Publisher publisher(gc.objects);
+  TreeBuilder builder([&](std::string_view bytes) { return publisher.add(bytes); });
+  builder.add({FileMode::file, 1, tree, "saved"});
+  const util::Digest holder = builder.finish().digest;
+  publisher.commit();
+  for (const Root& other : {Root{tree, false, Keeper::pin}, Root{holder, true, Keeper::pin}}) {
+    REQUIRE(reach(gc.objects, {other, {tree, true}}).size() >= all);
+    REQUIRE(gc.collect({other, {tree, true}}).missing_objects == 0);
+    REQUIRE(gc.whole(tree));
+  }
+}
+
+TEST_CASE("what is missing is told for each tree that needs it, though they share nodes") {
+  Gc gc;
+  const util::Digest a = gc.publish_tree(0, 2'000), b = gc.publish_tree(0, 2'001),
+                     c = gc.publish_tree(5'000, 10);
+  gc.objects.quarantine(util::digest_of("file 7" + std::string(400, '.')));
+  REQUIRE(missing_of(gc.objects, {{a, true}, {b, true}, {c, true}, {util::digest_of("gone"), false}}) ==
+          std::vector<std::uint64_t>{1, 1, 0, 1});
+}
+
+namespace {
+
+// A lease as gc finds it: told anew each time that gc asks, which waits for the answer.
+class ToldLease {
+ public:
+  ToldLease(std::string path, std::function<std::string(int)> lines) : path_(std::move(path)) {
+    place();
+    thread_ = std::thread([this, lines = std::move(lines)] {
+      for (int i = 1; true; ++i) {
+        const util::Fd fd(::open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+        if (ended_) return;
+        place();  // what is asked next
+        asked_ = i;
+        const std::string text =
+            "mlops lease 1 " + std::to_string(INT64_MAX - 1'000'000'000) + "\n" + lines(i);
+        if (util::write_all(fd.get(), text) != 0) return;
+      }
+    });
+  }
+  ~ToldLease() {
+    ended_ = true;
+    const util::Fd other_end(::open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    thread_.join();
+  }
+  int asked() const { return asked_; }
+
+ private:
+  void place() {
+    const std::string fresh = fs::path(path_).parent_path().parent_path() / "told";  // beside the leases
+    if (::mkfifo(fresh.c_str(), 0600) == 0) ::rename(fresh.c_str(), path_.c_str());
+  }
+  std::string path_;
+  std::atomic<bool> ended_ = false;
+  std::atomic<int> asked_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace
+
+TEST_CASE("what comes to be held while gc is at one pack is still known when it is at the next") {
+  Gc gc;
+  util::Digest kept;
+  {
+    Publisher publisher(gc.objects);
+    TreeBuilder builder([&](std::string_view bytes) { return publisher.add(bytes); });
+    for (int i = 0; i < 300; ++i) {
+      const std::string bytes = "kept " + std::to_string(i) + std::string(400, '.');
+      builder.add({FileMode::file, bytes.size(), publisher.add(bytes), "f" + std::to_string(100'000 + i)});
+    }
+    for (int i = 0; i < 100; ++i) publisher.add("garbage " + std::to_string(i) + std::string(400, '.'));
+    kept = builder.finish().digest;
+    publisher.commit();
+  }
+  const util::Digest taken = gc.publish_tree(0, 300), dead = gc.publish_tree(10'000, 300);
+  REQUIRE(usage_of(gc.objects).packs == 3);
+  std::optional<ToldLease> lease;
+  const GcResult result = collect_garbage(
+      gc.objects,
+      [&] {
+        // gc asks when it begins, then before it forgets a part of the first pack, then before it removes the
+        // other two.
+        lease.emplace(gc / "store/leases/1.0",
+                      [&](int i) { return i < 2 ? std::string() : "d " + taken.hex() + "\n"; });
+        return std::vector<Root>{{kept, true}};
+      },
+      at_once);
+  REQUIRE(lease->asked() == 3);
+  REQUIRE(result.waiting_bytes > 0);
+  REQUIRE(gc.whole(kept));
+  REQUIRE(gc.whole(taken));
+  REQUIRE_FALSE(gc.objects.has(dead));
 }
 
 TEST_CASE("what a lease holds stays, with all below it, and so does what was made since it began") {
