@@ -53,7 +53,13 @@ void add(const DataOptions& options, Context& context) {
   }
   const std::string size = counted(v.files, "file") + ", " + util::format_size(v.size);
   if (added.unchanged) {
-    std::printf("%s is unchanged: %s, %s\n", v.dataset.c_str(), full_name(v).c_str(), size.c_str());
+    if (added.new_objects > 0) {
+      std::printf("made %s whole: %s\n  %s of it, %s, had gone from the store\n", full_name(v).c_str(),
+                  size.c_str(), counted(added.new_objects, "content").c_str(),
+                  util::format_size(added.new_bytes).c_str());
+    } else {
+      std::printf("%s is unchanged: %s, %s\n", v.dataset.c_str(), full_name(v).c_str(), size.c_str());
+    }
     if (!options.note.empty() && options.note != v.note)
       std::fprintf(stderr, "  the note was not kept, as there is no new version\n");
     return;

@@ -86,11 +86,12 @@ class Comparison {
 
 // With the version in the words.
 template <typename Work>
-void need_whole(const DatasetVersion& version, const Work& work) {
+void need_whole(store::Objects& objects, const DatasetVersion& version, const Work& work) {
   try {
     work();
   } catch (const Error& error) {
     if (error.code() != ExitCode::io) throw;
+    if (dynamic_cast<const store::NotWhole*>(&error)) objects.mark_incomplete();
     throw Error(ExitCode::io, "cannot read " + name_of(version) + ": " + error.what(), error.hint());
   }
 }
@@ -144,13 +145,13 @@ void diff(const Workspace& workspace, const DatasetVersion& before,
           const std::function<void(const DataChange&)>& on_change) {
   store::Objects objects(workspace.store_directory());
   if (after) {
-    need_whole(before, [&] { diff_versions(objects, before, *after, on_change); });
+    need_whole(objects, before, [&] { diff_versions(objects, before, *after, on_change); });
     return;
   }
   const std::string path = place_of(workspace, before.path);
   store::Snapshots snapshots(objects);
   Comparison comparison(objects, before, on_change);
-  need_whole(before, [&] {
+  need_whole(objects, before, [&] {
     const auto now =
         snapshots.look_into(path, [&](const store::TreeEntry& entry) { comparison.meet(entry); });
     if (now && !now->directory) comparison.meet(entry_of(*now, before.path));
@@ -167,7 +168,7 @@ void list_files(const Workspace& workspace, const DatasetVersion& version,
     on_file(fs::path(version.path).filename().string(), version.size, version.sha256);
     return;
   }
-  need_whole(version, [&] {
+  need_whole(objects, version, [&] {
     store::walk_tree(objects, content.digest, [&](store::TreeEntry&& entry) {
       if (entry.mode == store::FileMode::directory) return true;
       return on_file(entry.path, entry.size, entry.digest.hex());

@@ -255,7 +255,9 @@ void remove_leftovers_beside(const std::string& path) {
   }
 }
 
-bool restore(Objects& objects, const Content& content, const std::string& path, int threads) {
+namespace {
+
+bool make_beside(Objects& objects, const Content& content, const std::string& path, int threads) {
   if (threads <= 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const std::string parent = std::filesystem::path(path).parent_path().string();
   if (!parent.empty()) util::make_directories(parent, 0777);
@@ -270,6 +272,15 @@ bool restore(Objects& objects, const Content& content, const std::string& path, 
   if (whole) beside.place(path);
   util::failpoint("restore_placed");
   return whole;
+}
+
+}  // namespace
+
+bool restore(Objects& objects, const Content& content, const std::string& path, int threads) {
+  if (make_beside(objects, content, path, threads)) return true;
+  // A node is here without all below it: whoever makes the content again is to look at each object.
+  if (content.directory && objects.has(content.digest)) objects.mark_incomplete();
+  return false;
 }
 
 std::vector<LinkMode> link_modes() {
