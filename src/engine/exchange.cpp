@@ -65,6 +65,12 @@ Chosen choose(db::Connection& db, const std::vector<std::string>& runs, bool all
   return chosen;
 }
 
+// What of them is here stays until all has been sent, or got.
+void hold(store::Objects& objects, const std::vector<store::Root>& roots) {
+  const store::Objects::Moment moment(objects);
+  for (const store::Root& root : roots) objects.hold(root.digest, root.directory);
+}
+
 std::vector<store::RemoteFile> list_records(store::Remote& remote, const std::vector<std::string>& names) {
   return remote.list(names.empty() || names.size() > few ? std::vector<std::string>{"runs/"} : names);
 }
@@ -112,6 +118,7 @@ PushReport push(const Workspace& workspace, db::Database& database, const worksp
   for (const store::Root& input : chosen.inputs) {
     if (objects.has(input.digest)) roots.push_back(input);
   }
+  hold(objects, roots);
   PushReport report;
   report.contents = store::push_objects(objects, *remote, catalog, roots,
                                         {.dry_run = request.dry_run, .check = request.check}, on_progress);
@@ -316,6 +323,8 @@ FetchReport fetch(const Workspace& workspace, db::Database& database, const work
       ids.push_back(run_for(importer, database.connection(), text));
   }
   Chosen chosen = choose(database.connection(), ids, request.all);
+  hold(objects, chosen.outputs);
+  hold(objects, chosen.inputs);
   report.contents =
       store::fetch_objects(objects, *remote, catalog, chosen.outputs, request.dry_run, on_progress);
   if (!ids.empty() && !request.dry_run) {

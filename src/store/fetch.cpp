@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <thread>
 #include <unordered_set>
@@ -49,14 +50,20 @@ class Fetcher {
   Fetcher(Objects& objects, Remote& remote, RemoteCatalog& catalog, const OnProgress& on_progress)
       : objects_(objects), remote_(remote), catalog_(catalog), on_progress_(on_progress) {}
 
-  // The nodes of a tree tell what else is needed, so that each level of one is a round.
+  // The nodes of a tree tell what else is needed, so that each level of one is a round. Nodes are here before
+  // what is below them, and the store says so until all is.
   FetchResult fetch(const std::vector<Root>& roots, bool dry_run) {
+    const bool sound = !objects_.incomplete();
+    std::optional<std::int64_t> mark;
     while (true) {
       std::vector<util::Digest> missing;
       for (const util::Digest& digest : reach(objects_, roots)) {
         if (!given_up_.contains(digest) && !objects_.has(digest)) missing.push_back(digest);
       }
-      if (missing.empty()) return std::move(result_);
+      if (missing.empty()) {
+        if (mark && sound && no_gaps(roots)) objects_.unmark_incomplete(*mark);
+        return std::move(result_);
+      }
       catalog_.look_for(missing, false);
       std::vector<Piece> pieces = plan(missing);
       if (dry_run) {
@@ -64,11 +71,19 @@ class Fetcher {
         result_.bytes = progress_.of_bytes;
         return std::move(result_);
       }
+      if (!mark) mark = objects_.mark_incomplete();
       get_all(pieces);
     }
   }
 
  private:
+  // Whether all is here below what is here. What was given up may be a root, which leaves no gap.
+  bool no_gaps(std::vector<Root> roots) {
+    if (given_up_.empty()) return true;
+    std::erase_if(roots, [&](const Root& root) { return !objects_.has(root.digest); });
+    return std::ranges::all_of(missing_of(objects_, roots), [](std::uint64_t count) { return count == 0; });
+  }
+
   // Objects that lie near each other in a pack are got together.
   std::vector<Piece> plan(const std::vector<util::Digest>& missing) {
     std::map<std::string, std::vector<db::Location>> packs;
