@@ -5,6 +5,7 @@
 #include "store/file_reader.hpp"
 #include "store/lease.hpp"
 #include "store/pack.hpp"
+#include "store/read_range.hpp"
 #include "util/failpoint.hpp"
 #include "util/fd_lock.hpp"
 #include "util/files.hpp"
@@ -28,21 +29,10 @@ namespace {
 
 // The last one tells that all are there.
 constexpr const char* parts[] = {"objects", "packs", "tmp", "quarantine", "leases"};
-constexpr std::size_t buffer_size = 1 << 18;
-
 // Hands the bytes of a source to `sink`; false if it ends too early.
 template <typename Sink>
 bool read_source(const ObjectSource& source, const Sink& sink) {
-  std::vector<char> buffer(std::min<std::uint64_t>(buffer_size, source.size));
-  for (std::uint64_t done = 0; done < source.size;) {
-    const std::size_t want = std::min<std::uint64_t>(buffer.size(), source.size - done);
-    const ssize_t n = ::pread(source.fd.get(), buffer.data(), want, static_cast<off_t>(source.offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    sink(std::string_view(buffer.data(), static_cast<std::size_t>(n)));
-    done += static_cast<std::uint64_t>(n);
-  }
-  return true;
+  return read_range(source.fd.get(), source.offset, source.size, sink);
 }
 
 }  // namespace

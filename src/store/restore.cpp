@@ -3,6 +3,7 @@
 #include <mlops/error.hpp>
 
 #include "store/directory_scan.hpp"
+#include "store/read_range.hpp"
 #include "store/tree.hpp"
 #include "util/failpoint.hpp"
 #include "util/files.hpp"
@@ -135,21 +136,13 @@ class FileMaker {
 
   // Compares the bytes with their name, and writes them to `to` if that is a descriptor.
   bool check(const ObjectSource& source, const util::Digest& digest, int to, const std::string& path) {
-    thread_local std::vector<char> buffer(buffer_size);
     util::Sha256 hash;
-    for (std::uint64_t done = 0; done < source.size;) {
+    read_range(source.fd.get(), source.offset, source.size, [&](std::string_view part) {
       if (objects_.stopped()) throw Error(ExitCode::interrupted, "stopped while writing '" + path + "'");
-      const std::size_t want = std::min<std::uint64_t>(buffer.size(), source.size - done);
-      const ssize_t n =
-          ::pread(source.fd.get(), buffer.data(), want, static_cast<off_t>(source.offset + done));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) break;
-      const std::string_view part(buffer.data(), static_cast<std::size_t>(n));
       hash.update(part);
-      done += part.size();
-      if (to < 0) continue;
-      if (const int error = util::write_all(to, part)) throw_errno("cannot write '" + path + "'", error);
-    }
+      const int error = to < 0 ? 0 : util::write_all(to, part);
+      if (error != 0) throw_errno("cannot write '" + path + "'", error);
+    });
     if (hash.digest() == digest) return true;
     objects_.quarantine(digest);
     return false;

@@ -3,6 +3,7 @@
 #include <mlops/error.hpp>
 
 #include "store/directory_scan.hpp"
+#include "store/read_range.hpp"
 #include "util/files.hpp"
 #include "util/xml_text.hpp"
 
@@ -200,15 +201,9 @@ void S3Remote::send_part(Parts& parts, int index) {
   request.body_offset = static_cast<std::uint64_t>(index - 1) * parts.size;
   request.body_size = std::min(parts.size, parts.file->size - request.body_offset);
   util::Sha256 hash;
-  std::vector<char> buffer(1 << 18);
-  for (std::uint64_t done = 0; done < request.body_size;) {
-    const std::size_t want = std::min<std::uint64_t>(buffer.size(), request.body_size - done);
-    const ssize_t n = ::pread(fd.get(), buffer.data(), want, static_cast<off_t>(request.body_offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) throw_errno("cannot read '" + parts.file->path + "'", n < 0 ? errno : EIO);
-    hash.update({buffer.data(), static_cast<std::size_t>(n)});
-    done += static_cast<std::uint64_t>(n);
-  }
+  if (!read_range(fd.get(), request.body_offset, request.body_size,
+                  [&](std::string_view part) { hash.update(part); }))
+    throw_errno("cannot read '" + parts.file->path + "'", errno != 0 ? errno : EIO);
   request.payload_sha256 = hash.hex();
   const util::HttpAnswer answer = client_.perform(request, attempt);
   if (!answer.ok()) client_.fail(attempt, answer);
