@@ -52,7 +52,7 @@ struct DvcTracked {
   bool legacy = false;  ///< md5 was made by DVC 2, which read texts with other line ends
   bool executable = false;
   bool cache = true;
-  bool import = false;  ///< comes from elsewhere: what is here is never written back to the .dvc file
+  bool import = false;  ///< `dvc update` brings it: what is here is never written back to the .dvc file
 };
 
 struct DvcProject {

@@ -17,10 +17,7 @@
 
 namespace mlops::dvc {
 
-namespace {
-
-// DVC holds its own lock only while it reads and writes, not while commands run, so a few seconds are long.
-util::Fd hold(const std::string& path) {
+util::Fd hold_lock_of_dvc(const std::string& path) {
   util::Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
   for (int tries = 0; fd && tries < 200; ++tries) {
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
@@ -28,8 +25,6 @@ util::Fd hold(const std::string& path) {
   }
   return fd;
 }
-
-}  // namespace
 
 void write_project_file(const std::string& path, const std::string& text) {
   const std::string temporary = path + ".tmp" + std::to_string(::getpid());
@@ -75,7 +70,7 @@ void LockWriter::read() {
 
 void LockWriter::save() {
   if (changes_.empty()) return;
-  const util::Fd held = hold(guard_);
+  const util::Fd held = hold_lock_of_dvc(guard_);
   read();
   for (auto& [stage, change] : changes_) {
     auto& [entry, rank] = change;

@@ -4,6 +4,8 @@
 
 #include <mlops/dvc.hpp>
 
+#include "util/fd.hpp"
+
 #include <map>
 #include <string>
 #include <utility>
@@ -40,6 +42,10 @@ class LockWriter {
   std::string text_;  // of the file as it was last read or written
   bool known_ = false;
 };
+
+/// Holds a lock file of DVC. It does so only while it reads and writes, not while commands run, so a few
+/// seconds are long: then it goes on without.
+util::Fd hold_lock_of_dvc(const std::string& path);
 
 /// Replaces a file of the project: the old mode stays, a new one follows the umask. Throws Error(io).
 void write_project_file(const std::string& path, const std::string& text);

@@ -107,14 +107,15 @@ void unprotect_in_project(const std::string& directory, const std::vector<std::s
   for (const std::string& path : paths) unprotect(path, cache);
 }
 
-Project::Project(const Pipeline& pipeline, store::Objects& index)
+Project::Project(const Pipeline& pipeline, store::Objects& index, const Runner& runner)
     : pipeline_(pipeline),
       project_(*pipeline.dvc),
       hasher_(index, project_.root),
       config_(config_of(project_.root)),
       cache_(config_.cache_directory, config_.link_types),
       data_(project_, hasher_, cache_),
-      runs_(config_.cache_directory) {}
+      runs_(config_.cache_directory),
+      access_(project_.root + "/.dvc/tmp", runner.pid, runner.command) {}
 
 Project::~Project() {
   try {
@@ -165,6 +166,13 @@ Project::State Project::look(int index, bool put_back) {
   } else if (const std::string why = why_always(stage); !why.empty()) {
     state.changes.push_back({Kind::always, why, "", ""});
   }
+  // Before its deps: for a stage that cannot run, no tracked data is taken as it is now.
+  ParamsState params = params_.look(stage, directory);
+  if (!stage.frozen) state.problem = std::move(params.problem);
+  if (!state.problem.empty()) {
+    state.params = std::move(params.texts);
+    return state;
+  }
   std::vector<std::string> deps = stage.deps;
   std::ranges::sort(deps);
   OrderedJson list = OrderedJson::array();
@@ -184,6 +192,12 @@ Project::State Project::look(int index, bool put_back) {
     }
     if (!content) {
       state.inputs.push_back({path, "", 0, 1, false, ""});
+      if (const std::string why = data_.why_absent(path); !why.empty())
+        state.problem = "its input '" + dep + "' is not there: " + why;
+      if (stage.frozen)
+        state.problem =
+            "it is frozen and not in dvc.lock yet, and '" + path +
+            "', which it depends on, does not exist: make it, or run the stage once before it is frozen";
       continue;
     }
     state.inputs.push_back(file_of(path, *content));
@@ -197,16 +211,8 @@ Project::State Project::look(int index, bool put_back) {
             {Kind::input, before["path"].get<std::string>(), shown(text_of(before, "md5")), ""});
     }
   }
-  ParamsState params = params_.look(stage, directory);
   state.params = std::move(params.texts);
   std::ranges::move(params.changes, std::back_inserter(state.changes));
-  if (!stage.frozen) state.problem = std::move(params.problem);
-  for (const File& input : state.inputs) {
-    if (stage.frozen && input.md5.empty())
-      state.problem =
-          "it is frozen and not in dvc.lock yet, and '" + input.path +
-          "', which it depends on, does not exist: make it, or run the stage once before it is frozen";
-  }
   if (!params.values.empty()) state.entry["params"] = std::move(params.values);
   if (locked && locked->contains("outs")) {
     for (const OrderedJson& before : (*locked)["outs"]) {
@@ -313,6 +319,7 @@ Check Project::check(int index, const CheckOptions& options) {
   result.params = std::move(state.params);
   result.changes = std::move(state.changes);
   result.problem = std::move(state.problem);
+  result.remarks = data_.take_remarks();
   if (!result.problem.empty()) {
     result.verdict = Verdict::refused;
     return result;

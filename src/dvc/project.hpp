@@ -9,6 +9,7 @@
 #include "dvc/git_ignore.hpp"
 #include "dvc/hasher.hpp"
 #include "dvc/lock_writer.hpp"
+#include "dvc/read_write_lock.hpp"
 #include "dvc/run_cache.hpp"
 #include "dvc/stage_params.hpp"
 #include "dvc/tracked_data.hpp"
@@ -51,7 +52,8 @@ struct Check {
   std::vector<File> inputs, outputs;  ///< outputs unless it runs
   std::vector<std::string> restored;  ///< outputs that were put back, or would be; as declared
   std::map<std::string, std::string> params;
-  std::string key;  ///< names the results, as DVC's run cache does; empty if the stage runs
+  std::string key;                   ///< names the results, as DVC's run cache does; empty if the stage runs
+  std::vector<std::string> remarks;  ///< what became of tracked data, or would
 };
 
 struct CheckOptions {
@@ -66,13 +68,25 @@ struct Saved {
   std::string key;
 };
 
+/// Who runs the stages, as DVC tells its users.
+struct Runner {
+  pid_t pid = 0;  ///< 0: nothing is run
+  std::string command;
+};
+
 /// For one thread.
 class Project {
  public:
-  Project(const Pipeline& pipeline, store::Objects& index);
+  Project(const Pipeline& pipeline, store::Objects& index, const Runner& runner = {});
   ~Project();
 
   Check check(int stage, const CheckOptions& options);
+
+  /// Keeps DVC away from what the stage reads and writes, until done(); or tells which process of DVC is at
+  /// it.
+  std::optional<Holder> reserve(int stage) { return access_.take(stage, access_of(stage)); }
+  std::optional<Holder> user_of(int stage) const { return access_.blocker(access_of(stage)); }
+  void done(int stage) { access_.release(stage); }
 
   /// After the stage has run: keeps its outputs if `keep`, and writes what DVC would write.
   Saved save(int stage, bool keep);
@@ -105,6 +119,9 @@ class Project {
   bool may_use_run_cache(const DvcStage& stage) const;
   bool finish(int stage, const OrderedJson& entry, const std::vector<OutState>& outs, Check& result);
   std::string directory_of(int stage) const;
+  Access access_of(int stage) const {
+    return mlops::dvc::access_of(project_.stages[static_cast<std::size_t>(stage)], directory_of(stage));
+  }
   LockWriter& lock_of(const DvcStage& stage);
 
   const Pipeline& pipeline_;
@@ -118,6 +135,7 @@ class Project {
   GitIgnore ignored_;
   std::map<int, OrderedJson> pending_;  // entries of stages that were checked and run
   StageParams params_;
+  ReadWriteLock access_;
 };
 
 }  // namespace mlops::dvc

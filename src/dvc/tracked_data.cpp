@@ -9,6 +9,7 @@
 #include "util/strings.hpp"
 #include "util/yaml.hpp"
 
+#include <cstdint>
 #include <vector>
 
 namespace mlops::dvc {
@@ -41,6 +42,40 @@ std::optional<std::string> with_new_content(const std::string& text, const Conte
   return out;
 }
 
+bool touches(const DvcTracked& data, const std::string& path) {
+  return data.path == path || lies_in(path, data.path) || lies_in(data.path, path);
+}
+
+Hash hash_of(const DvcTracked& data) { return data.legacy ? Hash::md5_dos2unix : Hash::md5; }
+
+// As people call it who stand in the project.
+std::string shown_below(const std::string& root, const std::string& path) {
+  return lies_in(path, root) ? path.substr(root.size() + 1) : path;
+}
+
+// " (3 files → 1)", or nothing where that would not tell anything.
+std::string size_change(const std::string& file, const Content& now) {
+  std::vector<Diagnostic> problems;
+  const OrderedJson value = pipeline::dvc::to_value(util::parse_yaml(file, "", problems));
+  const OrderedJson& out = value["outs"][0];
+  const char* key = now.directory ? "nfiles" : "size";
+  const auto before = out.find(key);
+  if (before == out.end() || !before->is_number_integer()) return {};
+  const auto old = before->get<std::uint64_t>();
+  const std::uint64_t is = now.directory ? now.files : now.size;
+  if (old == is) return {};
+  const char* unit = now.directory ? " files" : " bytes";
+  return " (" + std::to_string(old) + " → " + std::to_string(is) + unit + ")";
+}
+
+// What DVC calls the md5 of a .dvc file that has deps: of the file without what may change freely.
+std::string md5_of_stage(OrderedJson file) {
+  for (const char* key : {"md5", "meta", "desc"}) file.erase(key);
+  if (file.value("wdir", OrderedJson()) == ".") file.erase("wdir");
+  return util::md5(pipeline::dvc::python_json(file, {"desc", "type", "labels", "meta", "locked", "frozen",
+                                                     "metric", "persist", "isexec", "size", "nfiles"}));
+}
+
 Content folder_of(std::vector<TreeFile> files) {
   Content folder;
   folder.directory = true;
@@ -68,29 +103,59 @@ void TrackedData::commit(const DvcTracked& data, const Content& content) {
         out[key] = value;
     }
     file["outs"][0] = std::move(out);
+    if (file.contains("md5")) file["md5"] = md5_of_stage(file);
     text = write_yaml(file);
   }
-  write_project_file(data.file, *text);
+  if (*text != before) write_project_file(data.file, *text);
 }
 
-// Data that .dvc files track and that `path` is part of: absent data comes from the cache; changed data is
-// taken as it is now, as `dvc repro` does.
-void TrackedData::bring_in(const std::string& path) {
-  for (const DvcTracked& data : project_.tracked) {
-    if (data.path != path && !lies_in(path, data.path) && !lies_in(data.path, path)) continue;
-    if (brought_in_[data.path]) continue;
-    brought_in_[data.path] = true;
-    const Hash hash = data.legacy ? Hash::md5_dos2unix : Hash::md5;
-    auto content = hasher_.look(data.path, hash, false);
-    if (!content) {
-      if (!data.md5.empty())
-        cache_.check_out({data.md5, hash, data.executable}, data.path, std::nullopt, false);
-      continue;
-    }
-    if (content->md5 == data.md5 || data.import || !data.cache) continue;
-    content = hasher_.look(data.path, Hash::md5, true);
-    if (content) commit(data, *content);
+bool TrackedData::is_cached(const DvcTracked& data) {
+  return cache_.has({data.md5, hash_of(data), data.executable});
+}
+
+// Absent data comes from the cache; data that is changed, or was lost from the cache, is taken as it is now.
+// With `really`; else it is only said what would be done.
+void TrackedData::look_after(const DvcTracked& data, bool really) {
+  auto content = hasher_.look(data.path, hash_of(data), false);
+  if (!content) {
+    if (really && !data.md5.empty())
+      cache_.check_out({data.md5, hash_of(data), data.executable}, data.path, std::nullopt, false);
+    return;
   }
+  if (data.import || !data.cache) return;
+  const bool same = content->md5 == data.md5;
+  if (same && is_cached(data)) return;
+  content = hasher_.look(data.path, Hash::md5, true);
+  if (!content) return;
+  const std::string file = shown_below(project_.root, data.file);
+  if (same) {
+    remarks_.push_back(shown_below(project_.root, data.path) + ", which " + file + " tracks, " +
+                       (really ? "was not in DVC's cache and is kept there again"
+                               : "is not in DVC's cache and would be kept there again"));
+  } else {
+    remarks_.push_back(file + (really ? " is brought up to date: " : " would be brought up to date: ") +
+                       "its data has changed" + size_change(util::read_file(data.file), *content));
+  }
+  if (really) commit(data, *content);
+}
+
+// Looks after all tracked data that `path` has to do with, each once.
+void TrackedData::bring_in(const std::string& path, bool really) {
+  for (const DvcTracked& data : project_.tracked) {
+    if (!touches(data, path) || !seen_.insert(data.path).second) continue;
+    look_after(data, really);
+  }
+}
+
+std::string TrackedData::why_absent(const std::string& path) {
+  for (const DvcTracked& data : project_.tracked) {
+    if (!touches(data, path) || util::exists(data.path)) continue;
+    const std::string file = shown_below(project_.root, data.file);
+    if (!data.md5.empty() && is_cached(data)) continue;
+    return file + " tracks it, and it is not in DVC's cache, or not all of it; fetch it with `dvc pull " +
+           file + "`";
+  }
+  return {};
 }
 
 void TrackedData::expect(const std::string& path, Hash hash, Content content) {
@@ -98,8 +163,8 @@ void TrackedData::expect(const std::string& path, Hash hash, Content content) {
 }
 
 std::optional<Content> TrackedData::look(const std::string& path, Hash hash, bool bring_in_first) {
+  bring_in(path, bring_in_first);
   if (!bring_in_first) return look_ahead(path, hash);
-  bring_in(path);
   return hasher_.look(path, hash);
 }
 
@@ -168,8 +233,11 @@ std::optional<Content> TrackedData::look_ahead(const std::string& path, Hash has
   }
   if (auto content = hasher_.look(path, hash)) return content;
   for (const DvcTracked& data : project_.tracked) {
-    const Hash own = data.legacy ? Hash::md5_dos2unix : Hash::md5;
-    if (own != hash || data.md5.empty()) continue;
+    const Hash own = hash_of(data);
+    if (own != hash || data.md5.empty() || !touches(data, path)) continue;
+    const auto [obtainable, is_new] = obtainable_.try_emplace(data.path);
+    if (is_new) obtainable->second = is_cached(data);
+    if (!obtainable->second) continue;
     Content known;
     if (data.path == path) {
       known.md5 = data.md5;

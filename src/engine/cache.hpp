@@ -14,6 +14,8 @@
 #include "store/objects.hpp"
 #include "store/snapshot.hpp"
 
+#include <sys/types.h>
+
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,6 +33,8 @@ struct CacheSettings {
   bool keep = true;     ///< outputs go into the store
   bool force_all = false;
   std::set<std::string> forced;  ///< names of steps, or their bases
+  pid_t keeper = 0;              ///< under which the steps run, as other programs are told; 0: none do
+  std::string run;               ///< its id
 };
 
 CacheSettings cache_settings(const RunSettings& settings);
@@ -56,13 +60,14 @@ struct CheckResult {
   int step = 0;
   bool hit = false;
   StepFacts facts;
-  std::string key;             ///< empty: the step's results are not reused
-  std::vector<Cause> causes;   ///< why it runs, or why not
-  db::CachedResults source;    ///< of a hit; without a maker if no run of this workspace made them
-  std::string refused;         ///< why the step must not be started, if so
-  std::string note;            ///< what went wrong on the way, if anything
-  std::vector<SeenFile> seen;  ///< of a hit with `all_seen`: the files that it rests on
-  bool all_seen = true;        ///< none of them was a directory, or changed just now
+  std::string key;                   ///< empty: the step's results are not reused
+  std::vector<Cause> causes;         ///< why it runs, or why not
+  db::CachedResults source;          ///< of a hit; without a maker if no run of this workspace made them
+  std::string refused;               ///< why the step must not be started, if so
+  std::string note;                  ///< what went wrong on the way, if anything
+  std::vector<std::string> remarks;  ///< what was done on the way, or would be
+  std::vector<SeenFile> seen;        ///< of a hit with `all_seen`: the files that it rests on
+  bool all_seen = true;              ///< none of them was a directory, or changed just now
 };
 
 /// For one thread. Reads the database by a connection of its own.

@@ -265,7 +265,14 @@ void Collector::submit(Job job) {
   changed_.notify_one();
 }
 
+void Collector::stop_waiting() {
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  if (depot_) depot_->stopping = true;
+}
+
 void Collector::abort() {
+  stop_waiting();
   const std::lock_guard lock(mutex_);
   open_ = 0;
   closing_ = true;
@@ -288,6 +295,7 @@ Collector::Result Collector::do_job(Job job) {
       auto depot = std::make_unique<Depot>(workspace_);
       const std::lock_guard lock(mutex_);  // abort() may look at it
       depot_ = std::move(depot);
+      depot_->stopping = stopping_;
     } catch (const Error& error) {
       // A store that cannot be opened does not undo what a step did.
       if (std::holds_alternative<OpenFacts>(job)) throw;

@@ -11,6 +11,7 @@
 #include "store/snapshot.hpp"
 #include "util/fd.hpp"
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -59,6 +60,7 @@ struct Depot {
   store::Objects objects;
   store::Lease lease;
   store::Snapshots snapshots;
+  std::atomic<bool> stopping = false;  ///< the run is to end: nobody is waited for any more
 };
 
 /// Does one job now. Throws nothing: what goes wrong is in `problem`. Without a `depot` outputs are only
@@ -90,6 +92,8 @@ class Collector {
   std::vector<Result> take();
   /// Whether take() will still have something.
   bool busy() const { return open_ > 0; }
+  /// Whatever a check waits for is not waited for any more.
+  void stop_waiting();
   /// Ends the reading of large files; what was asked for is not answered any more.
   void abort();
 
@@ -108,7 +112,7 @@ class Collector {
   std::condition_variable changed_;
   std::deque<Job> jobs_;
   std::vector<Result> done_;
-  bool closing_ = false;
+  bool closing_ = false, stopping_ = false;
   std::thread thread_;  // started with the first job
 };
 

@@ -13,12 +13,15 @@
 #include "util/log.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
+#include <thread>
 
 namespace mlops::engine {
 
 namespace {
 
+constexpr auto look_again_after = std::chrono::milliseconds(100);
 constexpr std::size_t metrics_limit = 256u << 20;
 
 const char* form_of(const dvc::File& file) {
@@ -43,7 +46,8 @@ Cause cause_of(const dvc::Change& change) {
     case Kind::input: return {"input", change.what, change.before, change.after};
     case Kind::param: return {"param", change.what, change.before, change.after};
     case Kind::output: return {"output", change.what, change.before, change.after};
-    case Kind::missing: return {"missing", change.what, "", ""};
+    case Kind::missing:
+      return {"missing", change.what, "", "in DVC's cache; `dvc pull` fetches it if it was pushed"};
     case Kind::always: return {"no_cache", change.what, "", ""};
     case Kind::first_run: break;
   }
@@ -86,7 +90,8 @@ class DvcResults final : public Results {
         depot_(depot),
         settings_(settings),
         products_(pipeline),
-        project_(pipeline, depot.objects) {}
+        project_(pipeline, depot.objects,
+                 {settings.keeper, workspace.relative(pipeline.file) + " (run " + settings.run + ")"}) {}
 
   CheckResult check(OpenFacts open, bool put_back) override {
     const int index = open.step;
@@ -94,7 +99,8 @@ class DvcResults final : public Results {
     result.step = index;
     result.facts = std::move(open.facts);
     const bool forced = is_forced(index);
-    dvc::Check found = project_.check(index, {put_back, settings_.look_up && !forced});
+    dvc::Check found = check_without_others(index, {put_back, settings_.look_up && !forced});
+    result.remarks = std::move(found.remarks);
     result.facts.params = std::move(found.params);
     for (const dvc::File& file : found.inputs)
       result.facts.inputs.push_back(
@@ -119,7 +125,12 @@ class DvcResults final : public Results {
     }
     if (result.causes.empty() && result.refused.empty())
       result.causes = {{"missing", "of an earlier run", "", ""}};
-    if (put_back) write_locks(result.note);
+    if (put_back) {
+      write_locks(result.note);
+    } else {
+      for (std::string& text : result.remarks)
+        result.causes.push_back({"tracked_data", std::move(text), "", ""});
+    }
     if (put_back && forced && !settings_.force_all && is_frozen(index)) {
       util::log_warning("--force does not reach " + pipeline_.steps[static_cast<std::size_t>(index)].name +
                         ", which is frozen: `dvc unfreeze` it, or take `frozen: true` out of its dvc.yaml");
@@ -128,6 +139,56 @@ class DvcResults final : public Results {
   }
 
   Collection collect(const CollectJob& job) override {
+    Collection result = collect_reserved(job);
+    try {
+      project_.done(job.step);
+    } catch (const std::exception& error) {
+      result.notes.push_back(std::string("DVC takes it for running still: ") + error.what());
+    }
+    return result;
+  }
+
+ private:
+  static dvc::Check refused(std::string why) {
+    dvc::Check check;
+    check.verdict = dvc::Check::Verdict::refused;
+    check.problem = std::move(why);
+    return check;
+  }
+
+  // DVC and mlops do not write what the other is at. What has to run is reserved when it returns.
+  dvc::Check check_without_others(int index, const dvc::CheckOptions& options) {
+    if (!options.put_back) return project_.check(index, options);
+    std::string told;
+    std::vector<std::string> remarks;
+    while (true) {
+      std::optional<dvc::Holder> other;
+      try {
+        other = project_.user_of(index);
+        if (!other) {
+          dvc::Check found = project_.check(index, options);
+          std::ranges::move(found.remarks, std::back_inserter(remarks));
+          if (found.verdict == dvc::Check::Verdict::run) other = project_.reserve(index);
+          if (!other) {
+            found.remarks = std::move(remarks);
+            return found;
+          }
+        }
+      } catch (const dvc::UnknownUse& unknown) {
+        return refused(unknown.what());
+      }
+      const std::string who = "`" + other->command + "` (PID " + std::to_string(other->pid) + "), which " +
+                              (other->writes ? "writes '" : "reads '") + workspace_.relative(other->path) +
+                              "'";
+      if (depot_.stopping) return refused("it waited for " + who);
+      if (told != who)
+        util::log_warning(pipeline_.steps[static_cast<std::size_t>(index)].name + " waits for " + who);
+      told = who;
+      std::this_thread::sleep_for(look_again_after);
+    }
+  }
+
+  Collection collect_reserved(const CollectJob& job) {
     Collection result;
     try {
       // What it declares matters to a trace; DVC's own way takes stock of the rest.
@@ -158,7 +219,6 @@ class DvcResults final : public Results {
     return result;
   }
 
- private:
   // The stage that makes a changed input, or something in an absent one; empty if none does.
   std::string maker_of(int index, const dvc::Change& input) const {
     const Step& step = pipeline_.steps[static_cast<std::size_t>(index)];

@@ -65,6 +65,12 @@ std::string why_unchecked(const Step& step) {
   return step.always ? why_never_reused(step) : "it declares no files";
 }
 
+CacheSettings with_run(CacheSettings settings, const std::string& id, const process::KeeperProcess& keeper) {
+  settings.run = id;
+  settings.keeper = keeper.pid;
+  return settings;
+}
+
 }  // namespace
 
 Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObserver*> observers)
@@ -76,7 +82,7 @@ Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObs
                {capacity_for(parts_.pipeline, parts_.jobs), parts_.keep_going, seed_of(parts_.id),
                 steps_to_check(parts_.pipeline)}),
       recorder_(parts_.database, parts_.id),
-      collector_(parts_.pipeline, parts_.workspace, parts_.cache),
+      collector_(parts_.pipeline, parts_.workspace, with_run(parts_.cache, parts_.id, keeper)),
       conditions_(parts_.pipeline, parts_.environment) {
   for (std::size_t i = 0; i < parts_.pipeline.steps.size(); ++i)
     index_of_[parts_.pipeline.steps[i].name] = static_cast<int>(i);
@@ -241,6 +247,7 @@ void Runner::finish_check(CheckResult result) {
   const int index = result.step;
   const Step& s = step(index);
   StepRecord& r = record(index);
+  for (const std::string& text : result.remarks) note(text);
   if (!result.note.empty()) {
     note(s.name + ": cannot tell whether it has to run: " + result.note);
     result.causes = {{"unknown", "whether it has to run could not be told: " + result.note, "", ""}};
@@ -369,6 +376,7 @@ void Runner::perform(const StartAttempt& action) {
     const std::string directory = step_directory(parts_.pipeline, s);
     if (const auto refused = refused_.find(action.step); refused != refused_.end()) problem = refused->second;
     for (const std::string& input : s.inputs) {
+      if (!problem.empty()) break;  // it knows better why
       if (!util::exists(step_path(directory, input))) {
         problem = "its input '" + input + "' does not exist (looked for " + step_path(directory, input) + ")";
         break;

@@ -130,6 +130,7 @@ void Runner::take_signals() {
       machine_.kill();
     } else {
       stop_signal_ = signal;
+      collector_.stop_waiting();
       note(std::string("stopping: ") + signal_name(signal) + " received; running steps are asked to end" +
            (signal == SIGINT ? " (once more to kill them)" : ""));
       machine_.cancel("cancelled by " + signal_name(signal));

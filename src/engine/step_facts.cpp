@@ -317,7 +317,9 @@ std::string plain_words(const Cause& c) {
            (c.after.empty() ? "nothing" : c.after);
   }
   if (c.kind == "missing")
-    return "its output " + c.what + " as it was made is neither in place nor in the store";
+    return "its output " + c.what + " as it was made is neither in place nor " +
+           (c.after.empty() ? "in the store" : c.after);
+  if (c.kind == "tracked_data") return c.what;
   if (c.kind == "edited") return "its output " + c.what + " was changed since, and stays from run to run";
   if (c.kind == "forced") return "forced by " + c.what;
   if (c.kind == "upstream") return "waits for " + c.what + ", which runs";

@@ -279,3 +279,22 @@ mlops run sub/pipeline.yaml; expect_ok; expect_file sub/c.txt "$(printf 'a\nb')"
 mlops import dvc sub; expect_exit 2; expect_err "it exists"
 mlops import dvc sub -o - --json; expect_ok; expect_equal "$(json 'j["steps"]')" 3
 mlops import dvc nowhere; expect_exit 2
+
+# Without DVC: data that is nowhere, a dvc.yaml without stages, and a list of DVC's that nobody can read.
+new
+printf 'outs:\n- {md5: %s, size: 3, hash: md5, path: in}\n' "$(printf 'in\n' | md5sum | cut -d' ' -f1)" > in.dvc
+echo 'stages: {s: {cmd: cat in > s, deps: [in], outs: [s]}}' > dvc.yaml
+mlops run dvc.yaml; expect_exit 2; expect_err "dvc.yaml:1:38: error: 'in' is not there: in.dvc tracks it, and it is not in DVC's cache"
+expect_err "dvc pull in.dvc"
+echo in > in; mlops run dvc.yaml; expect_ok; expect_out "in, which in.dvc tracks, was not in DVC's cache"
+mkdir all; touch all/dvc.yaml; rm s
+mlops run all/dvc.yaml; expect_ok; expect_out "1 cached"; expect_file s in
+echo '{' > .dvc/tmp/rwlock; echo more >> in; cp in.dvc before
+mlops run dvc.yaml; expect_exit 1; expect_out "cannot read '$PWD/.dvc/tmp/rwlock'"; expect_out "if no dvc command runs, remove it"
+cmp in.dvc before || fail "in.dvc was changed"
+rm .dvc/tmp/rwlock; mlops run dvc.yaml; expect_ok; expect_out "in.dvc is brought up to date: its data has changed (3 → 8 bytes)"
+# A run that waits for DVC can be ended.
+printf '{"write": {"%s/s": {"pid": 1, "cmd": "dvc repro"}}}' "$PWD" > .dvc/tmp/rwlock; echo most >> in
+"$MLOPS" run dvc.yaml > waits.out 2>&1 & running=$!
+wait_for 20 grep -q "s waits for \`dvc repro\` (PID 1), which writes 's'" waits.out
+kill -TERM "$running"; wait "$running"; expect_equal $? 143

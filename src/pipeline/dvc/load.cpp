@@ -56,7 +56,7 @@ class Loader {
       check_ignored();
       check_outputs();
       select();
-      if (options_.check_files) check_inputs();
+      if (options_.check_files) check_inputs(), check_tracked();
     }
     if (!problems_.empty()) throw BadFile(std::move(problems_));
     out_.dvc->root = root_;
@@ -326,6 +326,31 @@ class Loader {
                                                    : "correct the path");
       }
     }
+  }
+
+  // Data that is neither in place nor in the cache; whether all files of a folder are there is for the run.
+  void check_tracked() {
+    for (const DvcTracked& data : out_.dvc->tracked) {
+      if (util::exists(data.path) || is_cached(data)) continue;
+      for (std::size_t i = 0; i < out_.steps.size(); ++i) {
+        const std::vector<std::string>& inputs = out_.steps[i].inputs;
+        const auto input = std::ranges::find_if(inputs, [&](const std::string& path) {
+          return overlap(absolute_path(out_.directory, path_of(static_cast<int>(i), path)), data.path);
+        });
+        if (input == inputs.end()) continue;
+        report(
+            static_cast<int>(i), all_[i].inputs[static_cast<std::size_t>(input - inputs.begin())],
+            "'" + *input + "' is not there: " + shown(data.file) + " tracks it, and it is not in DVC's cache",
+            "fetch it with `dvc pull " + shown(data.file) + "`");
+        break;
+      }
+    }
+  }
+
+  bool is_cached(const DvcTracked& data) const {
+    if (data.md5.size() < 32) return false;
+    return util::exists(config_.cache_directory + (data.legacy ? "/" : "/files/md5/") +
+                        data.md5.substr(0, 2) + "/" + data.md5.substr(2));
   }
 
   // What the run is recorded with: the values of all params that stages name, and whole files.

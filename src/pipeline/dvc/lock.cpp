@@ -126,7 +126,9 @@ std::vector<DvcTracked> read_tracked(std::string_view text, const std::string& p
     data.legacy = !out.contains("hash");
     data.executable = out.contains("isexec") && out["isexec"].is_boolean() && out["isexec"].get<bool>();
     data.cache = !(out.contains("cache") && out["cache"].is_boolean() && !out["cache"].get<bool>());
-    data.import = file.contains("deps") || file.contains("cmd") || out.contains("files") || outs->size() > 1;
+    const bool frozen = file.contains("frozen") && file["frozen"] == true;
+    data.import = (file.contains("deps") && !frozen) || file.contains("cmd") || out.contains("files") ||
+                  outs->size() > 1;
     tracked.push_back(std::move(data));
   }
   return tracked;
