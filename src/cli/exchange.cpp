@@ -9,6 +9,7 @@
 #include "util/time.hpp"
 
 #include <cstdio>
+#include <cstdlib>
 
 namespace mlops::cli {
 
@@ -24,9 +25,14 @@ struct Options {
 // A workspace that git brought has a configuration and no database yet.
 OpenWorkspace open_or_make(const Context& context) {
   util::set_up_log(context.verbose);
-  const Workspace found = Workspace::require(".", context.workspace);
-  found.check_owner();
-  Workspace workspace = Workspace::create(found.root());
+  const auto found = Workspace::find(".", context.workspace);
+  const bool named = !context.workspace.empty() || std::getenv("MLOPS_WORKSPACE");
+  if (!found && !named)
+    throw Error(ExitCode::usage, "no workspace here or above, and so no remote to get anything from",
+                "name the remote, which makes a workspace here: mlops remote add NAME URL");
+  if (!found) Workspace::require(".", context.workspace);  // says what is wrong with the name
+  found->check_owner();
+  Workspace workspace = Workspace::create(found->root());
   db::Database database = db::Database::open(workspace.database_path());
   engine::recover_all(workspace, database);
   return {std::move(workspace), std::move(database)};
@@ -88,7 +94,8 @@ void push(const Options& options, Context& context) {
                  {"objects_absent", c.absent},
                  {"objects_damaged", c.damaged},
                  {"runs", r.records},
-                 {"runs_there", r.records_there}});
+                 {"runs_there", r.records_there},
+                 {"outputs_of_dvc", r.of_dvc}});
     return print_json(json);
   }
   std::printf("%s %s, %s, and %s to %s\n", request.dry_run ? "would push" : "pushed",
@@ -99,6 +106,9 @@ void push(const Options& options, Context& context) {
                 counted(r.records_there, "run").c_str());
   if (c.absent > 0)
     std::printf("  not in the store any more, and not sent: %s\n", counted(c.absent, "object").c_str());
+  if (r.of_dvc > 0)
+    std::printf("  in DVC's cache, and not sent: %s of DVC's stages; `dvc push` sends them\n",
+                counted(r.of_dvc, "output").c_str());
   if (c.damaged > 0) {
     std::printf("  damaged here, and not sent: %s; the steps that made them run again when they are needed\n",
                 counted(c.damaged, "object").c_str());
@@ -114,6 +124,7 @@ nlohmann::json to_json(const Options& options, const workspace::RemoteConfig& re
                {"objects_absent", r.contents.absent},
                {"damaged", damaged},
                {"runs", r.records},
+               {"outputs_of_dvc", r.of_dvc},
                {"problems", r.problems}});
   return json;
 }
@@ -125,6 +136,9 @@ void print(const engine::FetchReport& r, const Options& options, const workspace
               remote.name.c_str());
   if (r.contents.absent > 0)
     std::printf("  needed, and not there: %s\n", counted(r.contents.absent, "object").c_str());
+  if (r.of_dvc > 0)
+    std::printf("  not on this remote: %s of DVC's stages; `dvc pull` brings them\n",
+                counted(r.of_dvc, "output").c_str());
   for (const util::Digest& digest : r.contents.damaged)
     std::printf("  refused %s: the bytes there are not those of its name\n", digest.hex().c_str());
   for (const std::string& problem : r.problems) std::printf("  refused %s\n", shown(problem).c_str());

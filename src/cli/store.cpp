@@ -6,8 +6,10 @@
 #include "db/lineage.hpp"
 #include "db/locations.hpp"
 #include "db/steps.hpp"
+#include "dvc/project.hpp"
 #include "engine/collect.hpp"
 #include "engine/recovery.hpp"
+#include "pipeline/dvc/config.hpp"
 #include "store/gc.hpp"
 #include "store/reach.hpp"
 #include "store/snapshot.hpp"
@@ -18,7 +20,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <map>
+#include <optional>
 #include <utility>
 
 namespace mlops::cli {
@@ -34,6 +38,10 @@ struct Options {
   bool dry_run = false;
   bool json = false;
 };
+
+std::string objects_of(std::uint64_t count) {
+  return std::to_string(count) + (count == 1 ? " object" : " objects");
+}
 
 store::Objects open_store(const Workspace& workspace) { return store::Objects(workspace.store_directory()); }
 
@@ -51,12 +59,12 @@ void stat(const Options& options, Context& context) {
                        {"quarantined", u.quarantined}});
   }
   std::printf("%s\n", shown(objects.directory()).c_str());
-  std::printf("  %llu objects of their own, %s\n", static_cast<unsigned long long>(u.loose_objects),
-              util::format_size(u.loose_bytes).c_str());
-  std::printf("  %llu objects in %llu packs, %s\n", static_cast<unsigned long long>(u.packed_objects),
-              static_cast<unsigned long long>(u.packs), util::format_size(u.packed_bytes).c_str());
-  if (u.quarantined > 0)
-    std::printf("  %llu damaged ones in quarantine\n", static_cast<unsigned long long>(u.quarantined));
+  std::printf("  %s of %s own, %s\n", objects_of(u.loose_objects).c_str(),
+              u.loose_objects == 1 ? "its" : "their", util::format_size(u.loose_bytes).c_str());
+  std::printf("  %s in %llu pack%s, %s\n", objects_of(u.packed_objects).c_str(),
+              static_cast<unsigned long long>(u.packs), u.packs == 1 ? "" : "s",
+              util::format_size(u.packed_bytes).c_str());
+  if (u.quarantined > 0) std::printf("  %s, damaged, in quarantine\n", objects_of(u.quarantined).c_str());
 }
 
 /// What the database says that the store has: a version of a dataset, or a directory that a run made.
@@ -142,7 +150,7 @@ void verify(const Options& options, Context& context) {
   for (std::size_t i = 0; i < std::min(damaged.size(), most); ++i)
     std::printf("damaged %s: not used any more\n", damaged[i].get<std::string>().c_str());
   if (damaged.size() > most) std::printf("and %zu more: --json lists all\n", damaged.size() - most);
-  std::printf("%llu objects are whole (%s), %zu damaged\n", static_cast<unsigned long long>(good),
+  std::printf("%s %s whole (%s), %zu damaged\n", objects_of(good).c_str(), good == 1 ? "is" : "are",
               util::format_size(bytes).c_str(), damaged.size());
   if (!damaged.empty())
     std::printf("  steps whose results are damaged run again when they are next needed\n");
@@ -206,8 +214,8 @@ void gc(const Options& options, Context& context) {
                        {"absent_outputs", r.absent_outputs},
                        {"packs_rewritten", r.packs_rewritten}});
   }
-  std::printf("%s %llu objects, %s\n", options.dry_run ? "would remove" : "removed",
-              static_cast<unsigned long long>(r.removed.objects), util::format_size(r.removed.bytes).c_str());
+  std::printf("%s %s, %s\n", options.dry_run ? "would remove" : "removed",
+              objects_of(r.removed.objects).c_str(), util::format_size(r.removed.bytes).c_str());
   if (r.waiting_bytes > 0)
     std::printf("  %s more lie in packs of which the larger part is needed, and are taken back later\n",
                 util::format_size(r.waiting_bytes).c_str());
@@ -229,22 +237,48 @@ void gc(const Options& options, Context& context) {
 
 // The content that a digest or a path stands for.
 struct Asked {
-  util::Digest digest;
+  std::optional<util::Digest> digest;
   bool directory = false;
+  std::string md5 = {};        // as DVC names it; empty: it has no such name
+  std::string dvc_cache = {};  // the directory of DVC's cache, if it is there
 };
+
+// Of a path in a DVC project: what DVC's cache has of it, as it is now or else as a run has made it.
+void ask_dvc(const std::string& what, const std::string& made, store::Objects& objects, Asked& asked) {
+  const std::string path = util::absolute_path(what);
+  const std::string root = pipeline::dvc::find_root(std::filesystem::path(path).parent_path().string());
+  if (root.empty()) return;
+  dvc::Hasher hasher(objects, root);
+  if (const auto content = hasher.look(path)) {
+    asked.md5 = content->md5;
+  } else if (made.starts_with("md5:")) {
+    asked.md5 = made.substr(4);
+  }
+  if (asked.md5.empty()) return;
+  asked.directory = asked.md5.ends_with(".dir");
+  dvc::ContentCache cache = dvc::cache_of(root);
+  if (cache.has({asked.md5, dvc::Hash::md5, false})) asked.dvc_cache = cache.directory();
+}
 
 Asked find_content(const std::string& what, OpenWorkspace& open, store::Objects& objects) {
   if (const auto digest = util::Digest::from_hex(what)) {
     const auto bytes = objects.has(*digest) ? objects.read(*digest) : std::nullopt;
-    return {*digest, bytes && store::is_tree(*bytes)};
+    return {.digest = *digest, .directory = bytes && store::is_tree(*bytes)};
   }
+  const auto artifact = db::latest_artifact(open.database.connection(), open.workspace.relative(what));
+  Asked asked;
+  ask_dvc(what, artifact ? artifact->sha256 : "", objects, asked);
   store::Snapshots snapshots(objects);
-  if (const auto content = snapshots.look(util::absolute_path(what)))
-    return {content->digest, content->directory};
-  if (const auto artifact = db::latest_artifact(open.database.connection(), open.workspace.relative(what))) {
-    if (const auto digest = util::Digest::from_hex(artifact->sha256))
-      return {*digest, artifact->form == "tree"};
+  if (const auto content = snapshots.look(util::absolute_path(what))) {
+    asked.digest = content->digest;
+    asked.directory = content->directory;
+    return asked;
   }
+  if (artifact) {
+    asked.digest = util::Digest::from_hex(artifact->sha256);
+    if (asked.digest) asked.directory = artifact->form == "tree";
+  }
+  if (asked.digest || !asked.md5.empty()) return asked;
   throw Error(ExitCode::usage, "'" + what + "' is no digest, no file, and no artifact of a run",
               "give a SHA-256, or the path of an output");
 }
@@ -269,10 +303,10 @@ void where(const Options& options, Context& context) {
       if (place.contents++ == 0) place.first = std::move(found.location);
     }
   };
-  if (asked.directory) {
-    for (const util::Digest& digest : store::reach(objects, {{asked.digest, true}})) count(digest);
-  } else {
-    count(asked.digest);
+  if (asked.digest && asked.directory) {
+    for (const util::Digest& digest : store::reach(objects, {{*asked.digest, true}})) count(digest);
+  } else if (asked.digest) {
+    count(*asked.digest);
   }
   nlohmann::json places = nlohmann::json::array();
   if (here > 0)
@@ -284,13 +318,18 @@ void where(const Options& options, Context& context) {
                       {"pack", pack.empty() ? nlohmann::json() : nlohmann::json(pack)},
                       {"seen", time_json(place.first.seen)}});
   }
-  if (places.empty()) context.exit_code = static_cast<int>(ExitCode::gate_refused);
+  const bool known = !places.empty() || !asked.dvc_cache.empty();
+  if (!known) context.exit_code = static_cast<int>(ExitCode::gate_refused);
   if (options.json)
-    return print_json({{"digest", asked.digest.hex()},
-                       {"directory", asked.directory},
-                       {"contents", all},
-                       {"places", places}});
-  std::printf("%s%s\n", asked.digest.hex().c_str(), asked.directory ? " (a directory)" : "");
+    return print_json(
+        {{"digest", asked.digest ? nlohmann::json(asked.digest->hex()) : nlohmann::json()},
+         {"md5", asked.md5.empty() ? nlohmann::json() : nlohmann::json(asked.md5)},
+         {"dvc_cache", asked.dvc_cache.empty() ? nlohmann::json() : nlohmann::json(asked.dvc_cache)},
+         {"directory", asked.directory},
+         {"contents", all},
+         {"places", places}});
+  std::printf("%s%s\n", asked.digest ? asked.digest->hex().c_str() : ("md5:" + asked.md5).c_str(),
+              asked.directory ? " (a directory)" : "");
   const auto part = [&](std::uint64_t contents) {
     return all > 1 ? ", " + std::to_string(contents) + " of " + std::to_string(all) + " contents"
                    : std::string();
@@ -301,7 +340,9 @@ void where(const Options& options, Context& context) {
                 place.first.pack.empty() || all > 1 ? "" : " in a pack",
                 util::format_ago(place.first.seen, util::now()).c_str());
   }
-  if (places.empty()) std::printf("  nowhere that is known of\n");
+  if (!asked.dvc_cache.empty())
+    std::printf("  in DVC's cache, %s; `dvc push` sends it to a remote\n", shown(asked.dvc_cache).c_str());
+  if (!known) std::printf("  nowhere that is known of\n");
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ struct Chosen {
   std::vector<db::StepOfRun> results;
   std::vector<store::Root> outputs, inputs;
   std::set<std::string> runs;
+  std::uint64_t of_dvc = 0;  // outputs that are in DVC's cache
 };
 
 Chosen choose(db::Connection& db, const std::vector<std::string>& runs, bool all) {
@@ -57,6 +58,7 @@ Chosen choose(db::Connection& db, const std::vector<std::string>& runs, bool all
     if (!seen.emplace(maker.run, maker.step).second) continue;
     chosen.runs.insert(maker.run);
     for (const ArtifactRecord& a : db::artifacts_of_step(db, maker.run, maker.step)) {
+      if (a.output && a.sha256.starts_with("md5:")) ++chosen.of_dvc;
       const auto digest = util::Digest::from_hex(a.sha256);
       if (digest && a.form != "listing")
         (a.output ? chosen.outputs : chosen.inputs).push_back({*digest, a.form == "tree"});
@@ -120,6 +122,7 @@ PushReport push(const Workspace& workspace, db::Database& database, const worksp
   }
   hold(objects, roots);
   PushReport report;
+  report.of_dvc = chosen.of_dvc;
   report.contents = store::push_objects(objects, *remote, catalog, roots,
                                         {.dry_run = request.dry_run, .check = request.check}, on_progress);
 
@@ -325,6 +328,7 @@ FetchReport fetch(const Workspace& workspace, db::Database& database, const work
   Chosen chosen = choose(database.connection(), ids, request.all);
   hold(objects, chosen.outputs);
   hold(objects, chosen.inputs);
+  report.of_dvc = chosen.of_dvc;
   report.contents =
       store::fetch_objects(objects, *remote, catalog, chosen.outputs, request.dry_run, on_progress);
   if (!ids.empty() && !request.dry_run) {

@@ -28,11 +28,13 @@ struct ExchangeRequest {
 struct PushReport {
   store::PushResult contents;
   std::uint64_t records = 0, records_there = 0;  ///< of runs: sent, not sent
+  std::uint64_t of_dvc = 0;  ///< outputs of DVC's stages: they lie in DVC's cache, and `dvc push` sends them
 };
 
 struct FetchReport {
   store::FetchResult contents;
   std::uint64_t records = 0;          ///< of runs that were not known here, or not in this state
+  std::uint64_t of_dvc = 0;           ///< outputs of DVC's stages, which `dvc pull` brings
   std::vector<std::string> problems;  ///< records that are damaged and were not taken, in words
 };
 
