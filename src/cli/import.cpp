@@ -28,6 +28,9 @@ void import_dvc(const Options& options) {
       load_pipeline(fs::path(source).lexically_normal().string(), {.overrides = {}, .check_files = false});
   if (!pipeline.dvc)
     throw Error(ExitCode::usage, "'" + source + "' is not a dvc.yaml", "name the folder of a DVC project");
+  if (pipeline.steps.empty())
+    throw Error(ExitCode::usage, "'" + source + "' has no stages to make steps of",
+                "name the folder whose dvc.yaml has them");
   const bool to_stdout = options.output == "-";
   const std::string target =
       !options.output.empty() && !to_stdout
@@ -72,7 +75,10 @@ void set_up_import(CLI::App& app, Context& context) {
       ->type_name("FILE");
   dvc->add_flag("--force", options->force, "replace an existing file");
   dvc->add_flag("--json", options->json, "print JSON");
-  dvc->footer("Examples:\n  mlops import dvc\n  mlops import dvc churn -o churn/pipeline.yaml");
+  dvc->footer(
+      "A dvc.yaml runs as it is, too: mlops run dvc.yaml.\n"
+      "Examples:\n  mlops import dvc\n  mlops import dvc churn -o churn/pipeline.yaml\n"
+      "  mlops import dvc -o - | less");
   dvc->callback([options] { import_dvc(*options); });
   add_crontab_import(app, context);
   app.footer(

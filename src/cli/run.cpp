@@ -218,6 +218,17 @@ int run(Options& options, const Context& context, const CLI::App& app) {
   }
 }
 
+// Only a DVC project may have no steps: its files may all be about metrics and plots.
+int tell_nothing_to_run(const Options& options, const Pipeline& pipeline) {
+  if (options.json) {
+    print_json({{"pipeline", pipeline.name}, {"run", nullptr}, {"steps", nlohmann::json::array()}});
+  } else {
+    std::printf("nothing to run: %s has no stages, nor has any other dvc.yaml of its project\n",
+                shown(pipeline.file).c_str());
+  }
+  return 0;
+}
+
 int run_claimed(Options& options, const Context& context, const CLI::App& app) {
   util::set_up_log(context.verbose);
   if (options.file.empty() == options.resume.empty()) {
@@ -262,6 +273,7 @@ int run_claimed(Options& options, const Context& context, const CLI::App& app) {
     result = std::move(*repeated);
   } else {
     const Pipeline pipeline = load_pipeline(options.file, options.load);
+    if (pipeline.steps.empty() && !options.settings.slot) return tell_nothing_to_run(options, pipeline);
     if (options.concurrency.value_or(pipeline.concurrency) != pipeline.concurrency) {
       OpenWorkspace open = open_for(pipeline.directory, context);
       schedule::Requests(open.workspace, open.database).adopt(pipeline);

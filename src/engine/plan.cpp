@@ -81,7 +81,7 @@ Plan make_plan(const Pipeline& pipeline, const Graph& graph, const Selection& se
   }
   const bool any = std::any_of(plan.steps.begin(), plan.steps.end(),
                                [](const PlannedStep& step) { return step.selected; });
-  if (!any)
+  if (!any && !pipeline.steps.empty())
     throw Error(ExitCode::usage, "the selection leaves nothing to run",
                 "see --only, --from, --until and --skip");
   return plan;

@@ -78,9 +78,18 @@ std::string similar_file(const std::string& path) {
 
 [[noreturn]] void refuse_kind(const std::string& path, mode_t mode) {
   if (S_ISDIR(mode)) {
-    const std::string inside = (std::filesystem::path(path) / "pipeline.yaml").string();
-    refuse(path, "is a directory, not a pipeline file",
-           util::exists(inside) ? "did you mean '" + shown_name(inside) + "'?" : "");
+    const std::filesystem::path directory(path);
+    for (const char* name : {"pipeline.yaml", "dvc.yaml"}) {
+      if (const std::string inside = (directory / name).string(); util::exists(inside))
+        refuse(path, "is a directory, not a pipeline file", "did you mean '" + shown_name(inside) + "'?");
+    }
+    refuse(
+        path, "is a directory, not a pipeline file",
+        util::is_directory((directory / ".dvc").string())
+            ? "name one dvc.yaml below it; or make one without stages there, which runs all of the project:  "
+              "touch " +
+                  shown_name((directory / "dvc.yaml").string())
+            : "");
   }
   if (S_ISFIFO(mode)) {
     refuse(path, "is a named pipe, not a pipeline file",

@@ -233,8 +233,9 @@ class Loader {
     }
   }
 
-  // Keeps the stages of the file and what they need, and finds the order in which DVC would run them: that of
-  // a search into the depth, from each stage to those that make its deps.
+  // Keeps the stages of the file and what they need, or all if it has none, as `dvc repro` does; and finds
+  // the order in which DVC would run them: that of a search into the depth, from each stage to those that
+  // make its deps.
   void select() {
     if (!problems_.empty()) return;
     const Products products(out_);
@@ -254,8 +255,10 @@ class Loader {
       }
       return needs;
     };
+    const bool has_own =
+        std::ranges::find(out_.dvc->stages, main_, &DvcStage::file) != out_.dvc->stages.end();
     for (int start = 0; start < count; ++start) {
-      if (seen[at(start)] || out_.dvc->stages[at(start)].file != main_) continue;
+      if (seen[at(start)] || (has_own && out_.dvc->stages[at(start)].file != main_)) continue;
       std::vector<Visit> open;
       seen[at(start)] = 1;
       open.push_back({start, needs_of(start)});
@@ -286,8 +289,6 @@ class Loader {
     out_.steps.resize(kept);
     out_.dvc->stages.resize(kept);
     all_.resize(kept);
-    if (kept == 0)
-      problems_.push_back({shown(main_), {}, "the file has no stages", "such as stages: {train: {cmd: …}}"});
     keep_needed_data();
   }
 
