@@ -68,7 +68,9 @@ void check_place(std::vector<Finding>& findings, const Workspace& workspace) {
     const std::uint64_t free = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
     const bool little = free < (256u << 20);
     findings.push_back({"disk", little ? State::problem : State::good, util::format_size(free) + " free",
-                        little ? "free some space, for example with `mlops rm --older-than 30d`" : ""});
+                        little ? "free some space, for example with `mlops rm --older-than 30d` and then "
+                                 "`mlops store gc`, which frees what the outputs of those runs took"
+                               : ""});
     const bool writable =
         (space.f_flag & ST_RDONLY) == 0 && ::access(workspace.state_directory().c_str(), W_OK) == 0;
     if (!writable) {
