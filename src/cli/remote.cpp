@@ -66,10 +66,22 @@ void add(const Options& options, const Context& context) {
   }
   config.remotes.push_back({options.name, address.url, address.endpoint, address.region});
   std::ranges::sort(config.remotes, {}, &workspace::RemoteConfig::name);
-  if (options.make_default) config.default_remote = options.name;
+  const auto first = std::ranges::find_if(
+      config.remotes, [&](const workspace::RemoteConfig& remote) { return remote.name != options.name; });
+  const bool second = config.remotes.size() == 2 && config.default_remote.empty();
+  if (options.make_default) {
+    config.default_remote = options.name;
+  } else if (second) {
+    // What went to the only one goes on going there.
+    config.default_remote = first->name;
+  }
   workspace::write_config(workspace, config);
   if (options.json) return print_json({{"remote", to_json(*config.find(options.name), config)}});
   std::printf("added %s: %s\n", shown(options.name).c_str(), shown(address.url).c_str());
+  if (second && !options.make_default) {
+    std::printf("  %s stays the one that push, fetch and pull take; --remote %s names this one\n",
+                shown(config.default_remote).c_str(), shown(options.name).c_str());
+  }
 }
 
 void list(const Options& options, const Context& context) {

@@ -19,8 +19,12 @@ mlops push nosuch; expect_exit 2; expect_err "no run 'nosuch'"
 mlops fetch nosuch; expect_exit 2; expect_err "neither here nor there"
 mlops push --all latest; expect_exit 2
 mlops push --jobs 0; expect_exit 2
-mlops remote add second "$here/second"; expect_ok
+mkdir "$here/fresh" && cd "$here/fresh" && mlops fetch; expect_exit 2; expect_err "no remote to get anything from"
+expect_err "mlops remote add NAME URL"; expect_missing .mlops; cd "$here/one"
+mlops remote add second "$here/second"; expect_ok; expect_out "first stays the one that push, fetch and pull take"
 mlops remote list; expect_ok; expect_out second
+mlops push --dry-run; expect_ok; expect_out "to first"
+sed -i '/^default_remote/d' .mlops/config.yaml
 mlops push; expect_exit 2; expect_err "say which"
 mlops remote add second "$here/second" --force --default; expect_ok
 mlops push; expect_ok; expect_out "to second"
