@@ -143,7 +143,24 @@ std::pair<std::string, std::string> unexpected(const CLI::App& app) {
   }
   if (left.empty())
     return {"an option stands before the command that it belongs to", "write it after the command"};
-  return {"unexpected argument '" + left[0] + "'", ""};
+  const bool file = left[0].ends_with(".yaml") || left[0].ends_with(".yml");
+  return {"unexpected argument '" + left[0] + "'",
+          file && app.get_name() == "run" ? "one file is run at a time: mlops run " + left[0] : ""};
+}
+
+// `mlops store frob`, and `mlops store`.
+std::pair<std::string, std::string> unknown_subcommand(const CLI::App& app, const std::string& words) {
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(sub->get_name());
+  const std::string command = words.substr(0, words.size() - 1);
+  for (const std::string& word : app.remaining()) {
+    if (word.starts_with("-")) continue;
+    const std::string near = util::closest(word, names);
+    return {"`mlops " + command + "` has no command '" + word + "'",
+            near.empty() ? "it has " + util::join(names, ", ") : "did you mean '" + near + "'?"};
+  }
+  return {"`mlops " + command + "` needs a command", "it has " + util::join(names, ", ")};
 }
 
 int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::string& command,
@@ -166,6 +183,8 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::s
     message = message.substr(unreadable.size(), equals - unreadable.size()) + ": '" +
               message.substr(equals + 3) + "' is not a number, or too large";
   }
+  if (dynamic_cast<const CLI::RequiredError*>(&error) && innermost->get_require_subcommand_min() > 0)
+    std::tie(message, hint) = unknown_subcommand(*innermost, words);
   if (wants_json(arguments)) print_error_json(Error(ExitCode::usage, message, hint));
   std::fflush(stdout);
   std::fprintf(stderr, "%s %s\n", style.error("mlops:").c_str(), shown_lines(message).c_str());

@@ -106,8 +106,11 @@ void why(const Options& options, Context& context) {
       list.push_back(std::move(entry));
       continue;
     }
-    std::printf("%s %s run %s (%s)\n", style.bold(shown(step.name)).c_str(), verb(step), id.c_str(),
-                style.of(step.state, to_string(step.state)).c_str());
+    std::printf("%s %s run %s", style.bold(shown(step.name)).c_str(), verb(step), id.c_str());
+    // What did not run has no other state to tell.
+    if (step.state != StepState::not_run)
+      std::printf(" (%s)", style.of(step.state, to_string(step.state)).c_str());
+    std::printf("\n");
     for (const engine::Cause& cause : causes) std::printf("  %s\n", shown(engine::words(cause)).c_str());
     if (causes.empty() && step.attempts > 0) std::printf("  always, as it declares no files\n");
     const bool told = std::ranges::any_of(

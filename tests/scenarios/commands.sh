@@ -10,6 +10,13 @@ python3 -c 'import json, sys; json.load(open(sys.argv[1]))["properties"]["steps"
 expect_equal "$(ls -a .mlops . | grep -c tmp)" 0
 mlops runs; expect_ok; expect_err "there are no runs yet"
 
+# A command that a group does not have.
+mlops store frob; expect_exit 2; expect_err "\`mlops store\` has no command 'frob'"; expect_err "it has stat, verify, gc, where"
+mlops data lst; expect_exit 2; expect_err "did you mean 'list'?"
+mlops import; expect_exit 2; expect_err "\`mlops import\` needs a command"; expect_err "it has dvc, crontab"
+mlops import dvc --help; expect_ok; expect_out "mlops import dvc churn"; expect_no_out "mlops init"
+mlops data pin --json; expect_exit 2; expect_equal "$(json 'j["error"]["message"]')" "\`mlops data\` has no command 'pin'"
+
 # Problems as JSON
 printf 'steps:\n  a: {run: "true", ouputs: [x]}\n' > broken.yaml
 mlops validate pipeline.yaml broken.yaml --json; expect_exit 2
