@@ -166,3 +166,127 @@ git init -q . && "$DVC" init -q && echo o > o
 printf 'stages: {fr: {cmd: cat x > o, deps: [x], outs: [o], frozen: true}}\n' > dvc.yaml
 dvc repro; expect_exit 255; expect_missing dvc.lock
 mlops run dvc.yaml; expect_exit 1; expect_out "it is frozen and not in dvc.lock yet"; expect_missing dvc.lock
+# project NAME: an empty one, with DVC.
+project() { mkdir "$here/$1" && cd "$here/$1" && git init -q . && "$DVC" init -q || fail "no project $1"; }
+# start OUT CMD…: in the background; its PID is in $started.
+start() { local to=$1; shift; "$@" > "$to" 2>&1 & started=$!; }
+
+# --- Both at once: who comes second waits, or is turned away by DVC; the outputs are not mixed
+project once
+printf 'stages: {slow: {cmd: "echo $$ start >> slow.out; until [ -e go ]; do sleep 0.02; done; echo $$ end >> slow.out", outs: [slow.out], always_changed: true}}\n' > dvc.yaml
+start dvc.out "$DVC" repro; first=$started
+wait_for 30 test -s slow.out
+start mlops.out "$MLOPS" run dvc.yaml
+wait_for 30 grep -q "slow waits for .*(PID $first), which writes 'slow.out'" mlops.out
+touch go; wait "$first" || fail "dvc repro failed: $(cat dvc.out)"
+wait "$started" || fail "mlops run failed: $(cat mlops.out)"
+expect_equal "$(wc -l < slow.out)" 2; expect_equal "$(cut -d' ' -f1 slow.out | sort -u | wc -l)" 1
+rm go
+start mlops.out "$MLOPS" run dvc.yaml; first=$started
+wait_for 30 bash -c 'grep -q slow.out .dvc/tmp/rwlock && [ "$(wc -l < slow.out)" = 1 ]'
+dvc repro; expect_exit 255; expect_err "'$PWD/slow.out' is busy"; expect_err "mlops run dvc.yaml (run "
+touch go; wait "$first" || fail "mlops run failed: $(cat mlops.out)"
+expect_equal "$(wc -l < slow.out)" 2
+! grep -q pid .dvc/tmp/rwlock || fail "the list is not empty: $(cat .dvc/tmp/rwlock)"
+# The steps of a run whose process was killed are still at it, by their keeper.
+rm go
+start mlops.out "$MLOPS" run dvc.yaml
+wait_for 30 bash -c 'grep -q slow.out .dvc/tmp/rwlock && [ "$(wc -l < slow.out)" = 1 ]'
+{ kill -9 "$started" && wait "$started"; } 2> /dev/null
+dvc repro; expect_exit 255; expect_err "is busy"
+touch go; wait_for 30 bash -c '[ "$(wc -l < slow.out)" = 2 ]'
+wait_for 30 bash -c '"$DVC" repro > dvc.out 2>&1' ; grep -q "had been killed" dvc.out || true
+mlops run dvc.yaml; expect_ok
+
+# --- Tracked data that is in place and was lost from the cache is kept there again, also that of DVC 2
+project lost
+mkdir raw && echo 1 > raw/a && echo 2 > raw/b && echo old > leg && "$DVC" add -q raw leg
+sed -i '/hash: md5/d' leg.dvc
+printf 'stages: {s: {cmd: cat raw/* leg > o, deps: [raw, leg], outs: [o]}}\n' > dvc.yaml
+mlops run dvc.yaml; expect_ok
+rm -rf .dvc/cache
+mlops plan dvc.yaml; expect_ok; expect_out "raw, which raw.dvc tracks, is not in DVC's cache and would be kept there again"
+expect_missing .dvc/cache
+cp leg.dvc before
+mlops run dvc.yaml; expect_ok; expect_out "raw, which raw.dvc tracks, was not in DVC's cache and is kept there again"
+dvc status; expect_out "up to date"
+mlops run dvc.yaml; expect_ok; expect_no_out "raw.dvc"
+
+# --- Tracked data that has changed: what is done to its file is said, and done only where something runs
+project changed
+mkdir data && echo 1 > data/a && echo 2 > data/b && "$DVC" add -q data
+printf 'stages: {s: {cmd: "cat data/* > o; exit $(cat code)", deps: [data, code], params: [p], outs: [o]}}\n' > dvc.yaml
+echo 1 > code; echo 'q: 1' > params.yaml; rm data/b; cp data.dvc before
+mlops run dvc.yaml; expect_exit 1; expect_out "params p are missing"; cmp data.dvc before || fail "data.dvc was rewritten for a run that could not begin"
+echo 'p: 1' > params.yaml
+mlops plan dvc.yaml; expect_ok; expect_out "data.dvc would be brought up to date: its data has changed (2 → 1 files)"
+cmp data.dvc before || fail "a plan rewrote data.dvc"
+mlops run dvc.yaml; expect_exit 1; expect_out "data.dvc is brought up to date: its data has changed (2 → 1 files)"
+dvc status data.dvc; expect_out "up to date"
+
+# --- A frozen import that was changed in place, as DVC has it
+for tool in mlops dvc; do
+    project "import-$tool"
+    [ -e "$here/source" ] || echo src > "$here/source"
+    "$DVC" import-url -q "$here/source" imp.txt
+    printf 'stages: {g: {cmd: cat imp.txt > o, deps: [imp.txt], outs: [o]}}\n' > dvc.yaml
+    echo changed > imp.txt
+    if [ "$tool" = dvc ]; then dvc repro; else mlops run dvc.yaml; fi
+    expect_ok
+    dvc status; expect_out "up to date"
+    cp imp.txt.dvc "$here/import.$tool"
+done
+diff "$here/import.dvc" "$here/import.mlops" || fail "the two have another imp.txt.dvc"
+
+# --- A fresh clone whose data is on DVC's remote
+project origin
+echo in > in.txt && mkdir imgs && echo 1 > imgs/1 && "$DVC" add -q in.txt imgs
+printf 'stages: {s: {cmd: cat in.txt imgs/1 > o, deps: [in.txt, imgs], outs: [o]}}\n' > dvc.yaml
+mlops run dvc.yaml; expect_ok
+mkdir "$here/store" && "$DVC" remote add -q -d r "$here/store" && "$DVC" push -q
+git add -A && git commit -qm 1 && git clone -q . "$here/clone" && cd "$here/clone" || exit 1
+for command in validate plan run; do
+    mlops "$command" dvc.yaml; expect_exit 2
+    expect_err "'in.txt' is not there: in.txt.dvc tracks it, and it is not in DVC's cache"
+    expect_err "fetch it with \`dvc pull in.txt.dvc\`"; expect_err "imgs.dvc"
+done
+expect_missing .mlops
+dvc pull -q in.txt.dvc imgs.dvc; expect_ok
+mlops plan dvc.yaml; expect_out "nor in DVC's cache; \`dvc pull\` fetches it if it was pushed"
+dvc pull -q; expect_ok
+mlops run dvc.yaml; expect_ok; expect_out "1 cached"
+rm -rf imgs && rm ".dvc/cache/files/md5/$(md5sum < "$here/origin/imgs/1" | sed 's/^\(..\)\(.*\) .*/\1\/\2/;s/ //g')"
+mlops run dvc.yaml; expect_exit 1; expect_out "its input 'imgs' is not there: imgs.dvc tracks it, and it is not in DVC's cache, or not all of it; fetch it with \`dvc pull imgs.dvc\`"
+
+# --- What mlops' own store does for it: nothing, and it says so
+cd "$here/origin" || exit 1
+mlops store where o; expect_ok; expect_out "in DVC's cache, $PWD/.dvc/cache; \`dvc push\` sends it"
+mlops store where in.txt; expect_ok; expect_out "in DVC's cache"
+rm o; mlops store where o; expect_ok; expect_out "md5:"; expect_out "in DVC's cache"
+mlops remote add there "$here/there"; mlops push; expect_ok
+expect_out "in DVC's cache, and not sent: 1 output of DVC's stages; \`dvc push\` sends them"
+"$DVC" config cache.type symlink && "$DVC" checkout -q --relink
+[ -L imgs/1 ] || fail "imgs holds no link"
+mlops data add imgs; expect_exit 2; expect_err "'$PWD/imgs/1' is a link into DVC's cache"; expect_err "dvc unprotect $PWD/imgs"
+"$DVC" unprotect "$PWD/imgs"; mlops data add imgs; expect_ok
+
+# --- A dvc.yaml without stages stands for the whole project
+for tool in mlops dvc; do
+    project "umbrella-$tool"
+    mkdir a b
+    printf 'stages: {x: {cmd: "echo 1 > x", outs: [x]}}\n' > a/dvc.yaml
+    printf 'stages: {y: {cmd: "cat ../a/x > y", deps: [../a/x], outs: [y]}}\n' > b/dvc.yaml
+    mlops run .; expect_exit 2; expect_err "name one dvc.yaml below it"
+    mlops run a/dvc.yaml b/dvc.yaml; expect_exit 2; expect_err "one file is run at a time: mlops run b/dvc.yaml"
+    printf 'metrics: [a/x]\nplots: [b/y]\n' > dvc.yaml
+    if [ "$tool" = dvc ]; then dvc repro; else mlops run dvc.yaml; fi
+    expect_ok; expect_exists a/x; expect_exists b/y
+    dvc status; expect_out "up to date"
+    mlops run dvc.yaml; expect_ok; expect_out "2 cached"
+done
+project nothing
+printf 'metrics: [m.json]\n' > dvc.yaml
+dvc repro; expect_ok
+mlops validate dvc.yaml; expect_ok
+mlops run dvc.yaml; expect_ok; expect_out "nothing to run"
+mlops plan dvc.yaml; expect_ok; expect_out "would run 0 of 0 steps"
