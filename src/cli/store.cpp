@@ -6,7 +6,7 @@
 #include "db/lineage.hpp"
 #include "db/locations.hpp"
 #include "db/steps.hpp"
-#include "dvc/project.hpp"
+#include "dvc/project_cache.hpp"
 #include "engine/collect.hpp"
 #include "engine/recovery.hpp"
 #include "pipeline/dvc/config.hpp"

@@ -4,9 +4,7 @@
 #include <mlops/error.hpp>
 
 #include "data/content.hpp"
-#include "dvc/project.hpp"
-#include "pipeline/dvc/config.hpp"
-#include "pipeline/paths.hpp"
+#include "dvc/project_cache.hpp"
 #include "store/lease.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
@@ -73,22 +71,12 @@ DatasetVersion kept_version(const Workspace& workspace, const AddRequest& reques
 
 // A folder's links are kept as links: of those that DVC has made to its cache, the data would not be kept.
 void refuse_links_to_dvc(const std::string& path) {
-  namespace fs = std::filesystem;
-  const std::string root = pipeline::dvc::find_root(fs::path(path).parent_path().string());
-  if (root.empty() || !fs::is_directory(path)) return;
-  const std::string cache = dvc::cache_of(root).directory();
-  std::error_code error;
-  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
-    std::error_code unknown;
-    if (!it->is_symlink(unknown)) continue;
-    const fs::path target = fs::weakly_canonical(it->path(), unknown);
-    if (unknown || !pipeline::lies_in(target.string(), fs::weakly_canonical(cache, unknown).string()))
-      continue;
-    throw Error(ExitCode::usage,
-                "cannot add '" + path + "': '" + it->path().string() +
-                    "' is a link into DVC's cache, and the link would be kept instead of the data",
-                "make its files those of the folder: dvc unprotect " + path);
-  }
+  const std::string link = dvc::link_into_cache(path);
+  if (link.empty()) return;
+  throw Error(ExitCode::usage,
+              "cannot add '" + path + "': '" + link +
+                  "' is a link into DVC's cache, and the link would be kept instead of the data",
+              "make its files those of the folder: dvc unprotect " + path);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "dvc/project_cache.hpp"
 #include "pipeline/paths.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
@@ -19,11 +20,6 @@ namespace fs = std::filesystem;
 using pipeline::absolute_path;
 using Kind = Change::Kind;
 using Verdict = Check::Verdict;
-
-pipeline::dvc::Config config_of(const std::string& root) {
-  pipeline::dvc::Sources sources(nullptr);
-  return pipeline::dvc::read_config(root, sources);
-}
 
 std::string text_of(const OrderedJson& map, const char* key) {
   const auto found = map.find(key);
@@ -94,18 +90,6 @@ std::string why_always(const DvcStage& stage) {
 }
 
 }  // namespace
-
-ContentCache cache_of(const std::string& root) {
-  const pipeline::dvc::Config config = config_of(root);
-  return {config.cache_directory, config.link_types};
-}
-
-void unprotect_in_project(const std::string& directory, const std::vector<std::string>& paths) {
-  const std::string root = paths.empty() ? "" : pipeline::dvc::find_root(directory);
-  if (root.empty()) return;
-  const std::string cache = cache_of(root).directory();
-  for (const std::string& path : paths) unprotect(path, cache);
-}
 
 Project::Project(const Pipeline& pipeline, store::Objects& index, const Runner& runner)
     : pipeline_(pipeline),

@@ -22,13 +22,6 @@
 
 namespace mlops::dvc {
 
-/// The cache of the project whose .dvc lies in `root`, as its configuration says.
-ContentCache cache_of(const std::string& root);
-
-/// If `directory` lies in a project of DVC, makes files of `paths` that are linked to its cache files of
-/// their own, for a step of ours to write to.
-void unprotect_in_project(const std::string& directory, const std::vector<std::string>& paths);
-
 /// A file or directory of a stage.
 struct File {
   std::string path;  ///< absolute

@@ -3,7 +3,7 @@
 #include "db/hidden_files.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
-#include "dvc/project.hpp"
+#include "dvc/project_cache.hpp"
 #include "engine/collect.hpp"
 #include "engine/event_file.hpp"
 #include "engine/kept_inputs.hpp"

@@ -1,7 +1,7 @@
 #include "engine/runner.hpp"
 
 #include "db/runs.hpp"
-#include "dvc/project.hpp"
+#include "dvc/project_cache.hpp"
 #include "engine/aside.hpp"
 #include "engine/kept_inputs.hpp"
 #include "engine/outcome.hpp"
