@@ -76,6 +76,7 @@ Daemon::Daemon(const Workspace& workspace, DaemonSettings settings)
       vigil_(workspace_, database_),
       pinger_(workspace_, complain) {
   if (settings_.quiet) set_talk(Talk::troubles);
+  database_.keep_few_pages();
   wakeup_.add(triggers_.fd());
   if (settings_.web.address.empty()) return;
   web_.emplace(workspace, settings_.web, say);

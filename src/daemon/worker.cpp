@@ -64,7 +64,9 @@ Worker::Worker(const Workspace& workspace, WorkerSettings settings)
       directory_(own_directory(workspace)),
       database_(db::Database::open(workspace.database_path())),
       dispatcher_(workspace, database_, directory_, settings_.runs,
-                  {true, settings_.queues, settings_.backfill}) {}
+                  {true, settings_.queues, settings_.backfill}) {
+  database_.keep_few_pages();
+}
 
 Worker::~Worker() {
   std::error_code ignored;
