@@ -34,7 +34,7 @@ struct CacheSettings {
   bool force_all = false;
   std::set<std::string> forced;  ///< names of steps, or their bases
   pid_t keeper = 0;              ///< under which the steps run, as other programs are told; 0: none do
-  std::string run;               ///< its id
+  std::string run = {};          ///< its id
 };
 
 CacheSettings cache_settings(const RunSettings& settings);
