@@ -14,6 +14,24 @@ stop() { kill "$collector" 2> /dev/null; wait "$collector" 2> /dev/null; }
 cleanups+=(stop)
 ( while true; do "$MLOPS" store gc --grace 0 --keep 1 >> gc.log 2>> gc.err; done ) & collector=$!
 
+# Packs of which a part is dead keep gc busy between its look at the packs and their removal.
+mkdir parts
+churn() {
+    local round=0 k
+    while true; do
+        round=$((round + 1))
+        for k in 1 2 3 4; do
+            for i in $(seq 40); do printf "%s %s %0400d\n" $round $k $i > parts/$i; done; "$MLOPS" data add parts --name "parts$k"
+            rm parts/[1-9]; "$MLOPS" data add parts --name "parts$k"
+            for i in $("$MLOPS" sql --csv "select version from v_dataset_versions where dataset = 'parts$k' order by version" | sed '1d;$d'); do
+                "$MLOPS" data rm "parts$k@$i"
+            done
+        done
+    done
+}
+churn > churn.log 2>&1 & churner=$!
+cleanups+=('kill "$churner" 2> /dev/null')
+
 # A run whose results were there: they are still there when it has ended, though only it needs them.
 end=$(($(date +%s) + seconds)) hits=0 rounds=0
 while [ "$(date +%s)" -lt $end ]; do
@@ -26,6 +44,9 @@ while [ "$(date +%s)" -lt $end ]; do
     mlops run p.yaml -q --set n=$n; expect_ok; expect_file out/7 "7 of $n"; expect_file log ""
     hits=$((hits + 1))
 done
+kill "$churner"; wait "$churner" 2> /dev/null
+grep -q "nothing is here" gc.log && fail "gc removed outputs that a run relied on: $(grep -m1 'nothing is here' gc.log)"
+grep -q "are taken back later" gc.log || fail "gc met no pack of which a part is dead"
 echo "$rounds rounds of runs beside gc, $hits hits survived"
 
 # Versions of a dataset that come and go share most of their files with one another, and with garbage.
