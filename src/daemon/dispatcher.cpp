@@ -103,7 +103,7 @@ void Dispatcher::take_requests(std::optional<int> above) {
   if (in_doubt_) requests_.put_back_unknown(children_.fences());
   in_doubt_ = true;
   const schedule::Claims claims =
-      requests_.claim(limits_, {service_.queues, children_.room(), above, service_.backfill}, util::now());
+      requests_.claim(limits_, {service_.queues, children_.room(), above, service_.backfill}, util::now);
   look_again(claims.next, claims.holders);
   for (const auto& [claim, request] : claims.claimed) {
     Job job;

@@ -177,9 +177,10 @@ bool Requests::release_dead_claims(Claims& claims, Instant now) {
   return any;
 }
 
-Claims Requests::claim(const workspace::Config& limits, const Demand& demand, Instant now) {
+Claims Requests::claim(const workspace::Config& limits, const Demand& demand, const Clock& clock) {
   Claims claims;
   db::Transaction transaction(database_);
+  const Instant now = clock();
   db::Connection& connection = database_.connection();
   bool changed = release_dead_claims(claims, now);
   Admission admission = this->admission(limits, now);

@@ -11,6 +11,7 @@
 #include "db/database.hpp"
 #include "schedule/limits.hpp"
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -88,8 +89,9 @@ class Requests {
 
   /// Claims what may begin: the largest priority first, then the oldest time. Claims of dead processes go
   /// back to waiting first. A loss of power may undo a claim, as long as its run has not begun: that is
-  /// durable.
-  Claims claim(const workspace::Config& limits, const Demand& demand, Instant now);
+  /// durable. The clock is asked when it is our turn: what others claimed meanwhile counts for the rate.
+  using Clock = std::function<Instant()>;
+  Claims claim(const workspace::Config& limits, const Demand& demand, const Clock& clock);
 
   /// Takes a claim over that a worker made for this process; none if it is not valid any more.
   std::optional<ClaimedRequest> take_over(std::int64_t fence);

@@ -50,7 +50,7 @@ struct Place {
     return backfills.begin(pipeline, timetable, plan(from, to), jobs).value();
   }
   std::vector<ClaimedRequest> claim(std::size_t most = 100, std::optional<std::int64_t> only = {}) {
-    return requests.claim(limits, {{}, most, {}, only}, util_now()).claimed;
+    return requests.claim(limits, {{}, most, {}, only}, util_now).claimed;
   }
   /// As if its run had begun; it ends as `state`.
   void run(const ClaimedRequest& claimed, RunState state) {

@@ -57,7 +57,7 @@ struct Place {
 
   /// The pipelines of what is claimed, in order.
   std::string claim(std::size_t most = 100, Instant now = noon, std::vector<std::string> queues = {}) {
-    claims = requests.claim(limits, {std::move(queues), most, std::nullopt}, now);
+    claims = requests.claim(limits, {std::move(queues), most, std::nullopt}, [&] { return now; });
     std::string text;
     for (const ClaimedRequest& each : claims.claimed) text += each.request.pipeline + " ";
     return text;
@@ -255,7 +255,7 @@ TEST_CASE("a worker takes from its queues only, and requests of a larger priorit
   place.submit_to("cpu", "b");
   place.submit("c", 5);
   REQUIRE(place.claim(100, noon, {"cpu"}) == "b ");
-  const Claims urgent = place.requests.claim(place.limits, {{}, 10, 0}, noon);
+  const Claims urgent = place.requests.claim(place.limits, {{}, 10, 0}, [] { return noon; });
   REQUIRE(urgent.claimed.size() == 1);
   REQUIRE(urgent.claimed[0].request.pipeline == "c");
   REQUIRE(place.claim() == "a ");
@@ -334,6 +334,20 @@ TEST_CASE("a queue begins no more in a time than its rate says, however they are
   }
   for (std::size_t i = 3; i < begun.size(); ++i) REQUIRE(begun[i] - begun[i - 3] >= minutes(1));
   REQUIRE(begun.size() >= 57);
+  // The time is that at which nobody else claims any more.
+  place.database.connection().execute("UPDATE requests SET claimed_at = NULL");
+  bool alone = false;
+  place.requests.claim(place.limits, {{}, 1, std::nullopt}, [&] {
+    db::Connection other(place.workspace.database_path(), db::Connection::Mode::read_write);
+    try {
+      other.execute("PRAGMA busy_timeout = 0; BEGIN IMMEDIATE");
+    } catch (const std::exception&) {
+      alone = true;
+    }
+    return noon;
+  });
+  REQUIRE(alone);
+  place.database.connection().execute("UPDATE requests SET claimed_at = NULL");
   // A clock that was set back holds nothing up.
   REQUIRE(place.claim(100, noon - minutes(60 * 24 * 365)) == "");  // before their time
   place.database.connection().execute("UPDATE requests SET not_before = '2020-01-01 00:00:00.000'");
