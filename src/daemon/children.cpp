@@ -65,6 +65,12 @@ void Children::add(Job job) {
   waiting_.insert(behind, std::move(job));
 }
 
+void Children::add_again(Job job) {
+  const auto behind =
+      std::ranges::find_if(waiting_, [&](const Job& other) { return other.priority <= job.priority; });
+  waiting_.insert(behind, std::move(job));
+}
+
 std::vector<Job> Children::take_late(Instant now) {
   std::vector<Job> late;
   std::erase_if(waiting_, [&](Job& job) {

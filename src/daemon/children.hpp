@@ -30,6 +30,7 @@ struct Job {
   bool replaces = false;  ///< it ends other runs of its pipeline
   bool request = false;   ///< of the queue, not a slot
   std::optional<Instant> start_by = {};  ///< it does not begin later
+  int deaths = 0;                        ///< of processes that were to run it
 };
 
 /// One that could not be started.
@@ -53,6 +54,8 @@ class Children {
 
   /// It waits until there is room, behind those of its priority.
   void add(Job job);
+  /// Of one that could not begin: it waits before all of its priority.
+  void add_again(Job job);
   /// Takes those off the list that wait and are not to begin any more.
   std::vector<Job> take_late(Instant now);
   /// Starts what there is room for and `may_start` lets go; returns these. Those that cannot be started are

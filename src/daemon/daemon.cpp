@@ -220,8 +220,8 @@ std::optional<Instant> Daemon::next() const {
     if (at) next = std::min<Instant>(next.value_or(*at), *at);
   };
   take(again_);
+  if (serves() && !agenda_.empty()) take(agenda_.begin()->first);
   if (settings_.once) return next;
-  if (!agenda_.empty()) take(agenda_.begin()->first);
   take(vigil_.next());
   take(pinger_.next());
   take(deliveries_.next());
@@ -275,7 +275,7 @@ void Daemon::work() {
     runs_ended_ = false;
     if (look_at_all_) look_at_all(now);
     look_at_all_ = false;
-    if (!settings_.once) settle(now);
+    if (serves()) settle(now);
     triggers_.work();
     dispatcher_.start();
     look_at_promises(now);

@@ -69,6 +69,8 @@ class Daemon {
   void drop(const std::string& path);
   void unplan(File& file);
   void plan(const Place& place, schedule::sys_seconds floor = {});
+  /// Whether slots that become due are looked at here: with --once, as long as no other may.
+  bool serves() const { return !settings_.once || lock_.has_value(); }
   void settle(schedule::sys_seconds now);
   void settle(const std::vector<Place>& due, schedule::sys_seconds now);
   void recover(schedule::sys_seconds now);

@@ -1,7 +1,9 @@
 #include "daemon/dispatcher.hpp"
 
 #include <mlops/error.hpp>
+#include <mlops/pipeline.hpp>
 
+#include "notify/outbox.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
 
@@ -19,6 +21,7 @@ namespace mlops::daemon {
 namespace {
 
 constexpr std::chrono::seconds retry_after{2};
+constexpr int most_deaths = 3;
 Talk talk_now = Talk::all;
 
 std::string status_words(int status) {
@@ -53,6 +56,7 @@ std::size_t usual_runs() { return std::max<std::size_t>(2, std::thread::hardware
 Dispatcher::Dispatcher(const Workspace& workspace, db::Database& database, const std::string& directory,
                        std::size_t most, Service service)
     : workspace_(workspace),
+      database_(database),
       ledger_(workspace, database),
       requests_(workspace, database),
       children_(workspace.root(), directory, most > 0 ? most : usual_runs()),
@@ -133,16 +137,29 @@ bool Dispatcher::may_start(const Job& job) {
 }
 
 void Dispatcher::give_up(const NotStarted& failed) {
-  if (!failed.job.request) {
-    ledger_.reject(failed.job.fence, failed.why);
-  } else if (failed.for_now) {
-    requests_.put_back(failed.job.fence, false, failed.why);
-    not_before_ = util::now() + retry_after;
-    look_again(not_before_, {});
-  } else {
-    requests_.reject(failed.job.fence, failed.why);
-  }
   complain(failed.job.what + ": " + failed.why);
+  failed.for_now ? try_again(failed.job, failed.why) : reject(failed.job, failed.why);
+}
+
+// A request goes back to the queue; a slot stays claimed, by us again, unless it has become too late for it.
+void Dispatcher::try_again(Job job, const std::string& why) {
+  if (job.request) {
+    requests_.put_back(job.fence, false, why);
+  } else if (ledger_.take_over(job.fence, std::chrono::floor<std::chrono::seconds>(util::now()))) {
+    children_.add_again(std::move(job));
+  }
+  not_before_ = util::now() + retry_after;
+  look_again(not_before_, {});
+}
+
+void Dispatcher::reject(const Job& job, const std::string& why) {
+  job.request ? requests_.reject(job.fence, why) : ledger_.reject(job.fence, why);
+  try {
+    const Pipeline pipeline = load_pipeline(job.file, {.overrides = {}, .check_files = false});
+    notify::tell_not_begun(database_, pipeline, job.run_id, why);
+  } catch (const std::exception& error) {
+    complain(job.what + ": nobody is told of that: " + first_line(error.what()));
+  }
 }
 
 std::set<std::string> Dispatcher::end() {
@@ -159,9 +176,26 @@ bool Dispatcher::tell_of_slot(const Ended& ended) {
   const auto slot = ledger_.find_claim(ended.job.fence);
   if (slot && slot->outcome == SlotOutcome::ran) return false;
   complain(ended.job.what + ": " +
-           (slot ? to_string(slot->outcome) + std::string(", ") + slot->reason
-                 : "another process has taken the slot over"));
+           (!slot ? "another process has taken the slot over"
+            : slot->outcome == SlotOutcome::claimed
+                ? status_words(ended.status) + "; it is tried again"
+                : to_string(slot->outcome) + std::string(", ") + slot->reason));
   return true;
+}
+
+// Of a run that did not say itself what became of what it was for.
+void Dispatcher::close_claim(const Ended& ended, const std::string& why, bool may_work_later) {
+  const Job& job = ended.job;
+  if (job.request) {
+    may_work_later ? requests_.put_back(job.fence, true, why) : requests_.reject(job.fence, why);
+    return;
+  }
+  const auto slot = ledger_.find_claim(job.fence);
+  if (!slot || slot->outcome != SlotOutcome::claimed) return;
+  if (!may_work_later || job.deaths + 1 >= most_deaths) return reject(job, why);
+  Job again = job;
+  ++again.deaths;
+  try_again(std::move(again), why);
 }
 
 void Dispatcher::record(const Ended& ended) {
@@ -170,16 +204,10 @@ void Dispatcher::record(const Ended& ended) {
   const std::string words = status_words(ended.status);
   if (code != 0) {
     // One that has begun is on record; of one that has not, this is all that will be known.
-    const std::string why = words + (ended.output.empty() ? "" : ": " + first_line(ended.output));
+    const std::string why = words + (killed || ended.output.empty() ? "" : ": " + first_line(ended.output));
     const bool may_work_later =
         killed || code == static_cast<int>(ExitCode::io) || code == static_cast<int>(ExitCode::busy);
-    if (!ended.job.request) {
-      ledger_.reject(ended.job.fence, why);
-    } else if (may_work_later) {
-      requests_.put_back(ended.job.fence, true, why);
-    } else {
-      requests_.reject(ended.job.fence, why);
-    }
+    close_claim(ended, why, may_work_later);
     if (!ended.job.request && tell_of_slot(ended)) return;
   }
   const std::string what = "run " + ended.job.run_id + " of " + ended.job.what;

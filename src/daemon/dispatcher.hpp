@@ -63,11 +63,15 @@ class Dispatcher {
   bool may_start(const Job& job);
   void give_up(const NotStarted& failed);
   void miss_late();
+  void try_again(Job job, const std::string& why);
+  void reject(const Job& job, const std::string& why);
+  void close_claim(const Ended& ended, const std::string& why, bool may_work_later);
   bool tell_of_slot(const Ended& ended);
   void record(const Ended& ended);
   void look_again(std::optional<Instant> at, const std::vector<process::Identity>& holders);
 
   const Workspace& workspace_;
+  db::Database& database_;
   schedule::Ledger ledger_;
   schedule::Requests requests_;
   Children children_;

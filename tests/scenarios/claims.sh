@@ -1,0 +1,51 @@
+# Slots that were claimed and cannot begin at once: for want of room, or because the process that was to run them died.
+. "$(dirname "$0")/common.sh"
+says() { [ "$(sql "$1")" = "$2" ]; }
+# child_of PID…: a process that PID has started for a run.
+child_of() { cut -d' ' -f1 "/proc/$1/task/$1/children"; }
+
+# `daemon --once` that waits for room looks at what becomes due meanwhile: nobody else may.
+printf 'name: slow\nschedule: {at: "%s"}\nsteps: {a: {run: sleep 3}}\n' "$(date -d '+2 seconds' '+%F %T')" > one.yaml
+sed 's/slow/slow2/' one.yaml > two.yaml
+printf 'name: fast\nschedule: {every: 1s, catchup: none, overlap: allow}\nsteps: {a: {run: "true"}}\n' > fast.yaml
+mlops schedule add one.yaml two.yaml fast.yaml; expect_ok
+sleep 2.2
+"$MLOPS" daemon --once --runs 1 > once.log 2>&1 & once=$!
+wait_for 20 grep -q "run .* for slow" once.log
+mlops daemon --once --quiet; expect_exit 75; expect_equal "$out$err" ""
+wait $once || fail "daemon --once: $(cat once.log)"
+expect_equal "$(sql "select count(*) from v_slots where pipeline glob 'slow*' and outcome = 'ran'")" 2
+[ "$(sql "select count(*) from v_slots where pipeline = 'fast' and outcome = 'ran'")" -ge 3 ] || fail "$("$MLOPS" schedule audit)"
+expect_equal "$(sql "select count(*) from v_slots where pipeline = 'fast' and outcome = 'missed' and slot > (select min(slot) from v_slots where outcome = 'ran')")" 0
+for file in one.yaml two.yaml fast.yaml; do mlops schedule remove $file; expect_ok; done
+
+# A process that dies before its run begins costs no slot: another one is started for it, three times in all. After that
+# the slot is given up, and whoever wants to hear of failures is told.
+printf 'name: wait\nnotify: {command: "cat > told", on: [failure]}\nschedule: {at: "%s", overlap: queue}\nsteps: {a: {run: "until [ -e go ]; do sleep 0.05; done"}}\n' \
+    "$(date -d '+2 seconds' '+%F %T')" > wait.yaml
+"$MLOPS" run wait.yaml > hand.log 2>&1 & hand=$!
+cleanups+=("touch '$here/go'; kill $hand 2> /dev/null")
+"$MLOPS" daemon wait.yaml > daemon.log 2>&1 & daemon=$!
+cleanups+=("kill $daemon 2> /dev/null")
+for death in 1 2 3; do
+    wait_for 20 eval '[ "$(grep -c "^.* run .* for wait" daemon.log)" -ge '$death' ] && [ -n "$(child_of $daemon)" ]'
+    kill -9 "$(child_of $daemon)"
+    [ $death = 3 ] || wait_for 10 eval '[ "$(grep -c "ended by Killed; it is tried again" daemon.log)" = '$death' ]'
+done
+wait_for 20 says "select outcome from v_slots where pipeline = 'wait'" rejected
+expect_equal "$(sql "select reason from v_slots where pipeline = 'wait'")" "it was ended by Killed"
+wait_for 20 test -s told
+touch go; wait $hand || fail "$(cat hand.log)"
+
+# One that is tried again runs when it can.
+rm go
+sed "s/at: \"[^\"]*\"/at: \"$(date -d '+3 seconds' '+%F %T')\"/;s/wait/later/;s/: {at/: {name: again, at/" wait.yaml > later.yaml
+"$MLOPS" run later.yaml > hand.log 2>&1 & hand=$!
+mlops schedule add later.yaml; expect_ok
+wait_for 20 eval 'grep -q "run .* for later" daemon.log && [ -n "$(child_of $daemon)" ]'
+kill -9 "$(child_of $daemon)"
+wait_for 10 grep -q "later.*ended by Killed; it is tried again" daemon.log
+touch go; wait $hand || fail "$(cat hand.log)"
+wait_for 20 says "select s.outcome || ' ' || r.state from v_slots s join runs r on r.id = s.run_id where s.pipeline = 'later'" "ran succeeded"
+kill $daemon; wait $daemon || fail "the daemon ended with $?: $(cat daemon.log)"
+exit 0
