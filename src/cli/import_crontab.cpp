@@ -1,5 +1,6 @@
 #include "cli/import_crontab.hpp"
 
+#include "cli/install.hpp"
 #include "cli/output.hpp"
 #include "cli/shadow.hpp"
 #include "schedule/cron_import.hpp"
@@ -95,7 +96,8 @@ nlohmann::json remarks_json(const std::vector<schedule::CronRemark>& remarks) {
   return list;
 }
 
-void print_import(const Options& options, const schedule::CronImport& import, std::size_t watched) {
+void print_import(const Options& options, const schedule::CronImport& import, std::size_t watched,
+                  const std::string& program = "mlops") {
   if (options.json) {
     nlohmann::json jobs = nlohmann::json::array();
     for (const schedule::ImportedJob& job : import.jobs)
@@ -124,7 +126,8 @@ void print_import(const Options& options, const schedule::CronImport& import, st
   if (options.shadow) {
     std::printf("cron goes on; the start of %zu job%s is noted from now on\n", watched,
                 watched == 1 ? "" : "s");
-    std::printf("next: mlops import crontab --shadow --report\n");
+    std::printf("next: %s import crontab --shadow --report; to end it: the same with --remove\n",
+                program.c_str());
   } else if (!options.dry_run && jobs > 0) {
     // Those that only a boot starts have no schedule to be installed.
     const std::string all = (std::filesystem::path(options.directory) / "*.yaml").lexically_normal().string();
@@ -166,7 +169,7 @@ int begin_shadow(const Options& options, const Context& context) {
   for (schedule::ShadowLine& line : shadow.lines)
     line.file = util::absolute_path(options.directory + "/" + line.pipeline + ".yaml");
   if (options.dry_run) {
-    print_import(options, import, shadow.lines.size());
+    print_import(options, import, shadow.lines.size(), program_here(workspace, context));
     return 0;
   }
   write_files(options, import);
@@ -179,7 +182,7 @@ int begin_shadow(const Options& options, const Context& context) {
     schedule::write_shadow(workspace, shadow);
     return schedule::with_shadow(text, shadow.lines);
   });
-  print_import(options, import, shadow.lines.size());
+  print_import(options, import, shadow.lines.size(), program_here(workspace, context));
   return 0;
 }
 

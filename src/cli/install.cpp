@@ -7,6 +7,7 @@
 #include "schedule/user_crontab.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
+#include "util/strings.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -80,7 +81,7 @@ void add_zone_note(const std::vector<schedule::Served>& files, std::vector<std::
   }
 }
 
-void install_crontab(const Options& options, const Workspace& workspace) {
+void install_crontab(const Options& options, const Workspace& workspace, const Context& context) {
   db::Database database =
       options.print ? open_to_look(workspace) : db::Database::open(workspace.database_path());
   const auto files = load_files(options, workspace, database);
@@ -103,6 +104,9 @@ void install_crontab(const Options& options, const Workspace& workspace) {
   if (!options.print) std::printf("in the crontab:\n");
   print_lines(plan.lines);
   print_notes(plan.notes);
+  if (!options.print)
+    std::printf("to take it away: %s schedule install --crontab --remove\n",
+                program_here(workspace, context).c_str());
 }
 
 void remove_crontab(const Options& options, const Workspace& workspace) {
@@ -179,11 +183,19 @@ void install(const Options& options, const Context& context) {
   } else if (options.remove) {
     remove_crontab(options, workspace);
   } else {
-    install_crontab(options, workspace);
+    install_crontab(options, workspace, context);
   }
 }
 
 }  // namespace
+
+std::string program_here(const Workspace& workspace, const Context& context) {
+  const auto found = Workspace::find(".");
+  if (context.workspace.empty() && found && found->root() == workspace.root()) return "mlops";
+  const std::string near =
+      std::filesystem::path(workspace.root()).lexically_proximate(std::filesystem::current_path()).string();
+  return "mlops -w " + util::shell_quote(near.starts_with("..") ? workspace.root() : near);
+}
 
 void add_install_command(CLI::App& schedule, Context& context) {
   auto options = std::make_shared<Options>();

@@ -139,13 +139,16 @@ std::vector<std::string> changes_of_clocks(const Entry& entry, sys_seconds from)
         line += "nothing is skipped";
       } else if (entry.is_wildcard()) {
         line += "times between do not exist, and do not run";
+      } else if (!entry.rule.run_in_gap) {
+        line += "what falls between does not run";
       } else {
         line += "what falls between runs at " + calendar::to_text(after).substr(11);
       }
     } else {
       line += entry.is_wildcard()
                   ? repeated.empty() ? "nothing runs twice" : "times between come twice, and run twice"
-                  : "a time of day that comes twice runs the first time";
+                  : std::string("a time of day that comes twice runs ") +
+                        (entry.rule.run_in_both ? "both times" : "the first time");
     }
     lines.push_back(std::move(line));
   }

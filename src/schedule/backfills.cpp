@@ -219,6 +219,11 @@ void Backfills::cancel(std::int64_t id) {
   db::Transaction transaction(database_, db::Durability::full);
   const BackfillRecord backfill = get(id);
   db::Connection& connection = database_.connection();
+  if (backfill.state != BackfillState::cancelled &&
+      progress_of(db::slots_of_backfill(connection, id)).is_over()) {
+    throw Error(ExitCode::busy, "backfill " + std::to_string(id) + " is over: nothing of it waits",
+                "see `mlops backfill list`");
+  }
   db::update_backfill(connection, id, BackfillState::cancelled, backfill.jobs);
   for (RequestRecord& request :
        db::list_requests(connection, {.queue = "", .state = RequestState::waiting, .backfill = id})) {

@@ -248,6 +248,8 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
     const Timetable& timetable = all[meant.second];
     auto schedule = db::find_schedule(connection, records[meant.second].id);
     if (!schedule) continue;
+    // Of entries besides, what was due before anybody knew of them is owed to nobody.
+    if (!at && slot < slots.front().first && slot <= schedule->since && now - slot > on_time) continue;
     begin_anew(*schedule, now);
     Answer answer;
     answer.local = timetable.text(slot);
@@ -402,6 +404,20 @@ void Ledger::reject(std::int64_t fence, const std::string& reason) {
   transaction.commit();
 }
 
+namespace {
+
+// Its record tells only which signal it got.
+void note_replaced(db::Database& database, const std::string& run, const Claimed& by) {
+  db::Transaction transaction(database);
+  auto slot = db::slot_of_run(database.connection(), run);
+  if (!slot) return;
+  slot->reason = "run " + by.claim.run_id + ", for the slot " + by.local + ", replaced its run";
+  db::update_slot(database.connection(), *slot);
+  transaction.commit();
+}
+
+}  // namespace
+
 bool make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
               const std::function<void(const std::string&)>& say) {
   if (claimed.overlap == Overlap::allow) return true;
@@ -415,6 +431,7 @@ bool make_way(const Workspace& workspace, db::Database& database, const Claimed&
       if (claimed.overlap == Overlap::replace && !(slot && slot->fence > claimed.claim.fence)) {
         say("ending run " + id + ", which this one replaces");
         engine::cancel_run(workspace, database, id, {});
+        note_replaced(database, id, claimed);
       } else {
         other = id;
       }
