@@ -121,6 +121,7 @@ void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
     }
   }
   for (const auto& [problem, list] : broken) ledger_.refuse(list, now, problem);
+  recover(now, Turn::before);
   std::vector<Claimed> claims = ledger_.settle(entries, now, {.seen = seen_});
   for (const Place& place : due) {
     ScheduleRecord& record = place.first->records[place.second];
@@ -131,16 +132,20 @@ void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
     plan(place, schedule::settled_until(place.first->timetables[place.second], now));
   }
   take(claims);
-  recover(now);
+  recover(now, Turn::after);
 }
 
-// Claims of processes that died, of ours before a restart and of others.
-void Daemon::recover(sys_seconds now) {
+// Claims of processes that died, of ours before a restart and of others. What waited in a queue has its turn
+// before what is due now; of other entries what is due now may take the place of what was due before.
+void Daemon::recover(sys_seconds now, Turn turn) {
   if (!ledger_.has_dead_claims()) return;
   std::vector<Entry> entries;
   for (auto& [path, file] : files_) {
     if (file.problem.empty()) {
-      for (const Entry& entry : entries_of(file)) entries.push_back(entry);
+      for (const Entry& entry : entries_of(file)) {
+        const bool queued = entry.timetable->entry.overlap == Overlap::queue;
+        if (queued == (turn == Turn::before)) entries.push_back(entry);
+      }
     }
   }
   take(ledger_.recover(entries, now));
@@ -166,7 +171,8 @@ void Daemon::look_at_all(sys_seconds now) {
   settle(ahead, now);
   for (const auto& [file, i] : ahead) plan({file, i});
   settle(now);
-  recover(now);
+  recover(now, Turn::before);
+  recover(now, Turn::after);
 }
 
 void Daemon::take(const std::vector<Claimed>& claims) {

@@ -58,6 +58,7 @@ class Daemon {
     int priority = 0, concurrency = 0;  ///< of the pipeline
   };
   using Place = std::pair<File*, std::size_t>;  // a file and the number of its entry
+  enum class Turn { before, after };            // those that are due now
 
   void require_servable(const std::vector<std::string>& given);
   void load(const std::string& path, bool serve, std::vector<ScheduleRecord> known = {});
@@ -73,7 +74,7 @@ class Daemon {
   bool serves() const { return !settings_.once || lock_.has_value(); }
   void settle(schedule::sys_seconds now);
   void settle(const std::vector<Place>& due, schedule::sys_seconds now);
-  void recover(schedule::sys_seconds now);
+  void recover(schedule::sys_seconds now, Turn turn);
   void look_at_all(schedule::sys_seconds now);
   void take(const std::vector<schedule::Claimed>& claims);
   void end_all_runs();

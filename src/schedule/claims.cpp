@@ -187,8 +187,11 @@ std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seco
     if (entry == entries.end() || !current || !is_dead(slot)) continue;
     const Schedule& policy = entry->timetable->entry;
     const seconds late = settled_until(*entry->timetable, now) - slot.at;
-    const auto later =
-        policy.catchup == Catchup::all ? std::nullopt : later_run(connection, slot.schedule, slot.at);
+    // What waits in a queue was claimed when it was due: it was not missed, and those after it wait for it.
+    const bool queued = policy.overlap == Overlap::queue;
+    const auto later = queued || policy.catchup == Catchup::all
+                           ? std::nullopt
+                           : later_run(connection, slot.schedule, slot.at);
     SlotOutcome outcome = SlotOutcome::missed;
     std::string reason = died;
     if (current->paused_at) {
@@ -198,7 +201,7 @@ std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seco
       reason += ", and the entry was removed";
     } else if (slot.at <= current->since && late > on_time) {
       reason += ", and it is of before the schedule that there is now";
-    } else if (policy.catchup == Catchup::none && (late > on_time || later)) {
+    } else if (!queued && policy.catchup == Catchup::none && (late > on_time || later)) {
       reason += ", and `catchup` is none";
     } else if (policy.start_within.count() > 0 && late > policy.start_within) {
       reason += ", and `start_within` has passed";
@@ -207,7 +210,7 @@ std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seco
       reason += ": one run for all that were missed: " + *later;
     } else {
       const Overlap overlap =
-          slot.overlap == to_string(Overlap::skip) ? Overlap::queue : overlap_of(slot.overlap);
+          queued || slot.overlap == to_string(Overlap::skip) ? Overlap::queue : overlap_of(slot.overlap);
       claims.push_back(claim_row(*current, *entry->timetable, slot.at, overlap, slot, now));
       continue;
     }

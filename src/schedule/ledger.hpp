@@ -78,8 +78,9 @@ class Ledger {
   /// Whether there is something for recover().
   bool has_dead_claims();
 
-  /// Slots that were claimed by a process which died before the run began: claims them again, or says that
-  /// they were missed where the entry makes up for none.
+  /// Slots that were claimed by a process which died before the run began: claims them again, in their order,
+  /// or says that they were missed where the entry makes up for none. With `overlap: queue` they wait on: to
+  /// have their turn before slots that are due now, recover() those entries before settle().
   std::vector<Claimed> recover(const std::vector<Entry>& entries, sys_seconds now);
 
   /// What is due counts as rejected: the file cannot be read, and what it said before is not run in its

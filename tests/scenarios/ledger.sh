@@ -65,6 +65,23 @@ sed -i 's/61s/1ms/' turn.yaml
 mlops run turn.yaml --slot now; expect_exit 75; expect_err "start_within"
 touch went; wait $turn || fail "the run before: $(cat turn.out)"
 
+# What waits in a queue waits on when the daemon is stopped or killed: all of it runs, in its order, before what is due later.
+for signal in TERM KILL; do
+    for catchup in last none; do
+        name=wait_${signal}_$catchup; rm -f go
+        printf 'name: %s\nschedule: {every: 1s, timezone: UTC, overlap: queue, catchup: %s}\nsteps: {a: {run: "while [ ! -e go ]; do sleep 0.05; done"}}\n' $name $catchup > $name.yaml
+        start $name.yaml
+        wait_for 20 says "select count(*) >= 4 from v_slots where pipeline = '$name' and outcome = 'claimed'" 1
+        stop $signal
+        waited=$(sql "select slot from v_slots where pipeline = '$name' and outcome in ('ran', 'claimed') order by slot")
+        sleep 2; start; touch go
+        last=$(echo "$waited" | tail -n 1)
+        wait_for 60 says "select count(*) > 0 from v_slots where pipeline = '$name' and outcome = 'ran' and slot > '$last'" 1
+        mlops schedule remove $name; stop TERM
+        expect_equal "$(sql "select slot from v_slots where pipeline = '$name' and outcome = 'ran' and slot <= '$last' order by (select created_at from runs r where r.id = run_id)")" "$waited"
+    done
+done
+
 # A time that clocks skip is on record when they have jumped, and not only with the next slot. Needs a zone that does so now.
 zic=$(PATH=$PATH:/usr/sbin command -v zic)
 if [ -n "$zic" ]; then

@@ -158,6 +158,13 @@ class Trial {
   }
 
   void settle() {
+    // As a daemon does it: what waits in queues has its turn before what is due, the other dead after.
+    recover(true);
+    settle_due();
+    recover(false);
+  }
+
+  void settle_due() {
     struct Wanted {
       std::size_t entry;
       Time at;
@@ -195,36 +202,28 @@ class Trial {
       expected.emplace_back(slot.entry, slot.at);
     }
     run(ledger_.settle(entries(), instant(now_)), expected);
+  }
 
-    // A daemon looks for claims of the dead each time.
-    expected.clear();
+  void recover(bool queued) {
+    std::vector<Entry> looked_at;
     std::vector<std::pair<Time, std::size_t>> dead;
-    for (std::size_t i = 0; i < models_.size(); ++i)
+    for (std::size_t i = 0; i < models_.size(); ++i) {
+      if (models_[i].waits_on() != queued) continue;
+      looked_at.push_back(entries()[i]);
       for (const auto& [at, claim] : models_[i].claimed)
         if (claim.outcome == SlotOutcome::claimed) dead.emplace_back(at, i);
+    }
     std::ranges::sort(dead);
+    std::vector<std::pair<std::size_t, Time>> expected;
     for (const auto& [at, i] : dead) {
       Model& model = models_[i];
       const Time late = now_ - model.delay - at;
-      const bool later = std::ranges::any_of(model.claimed, [&](const auto& slot) {
-        return slot.first > at &&
-               (slot.second.outcome == SlotOutcome::ran || slot.second.outcome == SlotOutcome::claimed);
-      });
       Model::Claim& claim = model.claimed[at];
       claim.decided = now_;
-      if (model.paused) {
-        claim.outcome = SlotOutcome::paused;
-      } else if ((model.policy.catchup == Catchup::none && (late > 60 || later)) ||
-                 (model.policy.start_within > 0 && late > model.policy.start_within) ||
-                 (late > 60 && at <= model.since)) {
-        claim.outcome = SlotOutcome::missed;
-      } else if (model.policy.catchup == Catchup::last && later) {
-        claim.outcome = SlotOutcome::coalesced;
-      } else {
-        expected.emplace_back(i, at);
-      }
+      claim.outcome = model.after_death(at, late);
+      if (claim.outcome == SlotOutcome::claimed) expected.emplace_back(i, at);
     }
-    run(ledger_.recover(entries(), instant(now_)), expected);
+    run(ledger_.recover(looked_at, instant(now_)), expected);
   }
 
   // The claims are those that are expected, in this order. Most run; the others die before they do.

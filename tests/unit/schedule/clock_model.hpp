@@ -157,6 +157,23 @@ class Model {
     return run;
   }
 
+  /// Whether slots that were claimed wait on when their process has died.
+  bool waits_on() const { return policy.overlap == Overlap::queue; }
+
+  /// What a claimed slot comes to whose process died before its run began; `claimed`: it is claimed again.
+  SlotOutcome after_death(Time at, Time late) const {
+    if (paused) return SlotOutcome::paused;
+    if ((policy.start_within > 0 && late > policy.start_within) || (late > 60 && at <= since))
+      return SlotOutcome::missed;
+    if (waits_on() || policy.catchup == Catchup::all) return SlotOutcome::claimed;
+    const bool later = std::any_of(claimed.upper_bound(at), claimed.end(), [](const auto& slot) {
+      return slot.second.outcome == SlotOutcome::ran || slot.second.outcome == SlotOutcome::claimed;
+    });
+    if (policy.catchup == Catchup::none)
+      return late > 60 || later ? SlotOutcome::missed : SlotOutcome::claimed;
+    return later ? SlotOutcome::coalesced : SlotOutcome::claimed;
+  }
+
   /// Whether a row begins at this time.
   bool has_row(Time at) const {
     return claimed.contains(at) || std::ranges::any_of(stretches, [&](const Stretch& s) {

@@ -137,6 +137,46 @@ TEST_CASE("of claims that died the last one runs, and no slot after a later one"
   REQUIRE(place.ledger.recover({entry}, at("2026-01-01 10:00:41")).empty());
 }
 
+TEST_CASE(
+    "what waits in a queue waits on when its daemon has died, and has its turn before what is due now") {
+  for (const char* catchup : {"last", "none", "all"}) {
+    INFO(catchup);
+    Place place;
+    place.set("{every: 10s, timezone: UTC, overlap: queue, catchup: " + std::string(catchup) + "}");
+    const Entry entry = place.entry(at("2026-01-01 10:00"));
+    for (const char* time : {"2026-01-01 10:00:10", "2026-01-01 10:00:20", "2026-01-01 10:00:30"})
+      REQUIRE(place.ledger.settle({entry}, at(time)).size() == 1);
+    for (const char* time : {"2026-01-01 10:00:41", "2026-01-01 12:00:01"}) {  // also a second time, and late
+      place.kill_claimers();
+      const auto again = place.ledger.recover({entry}, at(time));
+      REQUIRE(again.size() == 3);
+      for (std::size_t i = 0; i < 3; ++i) {
+        REQUIRE(again[i].local == "2026-01-01T10:00:" + std::to_string(i + 1) + "0+00:00");
+        REQUIRE(again[i].overlap == Overlap::queue);
+        REQUIRE((i == 0 || again[i].claim.fence > again[i - 1].claim.fence));
+      }
+    }
+    place.run(place.ledger.settle({entry}, at("2026-01-01 12:00:01")).back());
+    place.kill_claimers();
+    REQUIRE(place.ledger.recover({entry}, at("2026-01-01 12:00:02")).size() >= 3);  // though a later one ran
+  }
+}
+
+TEST_CASE("what waits in a queue is missed when it could not start in time, or its times were edited") {
+  Place place;
+  place.set("{every: 10s, timezone: UTC, overlap: queue, start_within: 15s}");
+  Entry entry = place.entry(at("2026-01-01 10:00"));
+  for (const char* time : {"2026-01-01 10:00:10", "2026-01-01 10:00:20"})
+    REQUIRE(place.ledger.settle({entry}, at(time)).size() == 1);
+  place.kill_claimers();
+  REQUIRE(place.ledger.recover({entry}, at("2026-01-01 10:00:30")).size() == 1);
+  REQUIRE(place.slots() == "01-01T10:00 missed; 01-01T10:00 claimed; ");
+  place.set("{every: 17s, timezone: UTC, overlap: queue}");
+  entry = place.entry(at("2026-01-01 10:30"));
+  place.kill_claimers();
+  REQUIRE(place.ledger.recover({entry}, at("2026-01-01 10:30")).empty());
+}
+
 TEST_CASE("of several entries each has its turn") {
   Place place;
   place.set(
