@@ -36,6 +36,7 @@ std::optional<seconds> cut_offset(std::string& text) {
 sys_seconds now_seconds() { return std::chrono::floor<std::chrono::seconds>(util::now()); }
 
 sys_seconds read_time(const std::string& text, const TimeZone& zone) {
+  if (const auto day = read_day(text)) return begin_of(*day, zone);
   std::string plain = text;
   const std::optional<seconds> offset = cut_offset(plain);
   if (plain.size() == 10) plain += " 00:00:00";
@@ -51,6 +52,15 @@ sys_seconds read_time(const std::string& text, const TimeZone& zone) {
   if (!instants.empty()) return instants.front();
   throw Error(ExitCode::usage, "no clock in " + zone.name() + " ever shows " + text + ": it is skipped there",
               "give the offset, as in 2026-03-29T02:00:00+01:00");
+}
+
+sys_seconds begin_of(local_days day, const TimeZone& zone) {
+  const local_seconds midnight(day);
+  if (const auto instants = zone.instants_of(midnight); !instants.empty()) return instants.front();
+  // No offset is as large as two days: the clocks jump over it at the end of this period, or of one after it.
+  std::size_t next = zone.index_at(sys_seconds(midnight.time_since_epoch()) - days(2)) + 1;
+  while (zone.to_local(zone.begin(next)) < midnight) ++next;
+  return zone.begin(next);
 }
 
 std::optional<local_days> read_day(std::string_view text) {

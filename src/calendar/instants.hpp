@@ -13,11 +13,13 @@ namespace mlops::calendar {
 /// The time of this second, as schedules count it.
 sys_seconds now_seconds();
 
-/// "2026-03-29", "2026-03-29 02:30" or with seconds, as clocks of `zone` show it; or an instant with its
-/// offset
-/// ("2026-03-29T02:00:00+01:00", "…Z"). A time that comes twice is the first. Throws Error(usage), also for
-/// one that no clock shows.
+/// "2026-03-29" (see begin_of()), "2026-03-29 02:30" or with seconds, as clocks of `zone` show it; or an
+/// instant with its offset ("2026-03-29T02:00:00+01:00", "…Z"). A time that comes twice is the first. Throws
+/// Error(usage), also for a time of day that no clock shows.
 sys_seconds read_time(const std::string& text, const TimeZone& zone);
+
+/// The first instant of a day: midnight, or what clocks show next where they skip it.
+sys_seconds begin_of(std::chrono::local_days day, const TimeZone& zone);
 
 /// "2026-12-24"; nothing if it is no such day.
 std::optional<std::chrono::local_days> read_day(std::string_view text);

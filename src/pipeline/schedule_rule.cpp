@@ -107,8 +107,7 @@ calendar::Rule rule_of(const Schedule& schedule, const std::string& pipeline, co
     // A day is meant whole.
     const auto day = calendar::read_day(schedule.end);
     rule.end =
-        day ? calendar::read_time(calendar::to_text(calendar::local_seconds(*day + days(1))), *rule.zone)
-            : calendar::read_time(schedule.end, *rule.zone);
+        day ? calendar::begin_of(*day + days(1), *rule.zone) : calendar::read_time(schedule.end, *rule.zone);
   }
   if (rule.start && rule.end && *rule.end <= *rule.start)
     throw Error(ExitCode::usage, "'end' comes before 'start'", "it would never run");

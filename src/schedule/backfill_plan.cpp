@@ -65,9 +65,7 @@ std::vector<SlotHistory> slots_between(const Timetable& timetable, const std::st
   sys_seconds last = now;
   if (!to.empty()) {
     const auto day = calendar::read_day(to);
-    last = day ? calendar::read_time(calendar::to_text(calendar::local_seconds(*day + days(1))), zone) -
-                     seconds(1)
-               : calendar::read_time(to, zone);
+    last = day ? calendar::begin_of(*day + days(1), zone) - seconds(1) : calendar::read_time(to, zone);
   }
   if (last < first) throw Error(ExitCode::usage, "--to " + to + " comes before --from " + from);
   const auto times = calendar::fires_between(timetable.rule, first - seconds(1), std::min(last, now),

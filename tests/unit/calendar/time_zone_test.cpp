@@ -2,6 +2,7 @@
 
 #include <mlops/error.hpp>
 
+#include "calendar/instants.hpp"
 #include "calendar/posix_rule.hpp"
 #include "catch.hpp"
 
@@ -44,6 +45,29 @@ TEST_CASE("local times in gaps are no instant, repeated ones are two", "[calenda
   CHECK(zone.instants_of(local(10, 25, 2, 30)).size() == 2);
   REQUIRE(zone.instants_of(local(7, 1, 12, 0)).size() == 1);
   CHECK(to_text(zone.instants_of(local(7, 1, 12, 0))[0], zone) == "2026-07-01T12:00:00+02:00");
+}
+
+TEST_CASE("a day whose midnight clocks skip begins when they have jumped", "[calendar]") {
+  const std::pair<const char*, const char*> days[] = {{"America/Havana", "2026-03-08T01:00:00-04:00"},
+                                                      {"Africa/Cairo", "2026-04-24T01:00:00+03:00"},
+                                                      {"America/Santiago", "2026-09-06T01:00:00-03:00"},
+                                                      {"Asia/Beirut", "2026-03-29T01:00:00+03:00"}};
+  for (const auto& [name, text] : days) {
+    INFO(name);
+    const TimeZone zone = TimeZone::load(name);
+    const std::string day = std::string(text).substr(0, 10);
+    const sys_seconds begin = read_time(day, zone);
+    CHECK(to_text(begin, zone) == text);
+    CHECK(begin == begin_of(*read_day(day), zone));
+    CHECK(floor<std::chrono::days>(zone.to_local(begin - seconds(1))) ==
+          *read_day(day) - std::chrono::days(1));
+    REQUIRE_THROWS_WITH(read_time(day + " 00:00", zone), ContainsSubstring("it is skipped there"));
+  }
+  // Of a midnight that comes twice the first; of a day that clocks skip as a whole what comes after it.
+  const TimeZone havana = TimeZone::load("America/Havana"), apia = TimeZone::load("Pacific/Apia");
+  CHECK(to_text(read_time("2026-11-01", havana), havana) == "2026-11-01T00:00:00-04:00");
+  CHECK(to_text(read_time("2011-12-30", apia), apia) == "2011-12-31T00:00:00+14:00");
+  CHECK(to_text(read_time("2026-03-09", havana), havana) == "2026-03-09T00:00:00-04:00");
 }
 
 TEST_CASE("a zone that is not there is an error, with a guess at what was meant", "[calendar]") {

@@ -88,6 +88,15 @@ TEST_CASE("a backfill runs what is missing, failed or stale, and what it is told
   REQUIRE(plan_backfill(slots, choice, {}).order == std::vector<std::size_t>{3, 2, 1, 0});
 }
 
+TEST_CASE("a backfill goes to the end of a day also where clocks skip the midnight after it") {
+  const Timetable timetable = daily("America/Havana");
+  const auto count = [&](const char* from, const char* to) {
+    return slots_between(timetable, from, to, at("2026-05-01 00:00")).size();
+  };
+  REQUIRE(count("2026-03-05", "2026-03-07") == 3);
+  REQUIRE(count("2026-03-08", "2026-03-08") == 1);
+}
+
 TEST_CASE("what a backfill will take is told from how long runs took") {
   const std::vector<SlotHistory> slots(7);
   BackfillChoice choice;

@@ -24,6 +24,20 @@ Schedule cron(const std::string& text) {
 
 }  // namespace
 
+TEST_CASE("a day counts whole whose midnight clocks skip, or that comes before such a one") {
+  Schedule entry = cron("0 12 * * *");
+  entry.timezone = "America/Havana";
+  pipeline::Zones zones;
+  const auto limits = [&](const char* start, const char* end) {
+    entry.start = start;
+    entry.end = end;
+    const calendar::Rule rule = pipeline::rule_of(entry, "p", "/", zones);
+    return calendar::to_text(*rule.start, *rule.zone) + " " + calendar::to_text(*rule.end, *rule.zone);
+  };
+  REQUIRE(limits("2026-03-06", "2026-03-07") == "2026-03-06T00:00:00-05:00 2026-03-08T01:00:00-04:00");
+  REQUIRE(limits("2026-03-08", "2026-03-08") == "2026-03-08T01:00:00-04:00 2026-03-09T00:00:00-04:00");
+}
+
 TEST_CASE("a slot reaches from the slot before it to its own time") {
   REQUIRE(values(cron("0 3 * * *"), "2026-01-05 03:00") ==
           "20260105T030000Z 2026-01-04T03:00:00+00:00 2026-01-05T03:00:00+00:00");
