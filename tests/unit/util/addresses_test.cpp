@@ -55,14 +55,21 @@ TEST_CASE("private addresses are known, however they are written") {
                            "2002:7f00:1::",
                            "2002:a00:1::1",
                            "::127.0.0.1",
-                           "fec0::1"}) {
+                           "fec0::1",
+                           "64:ff9b:1::7f00:1",
+                           "64:ff9b:1:ffff::808:808",
+                           "::ffff:0:7f00:1",
+                           "::ffff:0:808:808",
+                           "2001::1",
+                           "2001:0:4136:e378:8000:63bf:3fff:fdd2"}) {
     INFO(text);
     REQUIRE_FALSE(private_kind(Address(text).get()).empty());
     REQUIRE_FALSE(Networks().permits(Address(text).get()));
   }
-  for (const char* text : {"8.8.8.8", "1.1.1.1", "172.15.255.255", "172.32.0.1", "100.63.255.255",
-                           "100.128.0.0", "192.167.255.255", "169.253.0.1", "2606:4700::1111",
-                           "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"}) {
+  for (const char* text :
+       {"8.8.8.8", "1.1.1.1", "172.15.255.255", "172.32.0.1", "100.63.255.255", "100.128.0.0",
+        "192.167.255.255", "169.253.0.1", "2606:4700::1111", "2001:1::1", "2001:4860:4860::8888",
+        "64:ff9b:2::1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"}) {
     INFO(text);
     REQUIRE(private_kind(Address(text).get()).empty());
     REQUIRE(Networks().permits(Address(text).get()));
@@ -89,6 +96,9 @@ TEST_CASE("networks that were allowed may be reached, and no others") {
   REQUIRE_FALSE(networks.permits(Address("127.0.0.2").get()));
   REQUIRE(networks.permits(Address("fdab::1").get()));
   REQUIRE_FALSE(networks.permits(Address("::1").get()));
+  REQUIRE(networks.add("64:ff9b:1:2::/64"));
+  REQUIRE(networks.permits(Address("64:ff9b:1:2::7f00:1").get()));
+  REQUIRE_FALSE(networks.permits(Address("64:ff9b:1:3::7f00:1").get()));
   Networks all;
   all.add_all();
   REQUIRE(all.permits(Address("169.254.169.254").get()));
