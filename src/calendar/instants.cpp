@@ -74,7 +74,9 @@ std::set<local_days> read_days(const std::string& text, const std::string& name)
   constexpr std::size_t most = 100'000;
   std::set<local_days> result;
   int number = 0;
-  for (const std::string& full : util::split(text, '\n')) {
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  const std::size_t begin = text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0;
+  for (const std::string& full : util::split(std::string_view(text).substr(begin), '\n')) {
     ++number;
     const std::string_view line = util::trim(std::string_view(full).substr(0, full.find('#')));
     if (line.empty()) continue;

@@ -70,6 +70,16 @@ TEST_CASE("a day whose midnight clocks skip begins when they have jumped", "[cal
   CHECK(to_text(read_time("2026-03-09", havana), havana) == "2026-03-09T00:00:00-04:00");
 }
 
+TEST_CASE("a file of days may begin with a byte order mark", "[calendar]") {
+  CHECK(read_days("\xEF\xBB\xBF"
+                  "2026-12-24\r\n2026-12-26\n",
+                  "days.txt") == std::set<local_days>{*read_day("2026-12-24"), *read_day("2026-12-26")});
+  REQUIRE_THROWS_WITH(read_days("2026-12-24\n\xEF\xBB\xBF"
+                                "2026-12-26\n",
+                                "days.txt"),
+                      ContainsSubstring("days.txt:2"));
+}
+
 TEST_CASE("a zone that is not there is an error, with a guess at what was meant", "[calendar]") {
   const auto hint = [](const char* name) {
     try {
