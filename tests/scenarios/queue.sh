@@ -97,10 +97,11 @@ open(".mlops/queue.bell", "w").close()
 PY
 sleep 0.5; says "select state from v_requests where queue = 'held'" claimed || fail "a claim of a living process was taken over"
 kill -9 $holder; { wait $holder; } 2> /dev/null; wait_for 2 says "select state, fence > 900 from v_requests where queue = 'held'" started,1
-printf 'name: slow\nconcurrency: 1\nsteps: {a: {run: '"'echo in >> turns; sleep 0.3; echo out >> turns'"'}}\n' > slow.yaml
+printf 'name: slow\nconcurrency: 1\nsteps: {a: {run: '"'echo in >> turns; until [ -e free ]; do sleep 0.05; done; sleep 0.3; echo out >> turns'"'}}\n' > slow.yaml
 mlops submit slow.yaml; id=$out; wait_for 10 test -s turns
 mlops worker --once; expect_ok
 kill -TERM $pid; end_of $pid; expect_equal "$code" 0; tail -n 1 worker.log | grep -q "stopping: 1 runs go on" || fail "$(tail -n 3 worker.log)"
+touch free
 wait_for 10 says "select run_state from v_requests where id = $id" succeeded
 [ -z "$(ls .mlops/workers)" ] || fail "a worker has left its directory"
 
