@@ -86,7 +86,8 @@ for round in $(seq 12); do
     mlops store verify; expect_ok
     mlops data add data; expect_ok
     rm -rf copy; mlops data checkout data --to copy; expect_ok; diff -r data copy > /dev/null || fail "kill $round"
-    [ $((round % 2)) = 0 ] || { mlops data rm "data@$(sql 'select min(version) from v_dataset_versions where dataset = '"'data'"')"; expect_ok; }
+    oldest=$(sql "select min(version) from v_dataset_versions where dataset = 'data'")
+    [ $((round % 2)) = 0 ] || { mlops data rm "data@$oldest"; expect_ok; }
 done
 mlops data checkout data --to out2 --force; expect_ok; diff -r data out2 > /dev/null || fail "out2"
 mlops store gc --grace 0; expect_ok; mlops store gc --grace 0; expect_ok; expect_out "removed 0 objects"
