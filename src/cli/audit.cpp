@@ -67,8 +67,8 @@ std::int64_t holes(const Known& known, const std::vector<SlotRecord>& slots,
 void print_why(const SlotRecord& slot, const ScheduleRecord& record, const std::string& run_state) {
   const Style style = style_of(stdout);
   std::printf("%s  %s %s: %s\n", style.bold(slot_words(slot)).c_str(), record.pipeline.c_str(),
-              record.name.c_str(), to_string(slot.outcome));
-  if (!slot.reason.empty()) std::printf("  %s\n", slot.reason.c_str());
+              shown(record.name).c_str(), to_string(slot.outcome));
+  if (!slot.reason.empty()) std::printf("  %s\n", shown(slot.reason).c_str());
   if (slot.outcome == SlotOutcome::ran) {
     std::printf("  run %s %s, begun %s after its time\n", slot.run_id.c_str(), run_state.c_str(),
                 late_words(slot).c_str());

@@ -299,6 +299,7 @@ void Daemon::work() {
 
 // For whoever finds later that slots were missed: until now somebody was there.
 void Daemon::note_look() {
+  if (!serves()) return;
   seen_ = calendar::now_seconds();
   ::utimensat(AT_FDCWD, lock_path(workspace_).c_str(), nullptr, 0);
 }

@@ -137,8 +137,8 @@ bool Dispatcher::may_start(const Job& job) {
 }
 
 void Dispatcher::give_up(const NotStarted& failed) {
-  complain(failed.job.what + ": " + failed.why);
   failed.for_now ? try_again(failed.job, failed.why) : reject(failed.job, failed.why);
+  complain(failed.job.what + ": " + failed.why);
 }
 
 // A request goes back to the queue; a slot stays claimed, by us again, unless it has become too late for it.
