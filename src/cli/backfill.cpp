@@ -48,10 +48,6 @@ schedule::BackfillChoice choice_of(const Options& options) {
   return choice;
 }
 
-std::string counted(std::size_t n, const char* noun) {
-  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
-}
-
 nlohmann::json milliseconds_json(const std::optional<Milliseconds>& time) {
   return time ? nlohmann::json(time->count()) : nlohmann::json(nullptr);
 }

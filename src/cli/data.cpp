@@ -18,10 +18,6 @@ std::string full_name(const DatasetVersion& version) {
   return version.dataset + "@" + std::to_string(version.version);
 }
 
-std::string counted(std::uint64_t count, const char* what) {
-  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
-}
-
 nlohmann::json to_json(const DatasetVersion& v) {
   return {{"dataset", v.dataset}, {"version", v.version},
           {"path", v.path},       {"sha256", v.sha256},

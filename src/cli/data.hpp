@@ -33,8 +33,6 @@ struct DataOptions {
 
 /// NAME@NUMBER.
 std::string full_name(const DatasetVersion& version);
-/// "1 file", "2 files".
-std::string counted(std::uint64_t count, const char* what);
 nlohmann::json to_json(const DatasetVersion& version);
 
 /// --limit N and --all.

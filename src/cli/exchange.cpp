@@ -66,10 +66,6 @@ class ProgressLine {
   std::int64_t due_ms_ = 0;
 };
 
-std::string counted(std::uint64_t count, const char* what) {
-  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
-}
-
 nlohmann::json head(const Options& options, const workspace::RemoteConfig& remote) {
   return {{"remote", remote.name}, {"url", remote.url}, {"dry_run", options.request.dry_run}};
 }

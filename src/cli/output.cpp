@@ -48,6 +48,10 @@ int terminal_width() {
   return 80;
 }
 
+std::string counted(std::uint64_t count, const char* what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
 std::string shown(const std::string& text) { return util::escape_controls(util::to_utf8(text)); }
 
 std::string not_empty(const std::string& value) {

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -44,6 +45,9 @@ bool is_terminal(std::FILE* stream);
 /// A terminal on which the cursor can be moved, with colours or without.
 bool can_redraw(std::FILE* stream);
 int terminal_width();  ///< 80 if unknown
+
+/// "1 file", "2 files".
+std::string counted(std::uint64_t count, const char* what);
 
 /// Names, paths and messages may hold anything: as text that does no harm to a terminal and stays on its
 /// line.

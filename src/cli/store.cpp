@@ -39,10 +39,6 @@ struct Options {
   bool json = false;
 };
 
-std::string objects_of(std::uint64_t count) {
-  return std::to_string(count) + (count == 1 ? " object" : " objects");
-}
-
 store::Objects open_store(const Workspace& workspace) { return store::Objects(workspace.store_directory()); }
 
 void stat(const Options& options, Context& context) {
@@ -59,12 +55,13 @@ void stat(const Options& options, Context& context) {
                        {"quarantined", u.quarantined}});
   }
   std::printf("%s\n", shown(objects.directory()).c_str());
-  std::printf("  %s of %s own, %s\n", objects_of(u.loose_objects).c_str(),
+  std::printf("  %s of %s own, %s\n", counted(u.loose_objects, "object").c_str(),
               u.loose_objects == 1 ? "its" : "their", util::format_size(u.loose_bytes).c_str());
-  std::printf("  %s in %llu pack%s, %s\n", objects_of(u.packed_objects).c_str(),
+  std::printf("  %s in %llu pack%s, %s\n", counted(u.packed_objects, "object").c_str(),
               static_cast<unsigned long long>(u.packs), u.packs == 1 ? "" : "s",
               util::format_size(u.packed_bytes).c_str());
-  if (u.quarantined > 0) std::printf("  %s, damaged, in quarantine\n", objects_of(u.quarantined).c_str());
+  if (u.quarantined > 0)
+    std::printf("  %s, damaged, in quarantine\n", counted(u.quarantined, "object").c_str());
 }
 
 /// What the database says that the store has: a version of a dataset, or a directory that a run made.
@@ -150,7 +147,7 @@ void verify(const Options& options, Context& context) {
   for (std::size_t i = 0; i < std::min(damaged.size(), most); ++i)
     std::printf("damaged %s: not used any more\n", damaged[i].get<std::string>().c_str());
   if (damaged.size() > most) std::printf("and %zu more: --json lists all\n", damaged.size() - most);
-  std::printf("%s %s whole (%s), %zu damaged\n", objects_of(good).c_str(), good == 1 ? "is" : "are",
+  std::printf("%s %s whole (%s), %zu damaged\n", counted(good, "object").c_str(), good == 1 ? "is" : "are",
               util::format_size(bytes).c_str(), damaged.size());
   if (!damaged.empty())
     std::printf("  steps whose results are damaged run again when they are next needed\n");
@@ -215,7 +212,7 @@ void gc(const Options& options, Context& context) {
                        {"packs_rewritten", r.packs_rewritten}});
   }
   std::printf("%s %s, %s\n", options.dry_run ? "would remove" : "removed",
-              objects_of(r.removed.objects).c_str(), util::format_size(r.removed.bytes).c_str());
+              counted(r.removed.objects, "object").c_str(), util::format_size(r.removed.bytes).c_str());
   if (r.waiting_bytes > 0)
     std::printf("  %s more lie in packs of which the larger part is needed, and are taken back later\n",
                 util::format_size(r.waiting_bytes).c_str());
