@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <optional>
+#include <utility>
+#include <vector>
 
 namespace mlops::pipeline::dvc {
 
@@ -14,36 +17,77 @@ namespace {
 
 // Makes the value of a text as OrderedJson::parse() does, but for integers of more than 64 bits, which would
 // become floats.
-class JsonValues : public nlohmann::detail::json_sax_dom_parser<OrderedJson> {
+class JsonValues : public nlohmann::json_sax<OrderedJson> {
  public:
-  using json_sax_dom_parser::json_sax_dom_parser;
+  explicit JsonValues(OrderedJson& root) : root_(root) {}
 
-  bool number_float(double value, const std::string& text) {
-    if (text.find_first_of(".eE") != text.npos) return json_sax_dom_parser::number_float(value, text);
-    std::string plain = plain_mark + text;
-    return string(plain);
+  bool null() override { return put(nullptr); }
+  bool boolean(bool value) override { return put(value); }
+  bool number_integer(number_integer_t value) override { return put(value); }
+  bool number_unsigned(number_unsigned_t value) override { return put(value); }
+  bool number_float(number_float_t value, const string_t& text) override {
+    if (text.find_first_of(".eE") == text.npos) return put(plain_mark + text);
+    return put(value);
   }
+  bool string(string_t& value) override { return put(std::move(value)); }
+  bool binary(binary_t&) override { return false; }  // there is none in a text
+  bool start_object(std::size_t) override { return open(OrderedJson::object()); }
+  bool key(string_t& value) override { return key_ = std::move(value), true; }
+  bool end_object() override { return close(); }
+  bool start_array(std::size_t) override { return open(OrderedJson::array()); }
+  bool end_array() override { return close(); }
+  bool parse_error(std::size_t position, const std::string& token,
+                   const nlohmann::detail::exception& error) override {
+    constexpr int number_overflow = 406;
+    if (error.id == number_overflow) {
+      too_large_ = token;
+    } else {
+      error_at_ = position;
+    }
+    return false;
+  }
+
+  std::optional<std::size_t> error_at() const { return error_at_; }
+  const std::string& too_large() const { return too_large_; }
+
+ private:
+  OrderedJson& add(OrderedJson value) {
+    if (open_.empty()) return root_ = std::move(value);
+    OrderedJson& in = *open_.back();
+    if (in.is_object()) return in[key_] = std::move(value);
+    in.push_back(std::move(value));
+    return in.back();
+  }
+  bool put(OrderedJson value) { return add(std::move(value)), true; }
+  // What is open does not move: its parent gets nothing until it is closed.
+  bool open(OrderedJson value) { return open_.push_back(&add(std::move(value))), true; }
+  bool close() { return open_.pop_back(), true; }
+
+  OrderedJson& root_;
+  std::vector<OrderedJson*> open_;
+  std::string key_, too_large_;
+  std::optional<std::size_t> error_at_;
 };
 
 OrderedJson parse_json(std::string_view text, const std::string& shown) {
   OrderedJson value;
   JsonValues values(value);
-  try {
-    OrderedJson::sax_parse(text, &values);
-    return value;
-  } catch (const OrderedJson::parse_error& error) {
-    const std::string_view before = text.substr(0, std::min(error.byte, text.size()));
+  OrderedJson::sax_parse(text, &values);
+  if (const auto at = values.error_at()) {
+    const std::string_view before = text.substr(0, std::min(*at, text.size()));
     const std::size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
     throw BadFile({{shown,
                     {static_cast<int>(std::ranges::count(before, '\n')) + 1,
                      static_cast<int>(before.size() - std::min(line_start, before.size())) + 1},
                     "this is not JSON",
                     "correct it"}});
-  } catch (const OrderedJson::out_of_range& error) {
-    const std::string words = error.what();
-    throw BadFile(
-        {{shown, {}, words.substr(words.find("] ") + 2), "no float is as large: write a smaller one"}});
   }
+  if (!values.too_large().empty())
+    throw BadFile({{shown,
+                    {},
+                    "number overflow parsing '" + values.too_large() + "'",
+                    "no float is as large: write a smaller one"}});
+  return value;
 }
 
 OrderedJson parse_yaml(std::string_view text, const std::string& shown) {
