@@ -215,7 +215,10 @@ mlops import crontab --shadow --report --json; expect_exit 3
 expect_equal "$(json '[d["what"] for l in j["lines"] for d in l["differences"] if l["pipeline"] == "echo"]')" "['only mlops', 'twice by cron']"
 sed -i 's/cron: "\* \* \* \* \*"/cron: "*\/2 * * * *"/' echo.yaml
 mlops import crontab --shadow --report --json; expect_exit 3
-expect_equal "$(json 'sum(d["what"] == "only cron" for l in j["lines"] for d in l["differences"] if l["pipeline"] == "echo") in (28, 29, 30)')" True
+# What cron began in an odd minute is its own now, but for one that stands in for an even one that cron missed.
+odd_starts='sum(m % 2 and f <= m * 60 <= t for m in (int(line.split()[1]) // 60000 for line in open(".mlops/shadow/starts") if line != "torn")) - (f // 60 % 2 == 0)'
+expect_equal "$(json 'sum(d["what"] == "only cron" for l in j["lines"] for d in l["differences"] if l["pipeline"] == "echo")')" \
+    "$(json "(lambda f, t: $odd_starts)(*(__import__('datetime').datetime.fromisoformat(j[k]).timestamp() for k in ('from', 'to')))")"
 sed -i 's/echo a/echo c/' "$TAB"; sed 's/echo a/echo c/' before > expected
 mlops import crontab --shadow --report; expect_out "was changed or taken away since"
 mlops import crontab --shadow --remove; expect_ok; cmp -s "$TAB" expected || fail "the crontab is not as it was: $(diff "$TAB" expected)"
