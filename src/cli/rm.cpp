@@ -3,6 +3,7 @@
 #include "engine/removal.hpp"
 #include "util/quantity.hpp"
 #include "util/time.hpp"
+#include "workspace/config.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -43,6 +44,23 @@ engine::RemovalRequest request_of(const Options& options, OpenWorkspace& open) {
   return request;
 }
 
+// The rate of a queue counts what was begun within its period.
+db::Retention retention_of(const Options& options, Instant before, const Workspace& workspace) {
+  db::Retention retention{before, options.pipeline, before};
+  for (const workspace::QueueConfig& queue : workspace::read_config(workspace).queues) {
+    if (queue.rate)
+      retention.claimed_before = std::min(retention.claimed_before, util::now() - queue.rate->period);
+  }
+  return retention;
+}
+
+void tell_of_rows(const db::OldRows& rows, bool dry_run) {
+  if (rows.slots + rows.requests == 0) return;
+  std::printf("%s the records of %s and %s\n", dry_run ? "would delete" : "deleted",
+              counted(static_cast<std::uint64_t>(rows.slots), "slot").c_str(),
+              counted(static_cast<std::uint64_t>(rows.requests), "request").c_str());
+}
+
 void remove(const Options& options, Context& context) {
   if (options.runs.empty() && options.older_than.empty() && options.keep < 0) {
     throw Error(ExitCode::usage, "nothing to delete was named",
@@ -56,7 +74,8 @@ void remove(const Options& options, Context& context) {
   OpenWorkspace open = options.dry_run ? open_to_read(context) : open_to_write(context);
   nlohmann::json list = nlohmann::json::array();
   bool any = false;
-  engine::remove_runs(open.workspace, open.database, request_of(options, open), [&](const std::string& id) {
+  const engine::RemovalRequest request = request_of(options, open);
+  engine::remove_runs(open.workspace, open.database, request, [&](const std::string& id) {
     any = true;
     if (options.json) {
       list.push_back(id);
@@ -64,10 +83,19 @@ void remove(const Options& options, Context& context) {
       std::printf("%s %s\n", options.dry_run ? "would delete" : "deleted", id.c_str());
     }
   });
+  db::OldRows rows;
+  if (request.pruning && request.pruning->before)
+    rows = engine::remove_old_rows(open.workspace, open.database,
+                                   retention_of(options, *request.pruning->before, open.workspace),
+                                   options.dry_run);
   if (options.json) {
-    print_json({{"deleted", std::move(list)}, {"dry_run", options.dry_run}});
-  } else if (!any) {
-    std::printf("nothing to delete\n");
+    print_json({{"deleted", std::move(list)},
+                {"slots", rows.slots},
+                {"requests", rows.requests},
+                {"dry_run", options.dry_run}});
+  } else {
+    tell_of_rows(rows, options.dry_run);
+    if (!any && rows.slots + rows.requests == 0) std::printf("nothing to delete\n");
   }
 }
 
@@ -88,7 +116,9 @@ void set_up_rm(CLI::App& app, Context& context) {
   app.add_flag("-n,--dry-run", options->dry_run, "only say what would be deleted");
   app.add_flag("--json", options->json, "print JSON");
   app.footer(
-      "With both --older-than and --keep, a run must meet both. Running and pinned runs are kept.\n"
+      "With both --older-than and --keep, a run must meet both. Running and pinned runs are kept. "
+      "--older-than also\n"
+      "deletes what is on record of slots and requests of which no run is left.\n"
       "Examples:\n  mlops rm 7k2m\n  mlops rm --older-than 30d --keep 10 --pipeline churn --dry-run");
   app.callback([options, &context] { remove(*options, context); });
 }

@@ -130,4 +130,20 @@ void remove_runs(const Workspace& workspace, db::Database& database, const Remov
   }
 }
 
+db::OldRows remove_old_rows(const Workspace& workspace, db::Database& database,
+                            const db::Retention& retention, bool dry_run) {
+  if (dry_run) return db::count_old(database.connection(), retention);
+  workspace.check_owner();
+  constexpr int rows = 1'000;  // some milliseconds, in which nobody else can write
+  db::OldRows all, some;
+  do {
+    db::Transaction transaction(database, db::Durability::full);
+    some = db::delete_old(database.connection(), retention, rows);
+    transaction.commit();
+    all.slots += some.slots;
+    all.requests += some.requests;
+  } while (some.slots + some.requests > 0);
+  return all;
+}
+
 }  // namespace mlops::engine

@@ -4,6 +4,7 @@
 #include <mlops/workspace.hpp>
 
 #include "db/database.hpp"
+#include "db/retention.hpp"
 #include "db/runs.hpp"
 
 #include <functional>
@@ -24,5 +25,9 @@ struct RemovalRequest {
 /// Error(busy) before anything is deleted if a run of `runs` is running; running runs are never old enough.
 void remove_runs(const Workspace& workspace, db::Database& database, const RemovalRequest& request,
                  const std::function<void(const std::string& id)>& on_run);
+
+/// Deletes old rows of slots and requests, or counts those that are old enough already.
+db::OldRows remove_old_rows(const Workspace& workspace, db::Database& database,
+                            const db::Retention& retention, bool dry_run);
 
 }  // namespace mlops::engine

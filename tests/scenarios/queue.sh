@@ -189,4 +189,15 @@ expect_equal "$(cut -d' ' -f3 witness | sort -un | wc -l)" "$items"
 expect_equal "$(cut -d' ' -f1 witness | sort -u | wc -l)" "$items"
 expect_equal "$(sql "select count(*), count(distinct run_id), sum(run_state = 'succeeded') from v_requests where id > (select max(id) from requests) - $items")" "$items,$items,$items"
 echo "$items items, $kills workers killed"
+
+# What is old goes: with its run, and what led to none.
+mlops submit p.yaml; expect_ok; mlops queue cancel "$(sql "select max(id) from requests")"; expect_ok
+before=$(sql "select count(*) from requests")
+mlops rm --older-than 1h; expect_ok; expect_out "nothing to delete"
+mlops rm --older-than 0.001s --dry-run; expect_ok; expect_out "would delete"
+expect_equal "$(sql "select count(*) from requests")" "$before"
+mlops rm --older-than 0.001s --json; expect_ok
+expect_equal "$(json 'j["requests"] > 100, len(j["deleted"]) > 100')" "(True, True)"
+fence=$(sql "select max(fence) from requests")
+mlops submit p.yaml; expect_ok; worker -j 1; wait_for 20 says "select count(*) from requests where state = 'started' and fence > $fence" 1; kill -9 "$pid"
 exit 0
