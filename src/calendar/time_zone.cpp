@@ -41,9 +41,14 @@ bool is_safe(const std::string& name) {
       name, [](unsigned char c) { return std::isalnum(c) || c == '/' || c == '_' || c == '-' || c == '+'; });
 }
 
-std::optional<std::string> read_zone(const std::string& name) {
+struct ZoneFile {
+  std::string path, bytes;
+};
+
+std::optional<ZoneFile> read_zone(const std::string& name) {
   for (const std::string& directory : directories()) {
-    if (auto bytes = util::read_regular_file(directory + "/" + name, largest_file)) return bytes;
+    const std::string path = directory + "/" + name;
+    if (auto bytes = util::read_regular_file(path, largest_file)) return ZoneFile{path, std::move(*bytes)};
   }
   return std::nullopt;
 }
@@ -147,7 +152,7 @@ TimeZone TimeZone::load(const std::string& name) {
     return zone;
   }
   if (is_safe(name)) {
-    if (const auto bytes = read_zone(name)) return parse(name, *bytes);
+    if (const auto file = read_zone(name)) return parse(name, file->bytes);
   }
   throw Error(ExitCode::usage, "there is no time zone '" + util::escape_controls(name) + "' on this system",
               hint_for(name));
@@ -242,6 +247,11 @@ void TimeZone::continue_by_rule(const std::string& text) {
   }
 }
 
+std::string TimeZone::file_of(const std::string& name) {
+  const auto file = is_safe(name) ? read_zone(name) : std::nullopt;
+  return file ? file->path : "";
+}
+
 std::string TimeZone::local_name() {
   if (const char* own = std::getenv("TZ"); own && *own) return *own == ':' ? own + 1 : own;
   return machine_name();
@@ -249,7 +259,7 @@ std::string TimeZone::local_name() {
 
 std::string TimeZone::machine_name() {
   char target[PATH_MAX];
-  const ssize_t size = ::readlink("/etc/localtime", target, sizeof target);
+  const ssize_t size = ::readlink(local_time_file, target, sizeof target);
   if (size > 0) {
     const std::string_view path(target, static_cast<std::size_t>(size));
     const std::size_t at = path.find("zoneinfo/");

@@ -28,6 +28,8 @@ class TimeZone {
   /// The zone of that name; "UTC" needs no file. Throws Error, with likely names, when the system has no such
   /// zone or no zone data: it is never taken for UTC.
   static TimeZone load(const std::string& name);
+  /// The file that load() reads; empty if there is none.
+  static std::string file_of(const std::string& name);
   /// The bytes of a TZif file. Throws Error when they are not one.
   static TimeZone parse(const std::string& name, const std::string& bytes);
   /// The zone of this machine's clock: $TZ, or what /etc/localtime links to, or UTC where neither is there.
@@ -62,6 +64,9 @@ class TimeZone {
   std::vector<sys_seconds> begins_;
   std::vector<std::uint8_t> kind_of_;
 };
+
+/// What links to the zone of this machine.
+constexpr const char* local_time_file = "/etc/localtime";
 
 /// What lies after it is never scheduled; rules of zones are continued until then.
 constexpr std::chrono::year last_year{2199};

@@ -146,6 +146,7 @@ std::optional<NotStarted> Children::start(Job job) {
 
 std::set<std::int64_t> Children::fences() const {
   std::set<std::int64_t> fences;
+  for (const Job& job : waiting_) fences.insert(job.fence);
   for (const auto& [pid, job] : running_) fences.insert(job.fence);
   return fences;
 }

@@ -75,7 +75,7 @@ class Children {
   std::size_t room() const { return most_ - std::min(most_, running_.size()); }
   /// When take_late() has something.
   std::optional<Instant> first_late() const;
-  /// Of those that run.
+  /// Of those that wait or run.
   std::set<std::int64_t> fences() const;
   /// The largest priority of those that wait.
   std::optional<int> first_waiting() const {

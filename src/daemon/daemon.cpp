@@ -109,7 +109,8 @@ void Daemon::settle(sys_seconds now) {
 
 // They stay on the agenda until the ledger has them.
 void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
-  if (due.empty()) return;
+  if (due.empty() && !in_doubt_) return;
+  in_doubt_ = true;  // until all of this is done
   std::vector<Entry> entries;
   std::map<std::string, std::vector<Entry>> broken;
   for (const auto& [file, i] : due) {
@@ -122,7 +123,7 @@ void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
   }
   for (const auto& [problem, list] : broken) ledger_.refuse(list, now, problem);
   recover(now, Turn::before);
-  std::vector<Claimed> claims = ledger_.settle(entries, now, {.seen = seen_});
+  take(ledger_.settle(entries, now, {.seen = seen_}));
   for (const Place& place : due) {
     ScheduleRecord& record = place.first->records[place.second];
     if (const auto current = db::find_schedule(database_.connection(), record.id))
@@ -131,14 +132,15 @@ void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
     // One that the ledger leaves alone, as it is removed, is not due again at once.
     plan(place, schedule::settled_until(place.first->timetables[place.second], now));
   }
-  take(claims);
   recover(now, Turn::after);
+  in_doubt_ = false;
 }
 
 // Claims of processes that died, of ours before a restart and of others. What waited in a queue has its turn
 // before what is due now; of other entries what is due now may take the place of what was due before.
 void Daemon::recover(sys_seconds now, Turn turn) {
-  if (!ledger_.has_dead_claims()) return;
+  const schedule::Fences known = dispatcher_.fences();
+  if (!ledger_.has_dead_claims(known)) return;
   std::vector<Entry> entries;
   for (auto& [path, file] : files_) {
     if (file.problem.empty()) {
@@ -148,7 +150,7 @@ void Daemon::recover(sys_seconds now, Turn turn) {
       }
     }
   }
-  take(ledger_.recover(entries, now));
+  take(ledger_.recover(entries, now, known));
 }
 
 // After a start, and after a jump of the clock.
@@ -170,9 +172,8 @@ void Daemon::look_at_all(sys_seconds now) {
   }
   settle(ahead, now);
   for (const auto& [file, i] : ahead) plan({file, i});
+  in_doubt_ = true;
   settle(now);
-  recover(now, Turn::before);
-  recover(now, Turn::after);
 }
 
 void Daemon::take(const std::vector<Claimed>& claims) {
@@ -212,6 +213,8 @@ void Daemon::take_changes(const std::set<std::string>& changed) {
     } else if (path == workspace::config_path(workspace_)) {
       dispatcher_.read_limits();
       pinger_.set_up(calendar::now_seconds());
+    } else if (zones_.files().contains(path)) {
+      zones_again_ = calendar::now_seconds() + retry_after;  // when all of a new version are there
     } else if (path != schedule::bell_path(workspace_, layout::queue_bell)) {
       look_again_ = true;
     }
@@ -226,6 +229,7 @@ std::optional<Instant> Daemon::next() const {
     if (at) next = std::min<Instant>(next.value_or(*at), *at);
   };
   take(again_);
+  take(zones_again_);
   if (serves() && !agenda_.empty()) take(agenda_.begin()->first);
   if (settings_.once) return next;
   take(vigil_.next());
@@ -275,6 +279,7 @@ void Daemon::work() {
   }
   try {
     for (const std::string& pipeline : dispatcher_.end()) vigil_.news_of(pipeline);
+    read_zones_again(now);
     load_changed();
     if (std::exchange(hooks_changed_, false) && web_) web_->reload();
     if (runs_ended_) triggers_.follow_runs();

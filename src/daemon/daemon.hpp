@@ -61,9 +61,10 @@ class Daemon {
   enum class Turn { before, after };            // those that are due now
 
   void require_servable(const std::vector<std::string>& given);
-  void load(const std::string& path, bool serve, std::vector<ScheduleRecord> known = {});
+  /// True: its schedules are not what they were.
+  bool load(const std::string& path, bool serve, std::vector<ScheduleRecord> known = {});
   void take_name(File& file, const std::string& name);
-  void refuse(File& file, const std::string& why, std::vector<ScheduleRecord> known);
+  bool refuse(File& file, const std::string& why, std::vector<ScheduleRecord> known);
   void load_changed();
   void load_served();
   void remember(File& file, std::vector<ScheduleRecord> records);
@@ -75,6 +76,7 @@ class Daemon {
   void settle(schedule::sys_seconds now);
   void settle(const std::vector<Place>& due, schedule::sys_seconds now);
   void recover(schedule::sys_seconds now, Turn turn);
+  void read_zones_again(schedule::sys_seconds now);
   void look_at_all(schedule::sys_seconds now);
   void take(const std::vector<schedule::Claimed>& claims);
   void end_all_runs();
@@ -110,12 +112,15 @@ class Daemon {
   std::map<std::string, std::set<std::string>> owners_;  // of other files: whose schedules depend on them
   std::set<std::string> changed_;                        // files that are to be read again
   std::optional<schedule::sys_seconds> again_;           // when to try again what did not work
-  bool runs_ended_ = false;                              // of whoever
-  bool hooks_changed_ = false;                           // perhaps: pipelines have
-  bool look_at_all_ = false;                             // at the ledger, as the clock was set
-  bool look_again_ = false;                              // at the ledger: it has news
+  std::optional<schedule::sys_seconds> zones_again_;     // when to read time zones again
+  std::size_t zones_watched_ = 0;
+  bool runs_ended_ = false;     // of whoever
+  bool hooks_changed_ = false;  // perhaps: pipelines have
+  bool look_at_all_ = false;    // at the ledger, as the clock was set
+  bool look_again_ = false;     // at the ledger: it has news
   bool stopping_ = false;
-  bool told_ = false;  // that the ledger cannot be written to
+  bool in_doubt_ = false;  // whether all slots that are claimed are known here
+  bool told_ = false;      // that the ledger cannot be written to
 };
 
 }  // namespace mlops::daemon

@@ -7,6 +7,7 @@
 #include "db/slots.hpp"
 #include "db/triggers.hpp"
 #include "util/files.hpp"
+#include "util/strings.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -23,6 +24,26 @@ std::string unreadable(const std::exception& error) {
   std::string why = std::string("its file cannot be read: ") + error.what();
   why.resize(std::min(why.find('\n'), why.size()));
   return why;
+}
+
+// What is new in a file since the ledger last heard of it; empty if nothing is.
+std::string changes(const std::vector<ScheduleRecord>& before, const std::vector<ScheduleRecord>& now) {
+  std::vector<std::string> list;
+  for (const ScheduleRecord& record : now) {
+    const auto was = std::ranges::find(before, record.name, &ScheduleRecord::name);
+    if (was == before.end() || was->removed_at) {
+      list.push_back(record.name + " is new");
+    } else if (was->definition != record.definition) {
+      const bool times = !schedule::same_times(Json::parse(was->definition, nullptr, false),
+                                               Json::parse(record.definition, nullptr, false));
+      list.push_back(record.name + (times ? " has other times" : " has other settings"));
+    }
+  }
+  for (const ScheduleRecord& record : before) {
+    if (!record.removed_at && std::ranges::find(now, record.name, &ScheduleRecord::name) == now.end())
+      list.push_back(record.name + " is gone");
+  }
+  return util::join(list, ", ");
 }
 
 // Runs, limits and promises go by the name of a pipeline: there is one of each.
@@ -64,8 +85,9 @@ void Daemon::require_servable(const std::vector<std::string>& given) {
 
 // Reads a pipeline file, at first or again. Of one that cannot be read what it said before, or is `known` to
 // have said, still counts, and its slots are refused.
-void Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecord> known) {
+bool Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecord> known) {
   const sys_seconds now = calendar::now_seconds();
+  const bool again = files_.contains(path);
   File& file = files_[path];
   file.path = path;
   const bool had_namesake = !std::exchange(file.namesake, "").empty();
@@ -92,10 +114,18 @@ void Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecor
     why = unreadable(error);
   }
   take_name(file, why.empty() ? pipeline->name : "");
+  if (std::exchange(zones_watched_, zones_.files().size()) != zones_.files().size()) {
+    for (const std::string& zone : zones_.files()) wakeup_.files().add(zone);
+  }
   if (!why.empty()) return refuse(file, why, std::move(known));
   settle(now);  // by what it said until now
+  const auto before = db::schedules_of(database_.connection(), workspace_.relative(path));
   std::vector<ScheduleRecord> records =
-      ledger_.adopt(*pipeline, timetables, now, serve ? std::optional(true) : std::nullopt);
+      ledger_.adopt(*pipeline, timetables, now, serve ? std::optional(true) : std::nullopt,
+                    again ? now : seen_.value_or(sys_seconds()));
+  const std::string news = before.empty() ? "" : changes(before, records);
+  if (!news.empty()) say(workspace_.relative(path) + " was changed: " + news);
+  const bool has_news = !news.empty() || !file.problem.empty();
   unplan(file);
   for (const ScheduleRecord& record : file.records) vigil_.forget(record.id);
   file.records = std::move(records);
@@ -119,6 +149,7 @@ void Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecor
   if (!web_ && std::ranges::find(pipeline->triggers, Trigger::Kind::webhook, &Trigger::kind) !=
                    pipeline->triggers.end())
     say(workspace_.relative(path) + ": webhooks are taken only with --http, such as --http 127.0.0.1:8080");
+  return has_news;
 }
 
 // The name of its pipeline, "" for none. Who could not have the one that it had may have it now.
@@ -134,12 +165,12 @@ void Daemon::take_name(File& file, const std::string& name) {
   if (!name.empty()) named_[name] = &file;
 }
 
-// Nothing of it runs until it is mended.
-void Daemon::refuse(File& file, const std::string& why, std::vector<ScheduleRecord> known) {
+// Nothing of it runs until it is mended. True: it says so for the first time.
+bool Daemon::refuse(File& file, const std::string& why, std::vector<ScheduleRecord> known) {
   const bool has_triggers = triggers_.refuse(file.path, why);
   if (file.records.empty()) remember(file, std::move(known));
   const bool same = std::exchange(file.problem, why) == why;
-  if (!has_triggers && file.records.empty()) return;
+  if (!has_triggers && file.records.empty()) return !same;
   // A line in a crontab that looks each minute says it once.
   const bool told = !file.records.empty() && std::ranges::all_of(file.records, [&](const auto& record) {
     return record.problem == why;
@@ -148,6 +179,7 @@ void Daemon::refuse(File& file, const std::string& why, std::vector<ScheduleReco
   const std::string words =
       workspace_.relative(file.path) + ": " + why + "; nothing of it runs until that is mended";
   if (!same) told ? say(words) : complain(words);
+  return !same;
 }
 
 std::vector<std::string> Daemon::paths() const {
@@ -226,8 +258,19 @@ void Daemon::drop(const std::string& path) {
   say(workspace_.relative(path) + " is not served any more");
 }
 
+// Their files have changed. What is due until now is so by what they said.
+void Daemon::read_zones_again(sys_seconds now) {
+  if (!zones_again_ || *zones_again_ > now) return;
+  zones_again_.reset();
+  settle(now);
+  zones_.forget();
+  say("the data of time zones has changed: all schedules are read again");
+  for (const auto& [path, file] : files_) changed_.insert(path);
+}
+
 // Each stays to be read until it has been.
 void Daemon::load_changed() {
+  std::vector<std::string> same;
   while (!changed_.empty() || look_again_) {
     if (changed_.empty()) {
       load_served();
@@ -236,8 +279,13 @@ void Daemon::load_changed() {
       continue;
     }
     const std::string path = *changed_.begin();
-    if (files_.contains(path)) load(path, false);
+    if (files_.contains(path) && !load(path, false)) same.push_back(path);
     changed_.erase(path);
+  }
+  if (same.size() == 1) {
+    say(workspace_.relative(same.front()) + " was read again: its schedules are as they were");
+  } else if (!same.empty()) {
+    say(std::to_string(same.size()) + " files were read again: their schedules are as they were");
   }
 }
 

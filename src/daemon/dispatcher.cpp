@@ -91,6 +91,14 @@ void Dispatcher::start() {
   for (; !failed_.empty(); failed_.pop_back()) give_up(failed_.back());
 }
 
+schedule::Fences Dispatcher::fences() const {
+  schedule::Fences fences = children_.fences();
+  for (const NotStarted& failed : failed_) fences.insert(failed.job.fence);
+  for (const Job& job : late_) fences.insert(job.fence);
+  for (const Ended& ended : ended_) fences.insert(ended.job.fence);
+  return fences;
+}
+
 // Slots that wait for room do not wait for longer than they may.
 void Dispatcher::miss_late() {
   const Instant now = util::now();

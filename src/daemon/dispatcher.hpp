@@ -50,6 +50,8 @@ class Dispatcher {
   std::set<std::string> end();
   /// Asks the runs that go on to end, and starts no others of those that were added.
   void end_all() { children_.end_all(); }
+  /// Of all that was added and has not ended.
+  schedule::Fences fences() const;
   /// The configuration has changed. One that cannot be read changes nothing.
   void read_limits();
 

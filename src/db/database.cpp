@@ -210,6 +210,7 @@ void Transaction::commit() {
   if (const int error = util::failpoint("commit")) throw_errno("cannot commit", error);
   database_.connection_.cached("COMMIT").bind().run();
   open_ = false;
+  if (const int error = util::failpoint("committed")) throw_errno("cannot go on", error);
   // The end of a run also goes into mlops.db itself, so that a copy or a read-only look has it.
   const bool due = database_.connection_.wal_pages() >= checkpoint_pages;
   if (due || database_.durability_ == Durability::full) database_.connection_.checkpoint();

@@ -54,6 +54,13 @@ Liveness liveness(const Workspace& workspace, const std::string& run_id) {
                                                                          : Liveness::dead;
 }
 
+std::optional<process::Identity> holder_of(const Workspace& workspace, const std::string& run_id,
+                                           Liveness liveness) {
+  if (liveness == Liveness::dead) return std::nullopt;
+  const char* const lock = liveness == Liveness::running ? layout::runner_lock : layout::keeper_lock;
+  return LockFile::holder(layout::in(workspace.run_directory(run_id), lock));
+}
+
 namespace {
 
 /// Gives the variables that a pipeline file refers to the values which they had when the run started, for as

@@ -7,8 +7,10 @@
 
 #include "db/database.hpp"
 #include "notify/addressee.hpp"
+#include "process/identity.hpp"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,10 @@ enum class Liveness {
   dead,      ///< neither
 };
 Liveness liveness(const Workspace& workspace, const std::string& run_id);
+
+/// Whose end may end a run of this liveness, as far as its locks tell.
+std::optional<process::Identity> holder_of(const Workspace& workspace, const std::string& run_id,
+                                           Liveness liveness);
 
 /// True when run directories are there but no database: it was lost, or never copied along.
 bool database_is_lost(const Workspace& workspace);

@@ -90,8 +90,10 @@ std::set<calendar::local_days> days_without(const Schedule& schedule, const std:
 std::shared_ptr<const calendar::TimeZone> Zones::get(const std::string& name) {
   auto& zone = known_[name];
   if (!zone) {
-    zone = std::make_shared<const calendar::TimeZone>(
-        calendar::TimeZone::load(name.empty() ? calendar::TimeZone::local_name() : name));
+    const std::string full = name.empty() ? calendar::TimeZone::local_name() : name;
+    zone = std::make_shared<const calendar::TimeZone>(calendar::TimeZone::load(full));
+    if (name.empty()) files_.insert(calendar::local_time_file);
+    if (const std::string file = calendar::TimeZone::file_of(full); !file.empty()) files_.insert(file);
   }
   return zone;
 }

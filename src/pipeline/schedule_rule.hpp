@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -19,8 +20,14 @@ class Zones {
   /// That of the machine if `name` is empty. Throws Error(usage) for one that this system does not have.
   std::shared_ptr<const calendar::TimeZone> get(const std::string& name);
 
+  /// What those that are in use were read from.
+  const std::set<std::string>& files() const { return files_; }
+  /// They are read again when they are asked for: their files have changed.
+  void forget() { known_.clear(); }
+
  private:
   std::map<std::string, std::shared_ptr<const calendar::TimeZone>> known_;
+  std::set<std::string> files_;
 };
 
 /// `pipeline` settles H and ~; `directory` is where the files of `except` are looked for. Throws Error(usage)

@@ -57,11 +57,30 @@ util::Fd open_process(const Identity& identity) {
   return fd;
 }
 
+namespace {
+
+bool has_ended(const util::Fd& process) {
+  pollfd ended{process.get(), POLLIN, 0};
+  return !process || ::poll(&ended, 1, 0) != 0;
+}
+
+}  // namespace
+
 bool is_alive(std::string_view identity) {
   const auto parsed = parse_identity(identity);
-  const util::Fd process = parsed ? open_process(*parsed) : util::Fd();
-  pollfd ended{process.get(), POLLIN, 0};
-  return process && ::poll(&ended, 1, 0) == 0;
+  return parsed && !has_ended(open_process(*parsed));
+}
+
+void await_end_of_one(const std::vector<Identity>& processes, int limit_ms) {
+  std::vector<util::Fd> fds;
+  std::vector<pollfd> waiting;
+  for (const Identity& process : processes) {
+    util::Fd fd = open_process(process);
+    if (has_ended(fd)) continue;
+    waiting.push_back({fd.get(), POLLIN, 0});
+    fds.push_back(std::move(fd));
+  }
+  ::poll(waiting.data(), waiting.size(), limit_ms);
 }
 
 bool signal_process(const Identity& identity, int signal) {

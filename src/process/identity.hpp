@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mlops::process {
 
@@ -34,6 +35,9 @@ util::Fd open_process(const Identity& identity);
 
 /// Whether the process that to_string() wrote lives: one that has ended and was not waited for does not.
 bool is_alive(std::string_view identity);
+
+/// Waits until one of those that live has ended, `limit_ms` at most, also when none of them lives.
+void await_end_of_one(const std::vector<Identity>& processes, int limit_ms);
 
 /// Sends `signal` to exactly this process; false if it has ended.
 bool signal_process(const Identity& identity, int signal);

@@ -22,6 +22,7 @@
 
 namespace mlops::schedule {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 namespace {
@@ -48,7 +49,16 @@ Overlap overlap_of(const std::string& text) {
   return Overlap::allow;
 }
 
+// Whether nobody is going to run it.
+bool is_lost(const SlotRecord& slot, const std::optional<Fences>& known) {
+  if (is_dead(slot)) return true;
+  return known && slot.claimer == process::to_string(process::self()) && !known->contains(slot.fence.value());
+}
+
 const db::SlotFilter open_claims{.schedule = {}, .since = {}, .outcome = SlotOutcome::claimed};
+
+// For the run before it, whose end wakes it: should that be overlooked.
+constexpr milliseconds longest_wait = std::chrono::minutes(1);
 
 // The last slot after `at` that ran or is to run.
 std::optional<std::string> later_run(db::Connection& connection, std::int64_t schedule, sys_seconds at) {
@@ -172,11 +182,13 @@ std::optional<Claimed> Ledger::claim_or_skip(const ToRun& slot, sys_seconds now)
   return std::nullopt;
 }
 
-bool Ledger::has_dead_claims() {
-  return std::ranges::any_of(db::list_slots(database_.connection(), open_claims), is_dead);
+bool Ledger::has_dead_claims(const std::optional<Fences>& known) {
+  return std::ranges::any_of(db::list_slots(database_.connection(), open_claims),
+                             [&](const SlotRecord& slot) { return is_lost(slot, known); });
 }
 
-std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seconds now) {
+std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seconds now,
+                                     const std::optional<Fences>& known) {
   std::vector<Claimed> claims;
   db::Connection& connection = database_.connection();
   db::Transaction transaction(database_, db::Durability::full);
@@ -184,7 +196,7 @@ std::vector<Claimed> Ledger::recover(const std::vector<Entry>& entries, sys_seco
     const auto entry =
         std::ranges::find_if(entries, [&](const Entry& e) { return e.record.id == slot.schedule; });
     const auto current = db::find_schedule(connection, slot.schedule);
-    if (entry == entries.end() || !current || !is_dead(slot)) continue;
+    if (entry == entries.end() || !current || !is_lost(slot, known)) continue;
     const Schedule& policy = entry->timetable->entry;
     const seconds late = settled_until(*entry->timetable, now) - slot.at;
     // What waits in a queue was claimed when it was due: it was not missed, and those after it wait for it.
@@ -428,6 +440,8 @@ bool make_way(const Workspace& workspace, db::Database& database, const Claimed&
   while (true) {
     db::Connection& connection = database.connection();
     std::string other;
+    std::vector<process::Identity> holders;
+    bool in_motion = false;
     for (const std::string& id : live_runs(workspace, connection, claimed.pipeline)) {
       const auto slot = db::slot_of_run(connection, id);
       // A run of a later slot is not replaced by an earlier one.
@@ -437,11 +451,20 @@ bool make_way(const Workspace& workspace, db::Database& database, const Claimed&
         note_replaced(database, id, claimed);
       } else {
         other = id;
+        const auto holder = engine::holder_of(workspace, id, engine::liveness(workspace, id));
+        if (holder && process::is_alive(process::to_string(*holder))) {
+          holders.push_back(*holder);
+        } else {
+          in_motion = true;
+        }
       }
     }
     // Those that were claimed before come first.
     for (const SlotRecord& slot : db::claimed_slots(connection, claimed.pipeline)) {
-      if (slot.fence < claimed.claim.fence && process::is_alive(slot.claimer)) other = slot.run_id;
+      if (slot.fence < claimed.claim.fence && process::is_alive(slot.claimer)) {
+        other = slot.run_id;
+        in_motion = true;
+      }
     }
     if (other.empty()) return true;
     if (claimed.start_by && util::now() > *claimed.start_by) {
@@ -449,7 +472,11 @@ bool make_way(const Workspace& workspace, db::Database& database, const Claimed&
       return false;
     }
     if (!std::exchange(told, true)) say("waiting for run " + other + " of the same pipeline");
-    ::usleep(200'000);
+    milliseconds pause = in_motion || holders.empty() ? look_again : longest_wait;
+    if (claimed.start_by)
+      pause =
+          std::min(pause, std::chrono::ceil<milliseconds>(*claimed.start_by - util::now()) + milliseconds(1));
+    process::await_end_of_one(holders, static_cast<int>(pause.count()));
   }
 }
 

@@ -6,6 +6,8 @@
 #include "schedule/rows.hpp"
 #include "util/time.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 
 namespace mlops::schedule {
@@ -19,16 +21,25 @@ bool same_record(const ScheduleRecord& a, const ScheduleRecord& b) {
          a.served == b.served && a.removed_at == b.removed_at && a.problem == b.problem;
 }
 
+// When the file came to say what it says, by the file system's word.
+sys_seconds last_edit(const std::string& file, sys_seconds now) {
+  struct stat st {};
+  return ::stat(file.c_str(), &st) == 0 ? sys_seconds(seconds(st.st_ctim.tv_sec)) : now;
+}
+
 }  // namespace
 
 std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::vector<Timetable>& timetables,
-                                          sys_seconds now, std::optional<bool> serve) {
+                                          sys_seconds now, std::optional<bool> serve,
+                                          sys_seconds changed_after) {
   const std::string file = workspace_.relative(pipeline.file);
   db::Connection& connection = database_.connection();
   db::Transaction transaction(database_, db::Durability::full);
   std::vector<ScheduleRecord> known = db::schedules_of(connection, file);
   std::vector<ScheduleRecord> result;
   pipeline::Zones zones;
+  const sys_seconds edited =
+      known.empty() ? now : std::min(now, std::max(changed_after, last_edit(pipeline.file, now)));
   // Slots of an entry as it was, which nobody looked at before it was changed.
   const auto close = [&](ScheduleRecord& record, const std::string& reason) {
     try {
@@ -36,8 +47,8 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
       const Timetable old{before, pipeline::rule_of(before, record.pipeline, pipeline.directory, zones),
                           seconds(0)};
       begin_anew(record, now);
-      const sys_seconds from = open_after(record, old, now, now);
-      write(record, old, void_slots(old, from, now, SlotOutcome::superseded, reason), now);
+      const sys_seconds from = open_after(record, old, edited, now);
+      write(record, old, void_slots(old, from, edited, SlotOutcome::superseded, reason), now);
     } catch (const Error&) {
       // Its times cannot be told any more: a zone or a file of days is gone.
     }
@@ -57,14 +68,14 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
       if (gone || other_times()) {
         const sys_seconds decided = std::max(record.cursor, db::last_slot(connection, record.id));
         if (!gone) close(record, "the entry was changed");
-        record.cursor = now;
+        record.cursor = std::min(now, std::max(edited, decided));
         // Whether the clock was ahead before or is behind now: these times were those of the entry as it was.
-        record.since = std::max({record.since, now, decided});
+        record.since = std::max({record.since, record.cursor, decided});
       }
     } else {
       record.file = file;
       record.name = timetable.entry.name;
-      record.cursor = record.since = now;
+      record.cursor = record.since = edited;
       record.created_at = util::now();
       // One that belongs to a file that is served is served.
       record.served = std::ranges::any_of(known, &ScheduleRecord::served);
@@ -83,7 +94,7 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
     if (there || record.removed_at) continue;
     close(record, "the entry was removed");
     record.removed_at = util::now();
-    record.cursor = std::max(record.cursor, now);
+    record.cursor = std::max(record.cursor, edited);
     db::put_schedule(connection, record);
   }
   transaction.commit();

@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +52,9 @@ struct Entry {
   const Timetable* timetable = nullptr;
 };
 
+/// Claims that a process knows that it has made.
+using Fences = std::set<std::int64_t>;
+
 /// A clock that is set back by less makes the scheduler wait until it has caught up.
 constexpr std::chrono::minutes small_step{10};
 
@@ -62,11 +66,14 @@ class Ledger {
   /// Both outlive the ledger.
   Ledger(const Workspace& workspace, db::Database& database) : workspace_(workspace), database_(database) {}
 
-  /// Brings the rows of the file up to what it says: new entries begin now; of entries that stand for other
-  /// times than before, or are gone, slots that are still open are void. `serve`: whether the daemon runs it
-  /// from now on. Returns the rows, in the order of `timetables`.
+  /// Brings the rows of the file up to what it says: entries of a file that was not known begin now; of
+  /// others, new ones and those that stand for other times than before begin when the file was last changed,
+  /// and slots of before that are still open are void, as are those of entries that are gone. `serve`:
+  /// whether the daemon runs it from now on; until `changed_after` nothing was other than it is on record.
+  /// Returns the rows, in the order of `timetables`.
   std::vector<ScheduleRecord> adopt(const Pipeline& pipeline, const std::vector<Timetable>& timetables,
-                                    sys_seconds now, std::optional<bool> serve = {});
+                                    sys_seconds now, std::optional<bool> serve = {},
+                                    sys_seconds changed_after = {});
 
   /// Decides all slots of these entries that are due, and claims those that are to run. Durable when it
   /// returns, in one transaction. After a clock that was set back by much slots are decided about when their
@@ -76,12 +83,14 @@ class Ledger {
                               const Absence& absence = {});
 
   /// Whether there is something for recover().
-  bool has_dead_claims();
+  bool has_dead_claims(const std::optional<Fences>& known = {});
 
-  /// Slots that were claimed by a process which died before the run began: claims them again, in their order,
-  /// or says that they were missed where the entry makes up for none. With `overlap: queue` they wait on: to
-  /// have their turn before slots that are due now, recover() those entries before settle().
-  std::vector<Claimed> recover(const std::vector<Entry>& entries, sys_seconds now);
+  /// Slots that were claimed by a process which died before the run began, or, with `known`, by this one,
+  /// which knows nothing of it, as after an error whose transaction was written: claims them again, in their
+  /// order, or says that they were missed where the entry makes up for none. With `overlap: queue` they wait
+  /// on: to have their turn before slots that are due now, recover() those entries before settle().
+  std::vector<Claimed> recover(const std::vector<Entry>& entries, sys_seconds now,
+                               const std::optional<Fences>& known = {});
 
   /// What is due counts as rejected: the file cannot be read, and what it said before is not run in its
   /// place.

@@ -37,9 +37,7 @@ Load load_of(const Workspace& workspace, db::Connection& connection) {
     } else {
       const auto liveness = engine::liveness(workspace, work.run_id);
       if (liveness == engine::Liveness::dead) continue;
-      const bool runner = liveness == engine::Liveness::running;
-      holder = process::LockFile::holder(layout::in(workspace.run_directory(work.run_id),
-                                                    runner ? layout::runner_lock : layout::keeper_lock));
+      holder = engine::holder_of(workspace, work.run_id, liveness);
     }
     add(load, work.pipeline, work.queue, work.backfill.value_or(0));
     if (holder) load.holders.push_back(std::move(*holder));

@@ -50,6 +50,8 @@ wait_for 20 says "select count(*) > 2 from v_slots where pipeline = 'fast' and o
 mlops schedule resume fast; expect_ok
 sed -i 's/{every: 1s}/{every: 1s, start: 2099-01-01}/' fast.yaml
 wait_for 20 says "select count(*) from schedules where name = 'main' and pipeline = 'fast' and definition like '%2099%'" 1
+wait_for 20 grep -q "fast.yaml was changed: main has other times" daemon.log
+touch calm.yaml; wait_for 20 grep -q "calm.yaml was read again: its schedules are as they were" daemon.log
 mlops schedule remove calm.yaml; expect_ok; wait_for 20 grep -q "calm.yaml is not served any more" daemon.log
 mlops schedule add calm.yaml; expect_ok; expect_out "serving calm main: @yearly, next at"
 
@@ -96,6 +98,23 @@ tail -n 1 daemon.log | grep -q stopping || fail "the daemon's last word: $(tail 
 mlops daemon --once; expect_ok
 wait_for 30 says "select count(*) from runs where state = 'running'" 0
 
+# Edited while nobody looked: the new times count from the edit, and what came due since is made up for.
+mkdir edited; printf 'name: edited\nschedule: {cron: "@yearly", timezone: UTC}\nsteps: {a: {run: "true"}}\n' > edited/p.yaml
+mlops schedule add edited/p.yaml; expect_ok
+sed -i 's/schedule: .*/schedule: {every: 1s, catchup: all}/' edited/p.yaml; edited=$(date +%s); sleep 2.2
+mlops daemon --once; expect_ok; expect_out "edited/p.yaml was changed: main has other times"
+says "select count(*) >= 2 and min(slot_at) <= $edited + 2 from slots where outcome = 'ran' and schedule = (select id from schedules where pipeline = 'edited')" 1 || fail "slots since the edit: $(sql "select * from v_slots where pipeline = 'edited'")"
+mlops schedule remove edited/p.yaml; expect_ok
+
+# A new version of the time zone data: what was five hours ahead by the old one is due in some seconds.
+mkdir -p zones/Test zone; cp /usr/share/zoneinfo/Etc/GMT+5 zones/Test/Zone; export TZDIR=$here/zones
+printf 'name: zone\nschedule: {at: "%s", timezone: Test/Zone}\nsteps: {a: {run: "true"}}\n' "$(date -u -d '+10 seconds' +%FT%T)" > zone/p.yaml
+( cd zone; mlops -w "$here/zone" init > /dev/null; "$MLOPS" -w "$here/zone" daemon p.yaml > ../zone.log 2>&1 & echo $! > ../zone.pid )
+cleanups+=("kill -9 $(cat zone.pid) 2>/dev/null"); wait_for 20 grep -q "serving 1 schedule of 1 file, next at" zone.log
+cp /usr/share/zoneinfo/UTC zones/Test/new; mv zones/Test/new zones/Test/Zone
+wait_for 20 grep -q "the data of time zones has changed: all schedules are read again" zone.log
+wait_for 20 grep -q "of zone .* is done" zone.log; kill "$(cat zone.pid)"; unset TZDIR
+
 # One look at a time, and no longer than its runs need: another may begin while they run.
 for other in fast.yaml slow.yaml calm.yaml; do mlops schedule remove $other; expect_ok; done
 printf 'name: once\nschedule: {every: 1s}\nsteps: {a: {run: sleep 3}}\n' > once.yaml; mlops schedule add once.yaml; sleep 1.1
@@ -104,6 +123,21 @@ wait_for 20 grep -q "run .* for once" once.log
 free() { mlops daemon --once; [ "$code" = 0 ]; }
 wait_for 20 free; wait $once || fail "daemon --once"
 mlops schedule remove once.yaml; expect_ok
+
+# A claim that was written though its transaction ended in an error is not forgotten by the one who made it.
+if [ "${BUILD_TYPE:-}" = Debug ]; then
+    mlops schedule add fast.yaml; expect_ok; sed -i 's/, start: 2099-01-01//' fast.yaml
+    for pass in 2 3 4 5 6 8; do
+        : > daemon.log; export MLOPS_FAILPOINT=committed:$pass=28; start; unset MLOPS_FAILPOINT
+        wait_for 20 grep -q "trying again every few seconds" daemon.log
+        done_since=$(grep -c "is done" daemon.log || true); more() { [ "$(grep -c "is done" daemon.log)" -gt "$((done_since + 1))" ]; }
+        wait_for 30 more
+        waits() { says "select count(*) from slots where outcome = 'claimed' and slot_at < strftime('%s', 'now') - 15" 0; }
+        wait_for 30 waits
+        stop TERM
+    done
+    mlops schedule remove fast.yaml; expect_ok; mlops daemon --once; expect_ok
+fi
 mlops schedule audit --last all --limit 0 --json; expect_ok
 expect_equal "$(json 'j["without_outcome"], j["summary"].get("claimed", 0)')" "(0, 0)"
 python3 - <<'PY' || fail "the ledger"

@@ -1,6 +1,8 @@
 #include "schedule/ledger.hpp"
 
 #include "schedule/ledger_place.hpp"
+#include "util/files.hpp"
+#include "util/time.hpp"
 
 using namespace mlops;
 using namespace mlops::schedule;
@@ -105,6 +107,42 @@ TEST_CASE("while a claim of the pipeline lives, a slot is skipped or waits") {
   REQUIRE(third.size() == 1);
   REQUIRE(third[0].overlap == Overlap::queue);
   REQUIRE(place.slots() == "01-01T10:00 claimed; 01-01T10:01 skipped; 01-01T10:02 claimed; ");
+}
+
+TEST_CASE("an edit that nobody saw counts from when the file was written") {
+  Place place;
+  const sys_seconds written = std::chrono::floor<std::chrono::seconds>(util::now());
+  const sys_seconds hour = std::chrono::floor<std::chrono::hours>(written);
+  const auto begun = [&] { return place.entry(hour - std::chrono::minutes(30)); };
+  REQUIRE(place.ledger.settle({begun()}, hour - std::chrono::minutes(20)).empty());
+  // Since then nobody looked, for five hours.
+  util::write_file(place.pipeline.file, "");
+  place.set("{cron: '0 */2 * * *', timezone: UTC}");
+  const sys_seconds now = hour + std::chrono::hours(5);
+  const Entry after = place.entry(now);
+  REQUIRE(after.record.since >= written);
+  REQUIRE(after.record.since < written + std::chrono::minutes(5));
+  auto slots = db::list_slots(place.database.connection(), {.schedule = {}, .since = {}, .outcome = {}});
+  REQUIRE(slots.size() == 1);  // none of the old times after it
+  REQUIRE(slots[0].at == hour);
+  REQUIRE(slots[0].outcome == SlotOutcome::superseded);
+  REQUIRE(place.ledger.settle({after}, now).size() == 1);  // and those of the new ones are made up for
+  // Who knows that it was as before until now makes no slots of the past.
+  place.set("{cron: '1 */2 * * *', timezone: UTC}");
+  const auto timetables = schedule::timetables(place.pipeline, place.zones);
+  REQUIRE(place.ledger.adopt(place.pipeline, timetables, now, {}, now).at(0).since == now);
+}
+
+TEST_CASE("claims that this process made and does not know of are claimed again") {
+  Place place;
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  const auto claims = place.ledger.settle({entry}, at("2026-01-01 10:00"));
+  REQUIRE_FALSE(place.ledger.has_dead_claims(Fences{claims[0].claim.fence}));
+  REQUIRE(place.ledger.recover({entry}, at("2026-01-01 10:00:10"), Fences{claims[0].claim.fence}).empty());
+  REQUIRE(place.ledger.has_dead_claims(Fences{}));
+  const auto again = place.ledger.recover({entry}, at("2026-01-01 10:00:10"), Fences{});
+  REQUIRE(again.size() == 1);
+  REQUIRE(again[0].claim.fence > claims[0].claim.fence);
 }
 
 TEST_CASE("claims of a daemon that died are claimed again by the next") {
