@@ -119,7 +119,8 @@ bool Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecor
   }
   if (!why.empty()) return refuse(file, why, std::move(known));
   settle(now);  // by what it said until now
-  const auto before = db::schedules_of(database_.connection(), workspace_.relative(path));
+  const auto before =
+      again ? db::schedules_of(database_.connection(), workspace_.relative(path)) : std::move(known);
   std::vector<ScheduleRecord> records =
       ledger_.adopt(*pipeline, timetables, now, serve ? std::optional(true) : std::nullopt,
                     again ? now : seen_.value_or(sys_seconds()));
