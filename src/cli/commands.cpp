@@ -56,6 +56,7 @@ const std::vector<Command>& commands() {
       {"fetch", "Workspace", "get runs and their results from a remote", set_up_fetch},
       {"pull", "Workspace", "fetch, and put outputs in place", set_up_pull},
       {"sql", "Workspace", "ask the database, read-only", set_up_sql},
+      {"db", "Workspace", "back up the database, restore it, merge another one", set_up_db},
       {"doctor", "Workspace", "check the workspace and say what to do", set_up_doctor},
       {"version", "Help", "print the version", set_up_version},
       {"completion", "Help", "print a completion script for bash, zsh or fish", set_up_completion},

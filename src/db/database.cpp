@@ -51,6 +51,12 @@ int stored_version(Connection& connection) {
   return static_cast<int>(statement.integer(0));
 }
 
+// As a copy does that SQLite has made of one.
+bool lacks_log(Connection& connection, const std::string& path) {
+  Statement mode = connection.prepare("PRAGMA journal_mode");
+  return mode.step() && mode.text(0) != "wal" && util::network_file_system(path).empty();
+}
+
 void refuse_newer(int version, int known, const std::string& path) {
   if (version <= known) return;
   throw Error(ExitCode::io,
@@ -125,7 +131,7 @@ Database Database::open(const std::string& path, Schema schema) {
   Database database = connect(path);
   const int version = stored_version(database.connection_), newest = static_cast<int>(migrations.size());
   refuse_newer(version, newest, path);
-  if (version < newest) database.migrate(path, migrations);
+  if (version < newest || lacks_log(database.connection_, path)) database.migrate(path, migrations);
   return database;
 }
 

@@ -22,6 +22,7 @@ inline constexpr const char* workers = "workers";          // of each worker: wh
 inline constexpr const char* outbox_lock = "outbox.lock";  // held by who tries messages again
 inline constexpr const char* repeats = "repeats";          // runs that found nothing to do
 inline constexpr const char* shadow = "shadow";  // of a crontab: what cron starts, before mlops takes over
+inline constexpr const char* snapshots = "snapshots";  // copies of the database
 inline constexpr const char* reproduce = "reproduce";  // work trees of `mlops reproduce`
 inline constexpr const char* config = "config.yaml";
 
