@@ -52,9 +52,13 @@ std::string cut(const std::string& text, int width) {
 }  // namespace
 
 Progress::Progress(std::FILE* stream, OutputMode mode, bool live)
-    : stream_(stream), mode_(mode), live_(live), style_(style_of(stream)) {}
+    : stream_(stream), mode_(mode), live_(live), style_(style_of(stream)), held_(mode == OutputMode::quiet) {}
 
 Progress::~Progress() { erase_status(), flush(); }
+
+bool Progress::is_tolerated(int step) const {
+  return pipeline_->steps[static_cast<std::size_t>(step)].continue_on_failure;
+}
 
 std::string Progress::name(int step) const { return pipeline_->steps[static_cast<std::size_t>(step)].name; }
 
@@ -74,9 +78,9 @@ void Progress::run_began(const RunView& view) {
   selected_ = view.steps_left;
   name_width_ = std::min(name_width_, 24);
   say(style_.bold(shown(pipeline_->name)) + " " +
-      style_.dim((view.resumed ? "resuming run " : "run ") + id_ + ", " + std::to_string(selected_) +
-                 " step" + (selected_ == 1 ? "" : "s") + (view.resumed ? " left" : "") + ", " +
-                 std::to_string(view.jobs) + " at a time"));
+      style_.dim((view.resumed ? "resuming run " : "run ") + id_ + (slot_.empty() ? "" : " for " + slot_) +
+                 ", " + std::to_string(selected_) + " step" + (selected_ == 1 ? "" : "s") +
+                 (view.resumed ? " left" : "") + ", " + std::to_string(view.jobs) + " at a time"));
   flush();
 }
 
@@ -88,6 +92,7 @@ void Progress::say(const std::string& text) {
 }
 
 void Progress::flush() {
+  if (held_) return;
   std::string_view rest = buffer_;
   while (!rest.empty()) {
     const ssize_t n = ::write(::fileno(stream_), rest.data(), rest.size());
@@ -169,20 +174,25 @@ void Progress::step_ended(const StepRecord& record) {
   if (!left_out) ++done_;
   const std::string step_name = shown(name(record.step));
   switch (record.state) {
-    case StepState::succeeded: say(style_.good("✔ ") + step_name + took); break;
+    case StepState::succeeded:
+      if (mode_ != OutputMode::quiet) say(style_.good("✔ ") + step_name + took);
+      break;
     case StepState::cached:
       if (mode_ == OutputMode::live) say(style_.dim("= " + step_name + " cached"));
       break;
     case StepState::failed:
     case StepState::lost:
-      if (mode_ == OutputMode::failed && it != running_.end()) {
+      if (mode_ != OutputMode::live && it != running_.end()) {
         for (const std::string& line : it->second.tail) say("  " + style_.dim("│ ") + line);
       }
       say(style_.error("✘ ") + step_name + took + " " + style_.error(shown(record.reason)));
+      // No success can come of it any more; one that is tolerated is none's business if all ends well.
+      if (record.state == StepState::lost || !is_tolerated(record.step)) held_ = false;
       break;
     case StepState::skipped:
       // What the user left out is no news, what a condition left out is.
-      if (!left_out) say(style_.dim("○ " + step_name + " skipped: " + shown(record.reason)));
+      if (!left_out && mode_ != OutputMode::quiet)
+        say(style_.dim("○ " + step_name + " skipped: " + shown(record.reason)));
       break;
     case StepState::not_run: say(style_.dim("○ " + step_name + " not run: " + shown(record.reason))); break;
     case StepState::cancelled:
@@ -262,6 +272,8 @@ void Progress::erase_status() {
 
 void Progress::run_ended(const RunResult& result) {
   erase_status();
+  if (mode_ == OutputMode::quiet && result.state == RunState::succeeded) return buffer_.clear();
+  held_ = false;
   std::string counts;
   for (const auto& [state, count] : ended_) {
     counts += (counts.empty() ? "" : ", ") + std::to_string(count) + " " +

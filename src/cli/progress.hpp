@@ -15,6 +15,7 @@ namespace mlops::cli {
 enum class OutputMode {
   live,    ///< steps' output as it comes, each line led by the step's name
   failed,  ///< the last lines of steps that fail
+  quiet,   ///< nothing at all, unless the run fails: then what did
   none,
 };
 
@@ -26,6 +27,8 @@ class Progress : public RunObserver {
 
   /// What other commands need to find the workspace from here: "-w DIR ", or nothing.
   void set_workspace_option(const std::string& option) { workspace_option_ = option; }
+  /// What a run for a slot says first: "the slot 2026-01-05T03:00:00+00:00 of main".
+  void set_slot(const std::string& words) { slot_ = words; }
   /// Says no next commands at the end: the run is not kept.
   void leave_out_hints() { hints_ = false; }
 
@@ -56,6 +59,7 @@ class Progress : public RunObserver {
   void erase_status();
   void flush();
   std::string name(int step) const;
+  bool is_tolerated(int step) const;
 
   std::FILE* stream_;
   OutputMode mode_;
@@ -63,7 +67,7 @@ class Progress : public RunObserver {
   Style style_;
   const Pipeline* pipeline_ = nullptr;
   std::map<std::string, std::int64_t> usual_ms_;
-  std::string id_, run_directory_, workspace_option_;
+  std::string id_, run_directory_, workspace_option_, slot_;
   std::map<int, Running> running_;
   std::set<int> left_out_;  // by the user's selection
   int selected_ = 0, done_ = 0;
@@ -73,6 +77,7 @@ class Progress : public RunObserver {
   std::int64_t began_ms_ = 0;
   std::string buffer_;
   bool hints_ = true;
+  bool held_ = false;  // what is to be said, until it is known that the run fails
   bool told_ = false;  // that what it prints is lost
 };
 

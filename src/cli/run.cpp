@@ -39,15 +39,22 @@ struct Options {
   bool propagate_exit_code = false;
   std::string slot;                // now, or a time
   std::int64_t claimed = 0;        // by the daemon or a worker
+  std::string slot_local, entry;   // the slot that is run, and of which entry
   std::optional<int> concurrency;  // of the pipeline, as the request has it
 };
 
-nlohmann::json result_json(const RunResult& result, const Workspace& workspace) {
+nlohmann::json text_or_null(const std::string& text) {
+  return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
+}
+
+nlohmann::json result_json(const RunResult& result, const Workspace& workspace, const Options& options) {
   nlohmann::json json = {{"id", result.id},
                          {"state", to_string(result.state)},
                          {"reason", result.reason},
                          {"exit_code", static_cast<int>(result.exit_code)},
                          {"duration_ms", result.duration_ms},
+                         {"slot", text_or_null(options.slot_local)},
+                         {"schedule", text_or_null(options.entry)},
                          {"directory", workspace.run_directory(result.id)},
                          {"steps", nlohmann::json::array()},
                          {"metrics", nlohmann::json::object()}};
@@ -69,7 +76,8 @@ std::string workspace_option(const Workspace& workspace, const Context& context)
 
 OutputMode output_mode(const Options& options) {
   if (options.json || options.output == "none") return OutputMode::none;
-  return options.quiet || options.output == "failed" ? OutputMode::failed : OutputMode::live;
+  if (options.quiet) return OutputMode::quiet;
+  return options.output == "failed" ? OutputMode::failed : OutputMode::live;
 }
 
 // A run goes on as it was started: what would change it has no place beside --resume.
@@ -96,11 +104,16 @@ OpenWorkspace open_for(const std::string& directory, const Context& context) {
 
 constexpr const char* waited_too_long = "it had to wait, and `start_within` has passed";
 
-// False: it took too long.
-bool make_way(OpenWorkspace& open, const schedule::Claimed& claimed, const Options& options,
-              Progress& progress) {
+// The slot is ours, and waits for its turn. False: that took too long.
+bool begin_slot(OpenWorkspace& open, const schedule::Claimed& claimed, Options& options, Progress& progress) {
+  options.settings.slot = claimed.claim;
+  options.slot_local = claimed.local;
+  options.entry = claimed.entry;
+  options.load.slot = schedule::Ledger(open.workspace, open.database).values_of(claimed);
+  const std::string words = "the slot " + claimed.local + " of " + shown(claimed.entry);
+  progress.set_slot(words);
   return schedule::make_way(open.workspace, open.database, claimed, [&](const std::string& text) {
-    if (!options.json) progress.note(text);
+    if (!options.json) progress.note(words + ": " + text);
   });
 }
 
@@ -123,9 +136,7 @@ void take_claim_over(Options& options, const Context& context, Progress& progres
   if (!claimed)
     throw Error(ExitCode::overlap, "the claim " + std::to_string(options.claimed) + " is not valid any more",
                 "see `mlops schedule audit` and `mlops queue list`");
-  options.settings.slot = claimed->claim;
-  options.load.slot = ledger.values_of(*claimed);
-  if (!make_way(open, *claimed, options, progress))
+  if (!begin_slot(open, *claimed, options, progress))
     throw Error(ExitCode::overlap, "the slot " + claimed->local + " is not run: " + waited_too_long,
                 "see `mlops schedule audit`");
 }
@@ -139,17 +150,19 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
   schedule::Answer answer = ledger.claim(
       pipeline, options.slot == "now" ? std::nullopt : std::optional(options.slot), calendar::now_seconds());
   if (answer.claimed) {
-    options.settings.slot = answer.claimed->claim;
-    options.load.slot = ledger.values_of(*answer.claimed);
-    if (make_way(open, *answer.claimed, options, progress)) return true;
+    if (begin_slot(open, *answer.claimed, options, progress)) return true;
     answer.refusal = waited_too_long;
   }
   if (options.json) {
-    print_json(
-        {{"slot", answer.local}, {"claimed", false}, {"reason", answer.refusal}, {"run", answer.run_id}});
-  } else {
-    std::fprintf(stderr, "mlops: the slot %s of %s is not run: %s\n", answer.local.c_str(),
-                 pipeline.name.c_str(), answer.refusal.c_str());
+    print_json({{"slot", answer.local},
+                {"schedule", answer.entry},
+                {"claimed", false},
+                {"reason", answer.refusal},
+                {"run", answer.run_id}});
+  } else if (!options.quiet) {
+    // In a crontab each line but one would say it, each time: the ledger has it.
+    std::fprintf(stderr, "mlops: the slot %s of %s %s is not run: %s\n", answer.local.c_str(),
+                 pipeline.name.c_str(), shown(answer.entry).c_str(), shown(answer.refusal).c_str());
   }
   return false;
 }
@@ -222,7 +235,7 @@ int run(Options& options, const Context& context, const CLI::App& app) {
 int tell_nothing_to_run(const Options& options, const Pipeline& pipeline) {
   if (options.json) {
     print_json({{"pipeline", pipeline.name}, {"run", nullptr}, {"steps", nlohmann::json::array()}});
-  } else {
+  } else if (!options.quiet) {
     std::printf("nothing to run: %s has no stages, nor has any other dvc.yaml of its project\n",
                 shown(pipeline.file).c_str());
   }
@@ -246,7 +259,9 @@ int run_claimed(Options& options, const Context& context, const CLI::App& app) {
     options.settings.command_line +=
         (options.settings.command_line.empty() ? "" : " ") + util::shell_quote(argument);
   }
-  Progress progress(stdout, output_mode(options), can_redraw(stdout) && !options.json);
+  // What --quiet says is what went wrong.
+  Progress progress(options.quiet ? stderr : stdout, output_mode(options),
+                    can_redraw(stdout) && !options.json && !options.quiet);
   std::vector<RunObserver*> observers;
   if (!options.json) observers.push_back(&progress);
 
@@ -267,7 +282,9 @@ int run_claimed(Options& options, const Context& context, const CLI::App& app) {
     progress.set_workspace_option(workspace_option(*workspace, context));
     result = resume_run(*workspace, id, options.settings.jobs, std::move(keeper), observers,
                         [&](const std::string& text) {
-                          if (!options.json) std::printf("%s\n", text.c_str()), std::fflush(stdout);
+                          if (options.json) return;
+                          if (options.quiet) return progress.note(text);
+                          std::printf("%s\n", text.c_str()), std::fflush(stdout);
                         });
   } else if (auto repeated = repeat(options, context, workspace, progress, observers)) {
     result = std::move(*repeated);
@@ -296,14 +313,14 @@ int run_claimed(Options& options, const Context& context, const CLI::App& app) {
     bool created = false;
     workspace = std::make_unique<Workspace>(
         Workspace::find_or_create(pipeline.directory, context.workspace, created));
-    if (created && !options.json) {
+    if (created && !options.json && !options.quiet) {
       std::printf("made a workspace: %s\n", workspace->state_directory().c_str());
       std::fflush(stdout);
     }
     progress.set_workspace_option(workspace_option(*workspace, context));
     result = run_plan(*workspace, pipeline, graph, plan, options.settings, std::move(keeper), observers);
   }
-  if (options.json) print_json(result_json(result, *workspace));
+  if (options.json) print_json(result_json(result, *workspace, options));
   std::fflush(stdout);
   // Nobody sees what a run of the daemon's says.
   for (const std::string& problem :
@@ -385,7 +402,8 @@ void set_up_run(CLI::App& app, Context& context) {
                                 "steps' output: live, failed (last lines of steps that fail) or none")
                      ->type_name("MODE")
                      ->check(CLI::IsMember({"live", "failed", "none"}));
-  app.add_flag("-q,--quiet", options->quiet, "as --output failed")->excludes(output);
+  app.add_flag("-q,--quiet", options->quiet, "print only what went wrong: nothing of a run that succeeds")
+      ->excludes(output);
   app.add_flag("--propagate-exit-code", options->propagate_exit_code,
                "when a step fails, exit with its exit code");
   app.add_option("--claimed", options->claimed)->group("");  // the daemon's own

@@ -114,6 +114,7 @@ Claimed Ledger::claim_row(const ScheduleRecord& schedule, const Timetable& timet
   return {{*row.fence, row.run_id},
           schedule.id,
           schedule.pipeline,
+          schedule.name,
           at,
           timetable.text(at),
           overlap_of(row.overlap),
@@ -267,6 +268,7 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
     if (!at && slot < slots.front().first && slot <= schedule->since && now - slot > on_time) continue;
     begin_anew(*schedule, now);
     Answer answer;
+    answer.entry = schedule->name;
     answer.local = timetable.text(slot);
     if (!schedule->served) bury(schedule->id, slot, now);
     // What was due before it and has no outcome yet.
@@ -358,8 +360,9 @@ std::optional<Claimed> Ledger::take_over(std::int64_t fence, sys_seconds now) {
   slot->claimer = process::to_string(process::self());
   db::update_slot(connection, *slot);
   transaction.commit();
-  return Claimed{{fence, slot->run_id},     slot->schedule, schedule->pipeline, slot->at, slot->local,
-                 overlap_of(slot->overlap), limit};
+  return Claimed{
+      {fence, slot->run_id},     slot->schedule, schedule->pipeline, schedule->name, slot->at, slot->local,
+      overlap_of(slot->overlap), limit};
 }
 
 void Ledger::miss_row(SlotRecord& slot, const Schedule& policy, sys_seconds now) {

@@ -25,6 +25,7 @@ struct Claimed {
   SlotClaim claim;
   std::int64_t schedule = 0;
   std::string pipeline;
+  std::string entry;
   sys_seconds at{};
   std::string local;
   Overlap overlap = Overlap::allow;  ///< what to do before it runs, see make_way(); never `skip`
@@ -34,6 +35,7 @@ struct Claimed {
 /// A claim, or why there is none.
 struct Answer {
   std::optional<Claimed> claimed;
+  std::string entry;    ///< whose slot it is
   std::string local;    ///< the slot
   std::string refusal;  ///< in words
   std::string run_id;   ///< the run that has it or is in the way, if any

@@ -40,7 +40,7 @@ done
 
 # A limit of file sizes costs the rest of a log and says so; the run goes on.
 printf 'name: big\nsteps:\n  a: {run: "head -c 30000000 /dev/zero"}\n  b: {run: exit 0, needs: a}\n' > big.yaml
-run bash -c "ulimit -f 8192; exec '$MLOPS' run big.yaml --quiet"
+run bash -c "ulimit -f 8192; exec '$MLOPS' run big.yaml --output failed"
 expect_ok
 expect_out "File too large"
 expect_equal "$(sql "select log_dropped from attempts where run_id = (select max(id) from runs) and step = 0")" $((30000000 - (8192 << 10)))

@@ -193,3 +193,21 @@ mlops run imp.yaml --dry-run; expect_exit 2; expect_err "9999 cpus"; expect_err 
 printf 'steps:\n  f: {run: "mkfifo $MLOPS_METRICS"}\n' > fifo.yaml; mlops run fifo.yaml; expect_exit 1; expect_out "no regular file"
 mkdir gone; printf 'steps:\n  s: {run: "rm -rf .mlops"}\n' > gone/p.yaml; mkdir gone/.mlops
 mlops run gone/p.yaml; expect_exit 74; expect_err "was deleted while the run was going on"
+
+# --quiet is for cron: nothing of a success, however it came about; of a failure what failed, on stderr
+cat > q.yaml <<'Y'
+params: {code: 0}
+steps:
+  fine: {run: "echo fine > fine.txt", inputs: q.yaml, outputs: fine.txt}
+  tolerated: {run: echo tolerated; exit 9, on_failure: continue}
+  skipped: {run: "true", when: params.code == 1}
+  last: {run: "echo said; test $MLOPS_ATTEMPT = 2 && exit ${params.code}", needs: [fine, tolerated], retry: {times: 1, delay: 10ms}}
+Y
+quiet() { mlops -w "$here/quiet" run q.yaml --quiet "$@"; expect_equal "$out" ""; }
+mkdir quiet; quiet; expect_ok; expect_equal "$err" ""
+sed -i 's/; test .*exit/; exit/' q.yaml; for _ in 1 2; do quiet; expect_ok; expect_equal "$err" ""; done
+expect_equal "$("$MLOPS" -w "$here/quiet" sql --csv "select count(*) from v_steps where state = 'cached'" | tail -n 1)" 1
+quiet --set code=4; expect_exit 1; expect_err "q run "; expect_err "  │ said"; expect_err "✘ last "; expect_err "step last failed: exit code 4"
+[[ $err != *"✔"* && $err != *skipped:* && $err != *made* ]] || fail "of what did not fail: $err"
+mlops -w "$here/quiet" run --resume latest --quiet; expect_exit 1; expect_equal "$out" ""; expect_err "✘ last "
+mlops -w "$here/quiet" run q.yaml --quiet --json; expect_ok; expect_equal "$(json 'j["state"], j["slot"]')" "('succeeded', None)"

@@ -9,9 +9,11 @@ Y
 year=$(date -u +%Y)
 mkdir -m 700 .mlops; mlops schedule list; expect_ok; expect_equal "$out" ""
 mlops run p.yaml --slot now; expect_ok; expect_out "p succeeded"
-mlops run p.yaml --slot now; expect_exit 75; expect_err "the slot $year-01-01T00:00:00+00:00 of p is not run: run"; expect_err "(succeeded)"
+[[ "$(head -n 1 .out)" == "p run "*" for the slot $year-01-01T00:00:00+00:00 of main, 1 step, "* ]] || fail "the first line"
+mlops run p.yaml --slot now; expect_exit 75; expect_err "the slot $year-01-01T00:00:00+00:00 of p main is not run: run"; expect_err "(succeeded)"
+mlops run p.yaml --slot now --quiet; expect_exit 75; expect_equal "$out$err" ""
 mlops run p.yaml --slot now --json; expect_exit 75
-expect_equal "$(json 'j["claimed"], j["slot"]')" "(False, '$year-01-01T00:00:00+00:00')"
+expect_equal "$(json 'j["claimed"], j["slot"], j["schedule"]')" "(False, '$year-01-01T00:00:00+00:00', 'main')"
 expect_equal "$(wc -l < witness)" 1
 expect_equal "$(cut -d' ' -f2 witness)" 1
 mlops run p.yaml; expect_ok; expect_equal "$(tail -n 1 witness | cut -d' ' -f2)" ""
@@ -90,6 +92,7 @@ wait_for 10 test -e began
 "$MLOPS" run slow.yaml --slot "$month-01T00:00:00Z" > queued.out 2>&1 & queued=$!
 wait_for 10 grep -q "waiting for run" queued.out
 touch go; wait $pid; wait $queued || fail "the run that waited: $(cat queued.out)"
+grep -q "^! the slot $month-01T00:00:00+00:00 of monthly: waiting for run" queued.out || fail "$(cat queued.out)"
 sed -i 's/overlap: queue/overlap: replace/; s/@monthly/@hourly/' slow.yaml; rm -f go began
 "$MLOPS" run slow.yaml -q > run.out 2>&1 & pid=$!
 wait_for 10 test -e began; touch go2
@@ -107,8 +110,8 @@ schedule:
 steps: {a: {run: "true"}}
 Y
 minute=$(date +%M)
-mlops run several.yaml --slot now -q; expect_ok
-mlops run several.yaml --slot now -q
+mlops run several.yaml --slot now --json; expect_ok; expect_equal "$(json 'j["slot"][16:], j["schedule"]')" "(':00+00:00', 'main')"
+mlops run several.yaml --slot now -q; expect_equal "$out$err" ""
 if [ "$minute" = "$(date +%M)" ]; then expect_exit 75; fi
 expect_equal "$(sql "select count(*) from v_slots where pipeline = 'several' and schedule != 'main'")" 0
 
