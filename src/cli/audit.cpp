@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <span>
 
 namespace mlops::cli {
 
@@ -64,23 +65,98 @@ std::int64_t holes(const Known& known, const std::vector<SlotRecord>& slots,
   return missing;
 }
 
-void print_why(const SlotRecord& slot, const ScheduleRecord& record, const std::string& run_state) {
+/// A row of the answer.
+struct Line {
+  SlotRecord slot;
+  const Known* known;
+  std::string run_state;
+  std::optional<SlotRecord> into;  ///< of a coalesced one: the slot whose run was made for it as well
+  std::string into_state;          ///< of that run
+};
+
+std::string time_words(const Known& known, sys_seconds at) {
+  return known.timetable ? known.timetable->text(at) : util::format_utc(at).substr(0, 19) + "Z";
+}
+
+std::string last_slot(const Line& line) {
+  return line.slot.slots > 1 ? time_words(*line.known, line.slot.until) : line.slot.local;
+}
+
+void print_into(const SlotRecord& into, const std::string& state) {
+  if (into.outcome == SlotOutcome::ran) {
+    std::printf("  run %s of that slot %s\n", into.run_id.c_str(), state.c_str());
+  } else if (into.outcome == SlotOutcome::claimed) {
+    std::printf("  run %s of that slot is about to begin\n", into.run_id.c_str());
+  } else {
+    std::printf("  that slot was %s%s%s\n", to_string(into.outcome), into.reason.empty() ? "" : ": ",
+                in_one_line(into.reason).c_str());
+  }
+}
+
+void print_why(const Line& line) {
   const Style style = style_of(stdout);
+  const SlotRecord& slot = line.slot;
+  const ScheduleRecord& record = line.known->record;
+  const auto decided = std::chrono::floor<std::chrono::seconds>(slot.decided_at);
   std::printf("%s  %s %s: %s\n", style.bold(slot_words(slot)).c_str(), record.pipeline.c_str(),
               shown(record.name).c_str(), to_string(slot.outcome));
-  if (!slot.reason.empty()) std::printf("  %s\n", shown(slot.reason).c_str());
+  if (slot.slots > 1) std::printf("  all slots from %s to %s\n", slot.local.c_str(), last_slot(line).c_str());
+  for (const std::string& part : util::split(slot.reason, '\n'))
+    if (const auto text = util::trim(part); !text.empty())
+      std::printf("  %s\n", shown(std::string(text)).c_str());
   if (slot.outcome == SlotOutcome::ran) {
-    std::printf("  run %s %s, begun %s after its time\n", slot.run_id.c_str(), run_state.c_str(),
+    std::printf("  run %s %s, begun %s after its time\n", slot.run_id.c_str(), line.run_state.c_str(),
                 late_words(slot).c_str());
   }
-  std::printf("  decided at %s\n", util::format_local(slot.decided_at).c_str());
+  if (line.into) print_into(*line.into, line.into_state);
+  // The reason of one that was missed says so itself.
+  if (slot.outcome == SlotOutcome::coalesced && slot.unseen_from)
+    std::printf("  nobody looked at the time from %s to %s\n",
+                time_words(*line.known, *slot.unseen_from).c_str(), time_words(*line.known, decided).c_str());
+  std::printf("  decided at %s\n", time_words(*line.known, decided).c_str());
 }
 
 // By the beginning of the slot or of its time of day; a time that clocks skip has a space in place of the T.
-bool is_meant(std::string slot, std::string words) {
-  std::ranges::replace(slot, ' ', 'T');
-  std::ranges::replace(words, ' ', 'T');
-  return slot.starts_with(words) || slot.find("T" + words) != slot.npos;
+// Of many slots that share a row, those between its first and its last.
+bool is_meant(const Line& line, std::string words) {
+  const auto plain = [](std::string text) {
+    std::ranges::replace(text, ' ', 'T');
+    return text;
+  };
+  const std::string first = plain(line.slot.local), last = plain(last_slot(line));
+  words = plain(std::move(words));
+  if (first.starts_with(words) || first.find("T" + words) != first.npos) return true;
+  const bool dated = words.size() > 4 && words[4] == '-';
+  return line.slot.slots > 1 && dated && first < words && words <= last;
+}
+
+// What was coalesced names the slot that was run in its place, last of all.
+void find_runs_of_coalesced(std::span<Line> lines, OpenWorkspace& open,
+                            const std::vector<SlotRecord>& slots) {
+  std::map<std::string_view, const SlotRecord*> by_time;
+  for (const SlotRecord& slot : slots)
+    if (slot.outcome != SlotOutcome::gap) by_time[slot.local] = &slot;
+  for (Line& line : lines) {
+    if (line.slot.outcome != SlotOutcome::coalesced) continue;
+    const std::string_view reason = line.slot.reason;
+    const auto found = by_time.find(reason.substr(reason.rfind(' ') + 1));
+    if (found == by_time.end()) continue;
+    line.into = *found->second;
+    line.into_state = run_state_of(open, *line.into);
+  }
+}
+
+nlohmann::json line_json(const Line& line) {
+  nlohmann::json json = slot_json(line.slot, line.known->record, line.run_state);
+  json["last_slot"] = last_slot(line);
+  json["coalesced_into"] = nullptr;
+  if (line.into)
+    json["coalesced_into"] = {
+        {"slot", line.into->local},
+        {"outcome", to_string(line.into->outcome)},
+        {"run", line.into->run_id},
+        {"run_state", line.into_state.empty() ? nlohmann::json(nullptr) : nlohmann::json(line.into_state)}};
+  return json;
 }
 
 // "2 failed, 5 succeeded".
@@ -101,11 +177,6 @@ void audit(const Options& options, const Context& context) {
       throw Error(ExitCode::usage, "there is no outcome '" + options.outcome + "'",
                   "ran, skipped, coalesced, missed, paused, superseded, rejected, gap or claimed");
   }
-  struct Line {
-    SlotRecord slot;
-    const Known* known;
-    std::string run_state;
-  };
   std::vector<Line> lines;
   std::map<SlotOutcome, std::int64_t> counts;
   std::map<std::string, std::int64_t> runs;  // by how they ended
@@ -117,15 +188,18 @@ void audit(const Options& options, const Context& context) {
     const auto slots =
         db::list_slots(connection, {.schedule = known.record.id, .since = from, .outcome = {}});
     missing += holes(known, slots, from);
+    const std::size_t before = lines.size();
     for (const SlotRecord& slot : slots) {
       counts[slot.outcome] += slot.slots;
       if (slot.at > now) to_come += slot.slots;
       std::string run_state = run_state_of(open, slot);
       if (!run_state.empty()) ++runs[run_state];
       if (only && slot.outcome != *only) continue;
-      if (!options.why.empty() && !is_meant(slot.local, options.why)) continue;
-      lines.push_back({slot, &known, std::move(run_state)});
+      Line line{slot, &known, std::move(run_state), {}, {}};
+      if (options.why.empty() || is_meant(line, options.why)) lines.push_back(std::move(line));
     }
+    if (options.json || !options.why.empty())
+      find_runs_of_coalesced(std::span(lines).subspan(before), open, slots);
   }
   std::ranges::stable_sort(lines, {}, [](const Line& line) { return line.slot.at; });
   if (!options.why.empty()) {
@@ -133,7 +207,7 @@ void audit(const Options& options, const Context& context) {
       throw Error(ExitCode::usage, "no slot of the ledger begins with '" + options.why + "'",
                   "`mlops schedule audit` lists them; --last all looks further back");
     if (!options.json) {
-      for (const Line& line : lines) print_why(line.slot, line.known->record, line.run_state);
+      for (const Line& line : lines) print_why(line);
       return;
     }
   }
@@ -142,8 +216,7 @@ void audit(const Options& options, const Context& context) {
                                    : 0;
   if (options.json) {
     nlohmann::json list = nlohmann::json::array(), summary = nlohmann::json::object();
-    for (std::size_t i = left_out; i < lines.size(); ++i)
-      list.push_back(slot_json(lines[i].slot, lines[i].known->record, lines[i].run_state));
+    for (std::size_t i = left_out; i < lines.size(); ++i) list.push_back(line_json(lines[i]));
     for (const auto& [outcome, count] : counts) summary[to_string(outcome)] = count;
     return print_json({{"slots", std::move(list)},
                        {"summary", std::move(summary)},
@@ -157,7 +230,8 @@ void audit(const Options& options, const Context& context) {
   for (std::size_t i = left_out; i < lines.size(); ++i) {
     const SlotRecord& slot = lines[i].slot;
     table.add({slot_words(slot), lines[i].known->record.pipeline, lines[i].known->record.name,
-               to_string(slot.outcome), lines[i].run_state, slot.run_id, late_words(slot), slot.reason});
+               to_string(slot.outcome), lines[i].run_state, slot.run_id, late_words(slot),
+               in_one_line(slot.reason)});
   }
   if (lines.size() > left_out) table.print(stdout);
   std::string words;

@@ -66,6 +66,13 @@ std::string shown_lines(const std::string& text) {
   return lines;
 }
 
+std::string in_one_line(const std::string& text) {
+  std::vector<std::string> parts;
+  for (const std::string& line : util::split(text, '\n'))
+    if (const auto part = util::trim(line); !part.empty()) parts.push_back(shown(std::string(part)));
+  return util::join(parts, "; ");
+}
+
 std::string Style::of(RunState state, const std::string& text) const {
   switch (state) {
     case RunState::running: return accent(text);

@@ -54,6 +54,8 @@ std::string counted(std::uint64_t count, const char* what);
 std::string shown(const std::string& text);
 /// Likewise, for text of several lines.
 std::string shown_lines(const std::string& text);
+/// Likewise, its lines one behind the other: "first; second".
+std::string in_one_line(const std::string& text);
 
 /// A check of an option's value: an empty one is a variable that is not set, and not as if nothing was
 /// asked.

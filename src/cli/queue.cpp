@@ -105,7 +105,7 @@ void list(const Options& options, const Context& context) {
   for (const Line& line : lines) {
     const RequestRecord& r = line.request;
     table.add({number(r.id), shown(r.queue), shown(r.pipeline), number(r.priority), line.state, r.run_id,
-               shown(line.about)});
+               in_one_line(line.about)});
   }
   if (!lines.empty()) table.print(stdout);
   std::printf("%lld waiting, %d worker%s\n", static_cast<long long>(waiting), workers,
@@ -134,7 +134,7 @@ void show(const Options& options, const Context& context) {
   const auto row = [](const char* name, const std::string& value) {
     if (!value.empty()) std::printf("  %-10s%s\n", name, value.c_str());
   };
-  row("because", shown(line.about));
+  row("because", in_one_line(line.about));
   row("run", r.run_id);
   row("file", shown(r.file));
   row("set", shown(util::join(schedule::options_of(r).overrides, ", ")));

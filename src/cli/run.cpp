@@ -162,7 +162,7 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
   } else if (!options.quiet) {
     // In a crontab each line but one would say it, each time: the ledger has it.
     std::fprintf(stderr, "mlops: the slot %s of %s %s is not run: %s\n", answer.local.c_str(),
-                 pipeline.name.c_str(), shown(answer.entry).c_str(), shown(answer.refusal).c_str());
+                 pipeline.name.c_str(), shown(answer.entry).c_str(), in_one_line(answer.refusal).c_str());
   }
   return false;
 }

@@ -201,7 +201,7 @@ void events(const Options& options, const Context& context) {
   for (const Line& line : lines) {
     table.add({std::to_string(line.event.id), util::format_local(line.event.at), line.trigger->pipeline,
                line.trigger->name, line.event.what, line.outcome(), line.run ? line.run->id : "",
-               line.reason()});
+               in_one_line(line.reason())});
   }
   if (lines.empty()) {
     std::fprintf(stderr, "nothing has happened yet\n");
