@@ -38,6 +38,22 @@ std::string state_of(const ScheduleRecord& record) {
   return record.served ? "on" : "by hand";
 }
 
+// One that the daemon does not serve is paused for whoever asks with --slot.
+std::string state_words(const ScheduleRecord& record) {
+  const std::string state = state_of(record);
+  return state == "paused" && !record.served ? "by hand, paused" : state;
+}
+
+// Why its slots are not run. Of an entry that is gone that is no news.
+std::string note_of(const ScheduleRecord& record) {
+  if (record.removed_at) return {};
+  return record.paused_at ? record.pause_note : record.problem;
+}
+
+std::string paused_hint(const std::string& file) {
+  return "its slots are not run until `mlops schedule resume " + shown(util::shell_quote(file)) + "`";
+}
+
 void list(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::vector<Known> all = known_schedules(open, options.file);
@@ -75,12 +91,13 @@ void list(const Options& options, const Context& context) {
            {"schedule", record.name},
            {"times", times},
            {"state", state_of(record)},
-           {"note", record.paused_at ? record.pause_note : record.problem},
+           {"served", record.served && !record.removed_at},
+           {"note", note_of(record)},
            {"next", next},
            {"promises", std::move(promised)},
            {"last", last.empty() ? nlohmann::json(nullptr) : slot_json(last.back(), record, run_state)}});
     } else {
-      table.add({record.file, record.name, times, state_of(record), next, ended});
+      table.add({record.file, record.name, times, state_words(record), next, ended});
     }
   }
   if (options.json) return print_json({{"schedules", std::move(json)}});
@@ -97,9 +114,10 @@ void list(const Options& options, const Context& context) {
                   : "no daemon runs just now: slots are run by `mlops run --slot` and `mlops daemon --once`");
   for (const schedule::Promise& promise : promises) print_promise(promise);
   for (const Known& known : all) {
-    const std::string note = known.record.paused_at ? known.record.pause_note : known.record.problem;
+    const std::string note = note_of(known.record);
     if (!note.empty())
-      std::printf("%s\n", shown(known.record.file + " " + known.record.name + ": " + note).c_str());
+      std::printf("%s%s\n", shown(known.record.file + " " + known.record.name + ": ").c_str(),
+                  ((known.record.paused_at ? "paused: " : "") + in_one_line(note)).c_str());
   }
 }
 
@@ -112,8 +130,7 @@ void set_paused(const Options& options, const Context& context, bool paused) {
     const std::string what = shown(known.record.pipeline + " " + known.record.name);
     if (paused) {
       ledger.pause(known.record, timetable, options.note, calendar::now_seconds());
-      std::printf("paused %s: its slots are not run until `mlops schedule resume %s`\n", what.c_str(),
-                  shown(util::shell_quote(options.file)).c_str());
+      std::printf("paused %s: %s\n", what.c_str(), paused_hint(options.file).c_str());
     } else if (!known.record.paused_at) {
       std::printf("%s is not paused\n", what.c_str());
     } else {
@@ -147,14 +164,17 @@ void serve(const std::vector<std::string>& files, const Context& context) {
                       *other + "`");
     pipeline::Zones zones;
     const auto timetables = schedule::timetables(pipeline, zones);
-    schedule::Ledger(workspace, database).adopt(pipeline, timetables, calendar::now_seconds(), true);
+    const std::vector<ScheduleRecord> records =
+        schedule::Ledger(workspace, database).adopt(pipeline, timetables, calendar::now_seconds(), true);
     const auto others = triggers::Events(workspace, database).adopt(pipeline, true);
     schedule::ring(workspace, layout::daemon_bell);
-    for (const schedule::Timetable& timetable : timetables) {
+    for (std::size_t i = 0; i < timetables.size(); ++i) {
+      const schedule::Timetable& timetable = timetables[i];
       const auto next = calendar::next_fire(timetable.rule, calendar::now_seconds());
-      std::printf("serving %s %s: %s, next at %s\n", pipeline.name.c_str(),
-                  shown(timetable.entry.name).c_str(), times_of(timetable.entry).c_str(),
-                  next ? timetable.text(*next).c_str() : "no time");
+      const std::string when = records[i].paused_at ? "paused: " + paused_hint(file)
+                                                    : "next at " + (next ? timetable.text(*next) : "no time");
+      std::printf("serving %s %s: %s, %s\n", pipeline.name.c_str(), shown(timetable.entry.name).c_str(),
+                  times_of(timetable.entry).c_str(), when.c_str());
     }
     for (const TriggerRecord& trigger : others)
       std::printf("serving %s %s: %s\n", pipeline.name.c_str(), shown(trigger.name).c_str(),
@@ -177,8 +197,11 @@ void unserve(const Options& options, const Context& context) {
   }
   for (const Known& known : known_schedules(open, options.file, any)) {
     schedule::Ledger(open.workspace, open.database).serve(known.record, false);
-    std::printf("%s %s is not served any more; what became of its slots stays on record\n",
-                known.record.pipeline.c_str(), shown(known.record.name).c_str());
+    std::printf("%s %s is not served any more; what became of its slots stays on record%s\n",
+                known.record.pipeline.c_str(), shown(known.record.name).c_str(),
+                known.record.paused_at && !known.record.removed_at
+                    ? ("; it is paused still: " + paused_hint(options.file)).c_str()
+                    : "");
   }
   schedule::ring(open.workspace, layout::daemon_bell);
 }

@@ -144,6 +144,10 @@ std::int64_t put_schedule(Connection& db, const ScheduleRecord& s) {
   return result;
 }
 
+void rename_schedule(Connection& db, std::int64_t schedule, const std::string& name) {
+  db.cached("UPDATE schedules SET name = ?2 WHERE id = ?1").bind(schedule, name).run();
+}
+
 void set_cursor(Connection& db, std::int64_t schedule, sys_seconds cursor) {
   db.cached("UPDATE schedules SET cursor = ?2 WHERE id = ?1").bind(schedule, number(cursor)).run();
 }

@@ -18,6 +18,8 @@ std::vector<ScheduleRecord> schedules_of(Connection& db, const std::string& file
 
 /// Writes all but `id` of a schedule, by file and name; returns its id. Within a Transaction.
 std::int64_t put_schedule(Connection& db, const ScheduleRecord& schedule);
+/// Its name within its file, which no other has. Within a Transaction.
+void rename_schedule(Connection& db, std::int64_t schedule, const std::string& name);
 void set_cursor(Connection& db, std::int64_t schedule, std::chrono::sys_seconds cursor);
 
 /// False, and nothing is written, if the slot has a row already. Within a Transaction.

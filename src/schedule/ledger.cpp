@@ -18,7 +18,35 @@ namespace {
 
 bool same_record(const ScheduleRecord& a, const ScheduleRecord& b) {
   return a.pipeline == b.pipeline && a.definition == b.definition && a.cursor == b.cursor &&
-         a.served == b.served && a.removed_at == b.removed_at && a.problem == b.problem;
+         a.served == b.served && a.removed_at == b.removed_at && a.paused_at == b.paused_at &&
+         a.problem == b.problem;
+}
+
+// Of an entry that is called differently now and has its times as before: it is the same one, and what it ran
+// is not run again.
+ScheduleRecord* find_renamed(std::vector<ScheduleRecord>& known, const std::vector<Timetable>& timetables,
+                             const Json& definition) {
+  for (ScheduleRecord& record : known) {
+    const bool there = std::ranges::any_of(
+        timetables, [&](const Timetable& timetable) { return timetable.entry.name == record.name; });
+    if (!there && !record.removed_at &&
+        same_times(Json::parse(record.definition, nullptr, false), definition))
+      return &record;
+  }
+  return nullptr;
+}
+
+// A pause is one of the whole pipeline: what its file has anew is paused with the rest.
+void share_pause(ScheduleRecord& record, const std::vector<ScheduleRecord>& known) {
+  const ScheduleRecord* paused = nullptr;
+  for (const ScheduleRecord& other : known) {
+    if (other.removed_at) continue;
+    paused = &other;
+    if (!other.paused_at) break;
+  }
+  if (!paused) return;
+  record.paused_at = paused->paused_at;
+  record.pause_note = paused->pause_note;
 }
 
 // When the file came to say what it says, by the file system's word.
@@ -54,10 +82,17 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
     }
   };
   for (const Timetable& timetable : timetables) {
-    const auto found = std::ranges::find(known, timetable.entry.name, &ScheduleRecord::name);
-    ScheduleRecord record;
     const Json definition = definition_of(timetable);
     std::string text = definition.dump();
+    auto found = std::ranges::find(known, timetable.entry.name, &ScheduleRecord::name);
+    if (found == known.end()) {
+      if (ScheduleRecord* renamed = find_renamed(known, timetables, definition)) {
+        renamed->name = timetable.entry.name;
+        db::rename_schedule(connection, renamed->id, renamed->name);
+        found = known.begin() + (renamed - known.data());
+      }
+    }
+    ScheduleRecord record;
     if (found != known.end()) {
       record = *found;
       const bool gone = record.removed_at.has_value();
@@ -67,6 +102,7 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
       };
       if (gone || other_times()) {
         const sys_seconds decided = std::max(record.cursor, db::last_slot(connection, record.id));
+        if (gone) share_pause(record, known);
         if (!gone) close(record, "the entry was changed");
         record.cursor = std::min(now, std::max(edited, decided));
         // Whether the clock was ahead before or is behind now: these times were those of the entry as it was.
@@ -79,6 +115,7 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
       record.created_at = util::now();
       // One that belongs to a file that is served is served.
       record.served = std::ranges::any_of(known, &ScheduleRecord::served);
+      share_pause(record, known);
     }
     record.pipeline = pipeline.name;
     record.definition = std::move(text);

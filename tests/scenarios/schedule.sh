@@ -75,6 +75,43 @@ mlops run p.yaml --slot now; expect_exit 75; expect_err "it was paused"
 mlops run p.yaml --slot "$month-01T00:00:00Z"; expect_ok
 mlops schedule audit --last all --why "$month"; expect_out "was paused, then asked for"
 
+# What is paused and not served, and what such a pipeline gets anew.
+printf 'name: held\nschedule: {cron: "@yearly", timezone: UTC}\nsteps: {a: {run: "true"}}\n' > held.yaml
+mlops schedule add held.yaml; mlops schedule pause held.yaml --note "it moves"; expect_ok
+mlops schedule remove held.yaml; expect_ok; expect_out "it is paused still: its slots are not run until \`mlops schedule resume held.yaml\`"
+mlops schedule list held.yaml; expect_out "by hand, paused"; expect_out "held.yaml main: paused: it moves"
+mlops schedule list held.yaml --json; expect_equal "$(json 'j["schedules"][0]["state"], j["schedules"][0]["served"]')" "('paused', False)"
+sed -i 's/@yearly/@monthly/; s/{cron/{name: other, cron/' held.yaml
+mlops schedule add held.yaml; expect_out "serving held other: @monthly, paused: its slots are not run until"
+mlops schedule list held.yaml; expect_out "removed"; expect_out "held.yaml other: paused: it moves"; expect_no_out "held.yaml main: "
+mlops schedule list held.yaml --json; expect_equal "$(json '[(s["state"], s["served"], s["note"]) for s in j["schedules"]]')" "[('removed', False, ''), ('paused', True, 'it moves')]"
+mlops schedule resume held.yaml; mlops schedule add held.yaml; expect_out "serving held other: @monthly, next at"
+
+# An entry that is only renamed has nothing to run again.
+mlops run held.yaml --slot now -q; expect_ok; sed -i 's/other/monthly/' held.yaml
+mlops run held.yaml --slot now; expect_exit 75; expect_err "of held monthly is not run: run"
+
+# Of a coalesced slot the run that was made for it is told, and the time in which nobody looked; also where many share a row.
+printf 'name: often\nschedule: {every: 2s, timezone: Europe/Berlin}\nsteps: {a: {run: "true"}}\n' > often.yaml
+mlops schedule add often.yaml; expect_ok
+python3 -c 'import sqlite3; db = sqlite3.connect(".mlops/mlops.db"); db.execute("update schedules set cursor = cursor - 7200, since = since - 7200 where pipeline = ?", ("often",)); db.commit()'
+mlops daemon --once; id=$(sql "select run_id from v_slots where pipeline = 'often' and outcome = 'ran' order by slot desc limit 1")
+inside=$(TZ=Europe/Berlin date -d "-110 minutes" +%Y-%m-%dT%H:%M)
+mlops schedule audit often.yaml --why "$inside"; expect_ok; expect_out " more  often main: coalesced"; expect_out "  all slots from 2"; expect_out "  run $id of that slot succeeded"
+expect_out "  nobody looked at the time from "
+mlops schedule audit often.yaml --outcome coalesced --limit 0 --json
+expect_equal "$(json 'set((s["coalesced_into"]["run"], s["coalesced_into"]["run_state"]) for s in j["slots"])')" "{('$id', 'succeeded')}"
+expect_equal "$(json '[s["last_slot"] > s["slot"] for s in j["slots"] if s["slots"] > 1]')" "[True]"
+mlops schedule remove often.yaml
+
+# A reason of several lines is told as text.
+printf 'name: large\nschedule: "@yearly"\nsteps:\n  a: {run: x, resources: {cpus: 9999}}\n  b: {run: x, resources: {memory: 900TiB}}\n' > large.yaml
+mlops run large.yaml --slot now; expect_exit 2
+mlops schedule audit large.yaml --last all; expect_out "cpus, this machine has "; expect_out "; step 'b' can never"; expect_no_out '\n'
+mlops schedule audit large.yaml --last all --why 2; expect_out "
+  step 'b' can never"
+mlops run large.yaml --slot now; expect_exit 75; [[ $err == *"; step 'b' can never"* && $err != *'\n'* ]] || fail "$err"
+
 # A run that is still going on.
 cat > slow.yaml <<'Y'
 name: slow

@@ -80,6 +80,52 @@ TEST_CASE("an edit makes no slots of the past") {
   REQUIRE(records[0].removed_at.has_value());
 }
 
+TEST_CASE("an entry that is renamed is the same one, and runs nothing again") {
+  Place place;
+  place.entry(at("2026-01-01 09:30"));
+  const auto claimed = place.claim("2026-01-01 10:00:01").claimed;
+  REQUIRE(claimed);
+  REQUIRE(claimed->entry == "main");
+  place.run(*claimed);
+  const std::int64_t id = place.entry(at("2026-01-01 10:10")).record.id;
+  place.set("{cron: '0 * * * *', timezone: UTC, name: hourly}");
+  const Answer answer = place.claim("2026-01-01 10:20");
+  REQUIRE(!answer.claimed);
+  REQUIRE(answer.entry == "hourly");
+  REQUIRE(answer.run_id == claimed->claim.run_id);
+  REQUIRE(place.entry(at("2026-01-01 10:20")).record.id == id);
+  REQUIRE(db::schedules(place.database.connection()).size() == 1);
+  // With other times, and beside the one that it was, it is another one.
+  place.set(
+      "[{cron: '0 * * * *', timezone: UTC, name: hourly}, {cron: '0 * * * *', timezone: UTC, name: b}]");
+  REQUIRE(place.entry(at("2026-01-01 10:20"), 1).record.id != id);
+  place.set("{cron: '30 * * * *', timezone: UTC, name: half}");
+  REQUIRE(place.entry(at("2026-01-01 10:20")).record.id > id + 1);
+}
+
+TEST_CASE("what a paused pipeline has anew is paused, and nothing else") {
+  Place place;
+  const auto paused = [&](const char* schedule, std::size_t number = 0) {
+    place.set(schedule);
+    return place.entry(at("2026-01-01 09:30"), number).record.paused_at.has_value();
+  };
+  constexpr const char* main = "{cron: '0 * * * *', timezone: UTC}";
+  Entry entry = place.entry(at("2026-01-01 09:30"));
+  place.ledger.pause(entry.record, entry.timetable, "a note", at("2026-01-01 09:40"));
+  REQUIRE(paused("[{cron: '0 * * * *', timezone: UTC}, {every: 5m, name: b}]", 1));
+  REQUIRE(db::schedules(place.database.connection()).back().pause_note == "a note");
+  // One that is gone and comes again is as the others are.
+  REQUIRE(paused("{every: 5m, name: b}"));
+  entry = place.entry(at("2026-01-01 09:50"));
+  place.ledger.resume(entry.record, entry.timetable, at("2026-01-01 09:50"));
+  REQUIRE(!paused("[{cron: '0 * * * *', timezone: UTC}, {every: 5m, name: b}]"));
+  // Where there is no other, as it was.
+  entry = place.entry(at("2026-01-01 09:50"));
+  place.ledger.pause(entry.record, entry.timetable, "", at("2026-01-01 09:55"));
+  REQUIRE(!paused("{every: 7m, name: c}"));  // b was not
+  REQUIRE(!paused(main));
+}
+
 TEST_CASE("a pause says so of what is due meanwhile") {
   Place place;
   const Entry entry = place.entry(at("2026-01-01 10:30"));
