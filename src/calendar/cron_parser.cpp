@@ -272,7 +272,10 @@ Cron parse(std::string_view text, std::string_view seed) {
       }
     }
     std::string hint = util::did_you_mean(word, names);
-    if (word == "@every") hint = "write */10 * * * * for every ten minutes";
+    if (word == "@every") {
+      const std::string period(fields.size() == 2 ? fields[1] : "5m");
+      hint = "write 'every: " + period + "', in a file schedule: {every: " + period + "}";
+    }
     throw Failure{{place(0), "'" + util::escape_controls(std::string(text)) + "' is no macro of cron", hint}};
   }
   if (fields.size() != 5) {

@@ -169,21 +169,34 @@ std::vector<CronProblem> doubts_about(std::string_view text, const Cron& cron) {
               : "for days that are both write '+' before the weekday: +" + field(4)});
   }
   struct Cycle {
-    int field, size;
+    int field, size;  // the latter 0: months differ
     const char* unit;
+    const char* period;  // as `every` has it
     std::uint64_t bits;
   };
-  for (const Cycle& cycle : {Cycle{0, 60, "minutes", cron.minutes}, Cycle{1, 24, "hours", cron.hours}}) {
+  for (const Cycle& cycle :
+       {Cycle{0, 60, "minutes", "m", cron.minutes}, Cycle{1, 24, "hours", "h", cron.hours},
+        Cycle{2, 0, "days", "d", cron.month_days}, Cycle{3, 12, "months", "", cron.months},
+        Cycle{4, 7, "weekdays", "", cron.weekdays & 0x7fu}}) {
     const std::string written = field(cycle.field);
     const std::vector<int> all = values(cycle.bits);
-    if (!written.starts_with("*/") || all.empty() || even_step(cycle.bits, cycle.size)) continue;
+    if (!written.starts_with("*/") || written.find(',') != written.npos || all.empty()) continue;
+    if (all.size() == 1) {
+      const std::string only = std::to_string(all[0]), step = written.substr(2);
+      doubts.push_back(
+          {place(cycle.field), "'" + written + "' steps over all " + cycle.unit + " but " + only,
+           "write '" + only + "' if that is meant" +
+               (*cycle.period ? ", or every: " + step + cycle.period + " in place of cron" : "")});
+      continue;
+    }
+    if (cycle.field > 1 || even_step(cycle.bits, cycle.size)) continue;
     const int rest = cycle.size - all.back();
     doubts.push_back({place(cycle.field),
                       "'" + written + "' is not every " + written.substr(2) + " " + cycle.unit + ": " +
                           std::to_string(all.back()) + " is followed by 0 after " + std::to_string(rest),
                       "an even distance needs a divisor of " + std::to_string(cycle.size)});
   }
-  if (field(2).starts_with("*/"))
+  if (field(2).starts_with("*/") && std::popcount(cron.month_days) > 1)
     doubts.push_back({place(2), "'" + field(2) + "' begins again on the 1st of each month",
                       "months differ in length: days in even steps do not go on from one to the next"});
   if (std::popcount(cron.minutes) == 60 && std::popcount(cron.hours) <= 3)

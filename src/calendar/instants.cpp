@@ -86,8 +86,9 @@ std::set<local_days> read_days(const std::string& text, const std::string& name)
     if (!first || !last || *last < *first || *last - *first > days(static_cast<int>(most))) {
       throw Error(
           ExitCode::usage,
-          name + ":" + std::to_string(number) + ": '" + util::to_utf8(std::string(line)) + "' is no day",
-          "one a line, such as 2026-12-24 or 2026-12-24..2026-12-26");
+          name + ":" + std::to_string(number) + ": '" + util::to_utf8(std::string(line)) + "' " +
+              (first && last ? *last < *first ? "ends before it begins" : "is too long" : "is no day"),
+          "a day on each line, such as 2026-12-24, or 2026-12-24..2026-12-26");
     }
     for (local_days day = *first; day <= *last && result.size() < most; day += days(1)) result.insert(day);
   }

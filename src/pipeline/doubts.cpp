@@ -7,6 +7,8 @@
 #include "util/yaml.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <variant>
 
 namespace mlops::pipeline {
 
@@ -16,12 +18,35 @@ using util::YamlNode;
 
 namespace {
 
-// Between two slots that follow each other, of the next few thousand.
-seconds longest_distance(const calendar::Rule& rule, sys_seconds from) {
-  seconds longest{0};
+// Between two slots that follow each other, of the next few thousand; nothing if there are not two.
+struct Distances {
+  seconds shortest{0}, longest{0};
+};
+Distances distances(const calendar::Rule& rule, sys_seconds from) {
+  Distances found;
   const auto fires = calendar::fires_between(rule, from, from + std::chrono::days(800), 3'000);
-  for (std::size_t i = 1; i < fires.size(); ++i) longest = std::max(longest, fires[i] - fires[i - 1]);
-  return longest;
+  for (std::size_t i = 1; i < fires.size(); ++i) {
+    const seconds distance = fires[i] - fires[i - 1];
+    found.shortest = i == 1 ? distance : std::min(found.shortest, distance);
+    found.longest = std::max(found.longest, distance);
+  }
+  return found;
+}
+
+// Why no time of it is to come, if that is so and not told otherwise.
+std::optional<Doubt> past(const Schedule& schedule, const calendar::Rule& rule, sys_seconds from) {
+  if (calendar::next_fire(rule, from)) return std::nullopt;
+  const auto* cron = std::get_if<calendar::Cron>(&rule.what);
+  const auto* once = std::get_if<sys_seconds>(&rule.what);
+  const std::string hint = "it does not run any more: give it a later time, or take the entry out";
+  if (once && *once <= from) return Doubt{"at", 0, "'at' is past: " + schedule.at, hint};
+  if (rule.end && *rule.end <= from) return Doubt{"end", 0, "'end' is past: " + schedule.end, hint};
+  const bool limited = rule.start || rule.end || !rule.except.empty();
+  if (!limited || (cron && cron->at_boot)) return std::nullopt;
+  return Doubt{once   ? "at"
+               : cron ? "cron"
+                      : "every",
+               0, "none of its times is to come", "'start', 'end' and 'except' leave none: check them"};
 }
 
 // "5", where "5m" may have been meant.
@@ -50,12 +75,20 @@ std::vector<Doubt> doubts_about(const Schedule& schedule, const calendar::Rule& 
     for (calendar::CronProblem& doubt : calendar::doubts_about(schedule.cron, *cron))
       doubts.push_back({"cron", doubt.at, std::move(doubt.message), std::move(doubt.hint)});
   }
-  const seconds distance = schedule.fresh_within.count() > 0 ? longest_distance(rule, from) : seconds(0);
-  if (distance > schedule.fresh_within && schedule.fresh_within.count() > 0) {
+  if (auto doubt = past(schedule, rule, from)) doubts.push_back(std::move(*doubt));
+  if (schedule.fresh_within.count() == 0 && schedule.jitter.count() == 0) return doubts;
+  const auto [shortest, longest] = distances(rule, from);
+  if (longest > schedule.fresh_within && schedule.fresh_within.count() > 0) {
     doubts.push_back({"fresh_within", 0,
                       "'fresh_within' is " + util::format_duration(schedule.fresh_within) +
-                          ", and slots lie up to " + util::format_duration(distance) + " apart",
+                          ", and slots lie up to " + util::format_duration(longest) + " apart",
                       "it cannot be kept: give it that distance and the time that a run takes"});
+  }
+  if (shortest.count() > 0 && schedule.jitter > shortest) {
+    doubts.push_back({"jitter", 0,
+                      "'jitter' is " + util::format_duration(schedule.jitter) + ", and slots lie " +
+                          util::format_duration(shortest) + " apart",
+                      "a run may begin when the next slots are due: give it less than that distance"});
   }
   return doubts;
 }

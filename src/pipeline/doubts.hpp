@@ -12,13 +12,14 @@
 namespace mlops::pipeline {
 
 struct Doubt {
-  std::string key;     ///< of the entry: cron, every, fresh_within
+  std::string key;     ///< of the entry: cron, every, at, end, jitter, fresh_within
   std::size_t at = 0;  ///< where in its value
   std::string message;
   std::string hint;
 };
 
-/// Of an entry of `schedule:`; how far its slots lie apart is looked at from `from` on.
+/// Of an entry of `schedule:`; which slots are to come, and how far they lie apart, is looked at from `from`
+/// on.
 std::vector<Doubt> doubts_about(const Schedule& schedule, const calendar::Rule& rule,
                                 calendar::sys_seconds from);
 

@@ -139,6 +139,45 @@ class Entry {
   const Fields& fields_;
 };
 
+// What the calendar finds wrong with the zone, the limits and the time: each by itself, so that none hides
+// another.
+void check_parts(const YamlNode& node, const Schedule& schedule, const Pipeline& pipeline,
+                 Problems& problems) {
+  Zones zones;
+  const auto place = [&](const char* key) {
+    const YamlNode* value = node.is_map() ? node.find(key) : nullptr;
+    return value ? value : &node;
+  };
+  const auto is_sound = [&](const Schedule& part, const YamlNode* at) {
+    try {
+      rule_of(part, pipeline.name, pipeline.directory, zones);
+      return true;
+    } catch (const Error& error) {
+      problems.add(at->at, std::string("schedule: ") + error.what(), error.hint());
+      return false;
+    }
+  };
+  Schedule plain;
+  plain.every = std::chrono::seconds(1);
+  plain.timezone = schedule.timezone;
+  if (!is_sound(plain, place("timezone"))) plain.timezone = "UTC";
+  Schedule start = plain, end = plain, at = plain;
+  start.start = schedule.start;
+  end.end = schedule.end;
+  const bool has_start = is_sound(start, place("start")), has_end = is_sound(end, place("end"));
+  end.start = schedule.start;
+  if (has_start && has_end) is_sound(end, place("end"));
+  at.at = schedule.at;
+  if (!schedule.at.empty()) is_sound(at, place("at"));
+  const YamlNode* except = place("except");
+  const bool listed = except->is_list() && except->items.size() == schedule.except.size();
+  for (std::size_t i = 0; i < schedule.except.size(); ++i) {
+    Schedule days = plain;
+    days.except = {schedule.except[i]};
+    is_sound(days, listed ? &except->items[i] : except);
+  }
+}
+
 // What the calendar finds wrong with it.
 void check(const YamlNode& node, const Schedule& schedule, const Pipeline& pipeline, bool check_files,
            Problems& problems) {
@@ -146,28 +185,14 @@ void check(const YamlNode& node, const Schedule& schedule, const Pipeline& pipel
   if (!schedule.cron.empty()) {
     calendar::CronProblem problem;
     const auto parsed = calendar::parse_cron(schedule.cron, pipeline.name, problem);
-    if (!parsed) return problems.add(cron->at, "schedule: " + problem.message, problem.hint);
-    if (parsed->at_boot) {
-      return problems.add(cron->at, "schedule: @reboot is no time, so it has no slots",
-                          "let the system do it, as with a line in the crontab: @reboot mlops run FILE");
+    if (!parsed) problems.add(cron->at, "schedule: " + problem.message, problem.hint);
+    if (parsed && parsed->at_boot) {
+      problems.add(cron->at, "schedule: @reboot is no time, so it has no slots",
+                   "let the system do it, as with a line in the crontab: @reboot mlops run FILE");
     }
   }
   // A frozen definition is read wherever it has come to.
-  if (!check_files) return;
-  try {
-    Zones zones;
-    rule_of(schedule, pipeline.name, pipeline.directory, zones);
-  } catch (const Error& error) {
-    const YamlNode* at = &node;
-    for (const char* key : {"timezone", "start", "end", "except", "at"}) {
-      // The zone is read first; of the others the message names the value.
-      const YamlNode* value = node.is_map() ? node.find(key) : nullptr;
-      const bool named =
-          value && value->is_scalar() && std::string(error.what()).find(value->text) != std::string::npos;
-      if (named && at == &node) at = value;
-    }
-    problems.add(at->at, std::string("schedule: ") + error.what(), error.hint());
-  }
+  if (check_files) check_parts(node, schedule, pipeline, problems);
 }
 
 }  // namespace
@@ -181,14 +206,15 @@ std::vector<Schedule> read_schedules(const YamlNode& node, const Fields& fields,
       return fields.expected(item, "schedule",
                              "a cron line, or a map such as {cron: \"0 3 * * *\", timezone: Asia/Seoul}");
     Schedule schedule;
-    if (!Entry(item, fields).read(schedule)) return;
+    const bool readable = Entry(item, fields).read(schedule);
+    check(item, schedule, pipeline, check_files, problems);
+    if (!readable) return;
     if (schedule.name.empty())
       schedule.name = &item == &node || &item == &node.items.front() ? "main" : times_of(schedule);
     if (std::ranges::find(result, schedule.name, &Schedule::name) != result.end()) {
       return problems.add(item.at, "schedule: two entries are called '" + schedule.name + "'",
                           "give one of them a name: {name: …, …}");
     }
-    check(item, schedule, pipeline, check_files, problems);
     result.push_back(std::move(schedule));
   };
   if (!node.is_list()) {

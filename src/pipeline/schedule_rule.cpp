@@ -59,17 +59,25 @@ calendar::Cron cron_of(const Schedule& schedule, const std::string& pipeline) {
   return *cron;
 }
 
+constexpr const char* hint_for_days =
+    "'except' takes days, such as 2026-12-24, and text files with a day on each line";
+
 std::string read_calendar(const std::string& path) {
   constexpr std::size_t most_bytes = 1 << 20;
-  const char* hint = "'except' takes days, such as 2026-12-24, and text files with a day on each line";
   std::optional<std::string> text;
   try {
     text = util::read_regular_file(path, most_bytes);
   } catch (const Error& error) {
-    throw Error(error.code(), error.what(), hint);
+    throw Error(error.code(), error.what(), hint_for_days);
   }
   if (text) return std::move(*text);
-  throw Error(ExitCode::usage, "cannot open '" + path + "': there is no such file", hint);
+  throw Error(ExitCode::usage, "cannot open '" + path + "': there is no such file", hint_for_days);
+}
+
+// One that was meant to be a day: no file is called like that.
+bool looks_like_day(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789-./ ") == text.npos && text[0] >= '0' &&
+         text[0] <= '9';
 }
 
 std::set<calendar::local_days> days_without(const Schedule& schedule, const std::string& directory) {
@@ -77,10 +85,12 @@ std::set<calendar::local_days> days_without(const Schedule& schedule, const std:
   for (const std::string& text : schedule.except) {
     if (const auto day = calendar::read_day(text)) {
       days.insert(*day);
-    } else {
-      days.merge(
-          calendar::read_days(read_calendar((std::filesystem::path(directory) / text).string()), text));
+      continue;
     }
+    const std::string path = (std::filesystem::path(directory) / text).string();
+    if (looks_like_day(text) && !util::exists(path))
+      throw Error(ExitCode::usage, "'" + text + "' is no day", hint_for_days);
+    days.merge(calendar::read_days(read_calendar(path), text));
   }
   return days;
 }

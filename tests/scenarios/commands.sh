@@ -28,6 +28,24 @@ mlops validate pipeline.yaml --json; expect_ok; expect_equal "$(json 'j["valid"]
 # Whether a time zone is there is asked of this machine
 printf 'schedule: {cron: "0 3 * * *", timezone: Berlin}\nsteps: {a: {run: "true"}}\n' > zone.yaml
 mlops validate zone.yaml; expect_exit 2; expect_err "zone.yaml:1:"; expect_err "there is no time zone 'Berlin'"; expect_err "did you mean 'Europe/Berlin'?"
+# … and hides nothing else that is wrong, nor is hidden by it
+printf '2026-01-01\n1.2.2026\n' > days.txt
+cat > entry.yaml <<'Y'
+schedule: {cron: "0 3 * *", timezone: Mars, start: noon, end: late, except: [2026-13-01, 2026-01-01, days.txt], jitter: 1x}
+steps: {a: {run: "true", nope: 1}}
+Y
+mlops validate entry.yaml; expect_exit 2
+for problem in "1:18: error: schedule: '0 3 * *' has 4 fields" "1:39: error: schedule: there is no time zone 'Mars'" "1:52: error: schedule: cannot read the time 'noon'" \
+    "1:63: error: schedule: cannot read the time 'late'" "1:78: error: schedule: '2026-13-01' is no day" "1:102: error: schedule: days.txt:2: '1.2.2026' is no day" \
+    "a day on each line, such as 2026-12-24" "1:121: error: jitter: expected a duration" "2:26: error: unknown key 'nope'" "8 problems found"; do
+    expect_err "$problem"
+done
+printf 'schedule: {every: 1h, start: 2026-01-02, end: 2026-01-01}\nsteps: {a: {run: "true"}}\n' > entry.yaml
+mlops validate entry.yaml; expect_exit 2; expect_err "1:47: error: schedule: 'end' comes before 'start'"; expect_err "1 problem found"
+printf 'schedule: [{at: 2020-01-01 10:00}, {every: 5m, jitter: 10m}]\nsteps: {a: {run: "true"}}\n' > entry.yaml
+mlops validate entry.yaml --strict; expect_exit 3; expect_err "1:17: warning: schedule: 'at' is past: 2020-01-01 10:00"; expect_err "1:56: warning: schedule: 'jitter' is 10m00s, and slots lie 5m00s apart"
+mlops schedule explain "@every 5m"; expect_exit 2; expect_err "write 'every: 5m'"
+mlops submit entry.yaml --param lr=1; expect_exit 2; expect_err "there is no option '--param'"; expect_err "params are set with --set"
 
 for time in 2026-01-01T00:00:00+ab:cd 2026-01-01T00:00:00+1:0 2026-13-01 noon; do
     mlops schedule next @daily --tz UTC --from "$time"; expect_exit 2; expect_err "cannot read the time"

@@ -96,7 +96,7 @@ TEST_CASE("what is no expression is refused, with where and what to do", "[calen
   CHECK(refused("*/0 * * * *").find("a step of 0") != std::string::npos);
   CHECK(refused("0 0 3 * * *").find("no seconds") != std::string::npos);
   CHECK(refused("@dayly").find("did you mean '@daily'?") != std::string::npos);
-  CHECK(refused("@every 10m").find("*/10") != std::string::npos);
+  CHECK(refused("@every 10m").find("write 'every: 10m'") != std::string::npos);
   CHECK(refused("0 0 * foo *").find("'foo' is no month") != std::string::npos);
   CHECK(refused("0 mon * * *").find("'mon' is no hour") != std::string::npos);
   for (const char* text :
@@ -115,6 +115,12 @@ TEST_CASE("valid expressions that are seldom meant are doubted", "[calendar]") {
   CHECK(doubts("*/7 * * * *").find("56 is followed by 0 after 4") != std::string::npos);
   CHECK(doubts("0 */23 * * *").find("23 is followed by 0 after 1") != std::string::npos);
   CHECK(doubts("0 0 */2 * *").find("begins again on the 1st") != std::string::npos);
+  CHECK(doubts("*/61 * * * *") == "'*/61' steps over all minutes but 0; ");
+  CHECK(doubts("0 */24 * * *") == "'*/24' steps over all hours but 0; ");
+  CHECK(doubts("0 0 */31 * *") == "'*/31' steps over all days but 1; ");
+  CHECK(doubts("0 0 1 */12 *") == "'*/12' steps over all months but 1; ");
+  CHECK(doubts("0 0 * * */7") == "'*/7' steps over all weekdays but 0; ");
+  CHECK(doubts("0 0 1 */11 *").empty());
   CHECK(doubts("* 3 * * *").find("every minute of the hour '3'") != std::string::npos);
   CHECK(doubts("0 0 31 2 *").find("never comes") != std::string::npos);
 }

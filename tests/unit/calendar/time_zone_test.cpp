@@ -78,6 +78,8 @@ TEST_CASE("a file of days may begin with a byte order mark", "[calendar]") {
                                 "2026-12-26\n",
                                 "days.txt"),
                       ContainsSubstring("days.txt:2"));
+  REQUIRE_THROWS_WITH(read_days("2026-12-26..2026-12-24\n", "days.txt"),
+                      ContainsSubstring("days.txt:1: '2026-12-26..2026-12-24' ends before it begins"));
 }
 
 TEST_CASE("a zone that is not there is an error, with a guess at what was meant", "[calendar]") {

@@ -31,6 +31,16 @@ TEST_CASE("what is valid and seldom meant is told with its place") {
   REQUIRE(doubts("\"\\x2a/7 * * * *\"") == "2:11 '*/7' is not; ");
   REQUIRE(doubts("{cron: '@daily', timezone: UTC, fresh_within: 20h}") == "2:57 'fresh_withi; ");
   REQUIRE(doubts("{cron: '@daily', timezone: UTC, fresh_within: 25h}").empty());
+  // What is past does not come again; the clock shows the beginning of 2026.
+  REQUIRE(doubts("{at: '2025-12-31 10:00', timezone: UTC}") == "2:16 'at' is past; ");
+  REQUIRE(doubts("{at: '2026-12-31 10:00', timezone: UTC}").empty());
+  REQUIRE(doubts("{cron: '@daily', timezone: UTC, end: 2025-12-30}") == "2:48 'end' is pas; ");
+  REQUIRE(doubts("{cron: '@daily', timezone: UTC, end: 2026-01-02}").empty());
+  REQUIRE(doubts("{every: 1d, timezone: UTC, start: 2026-02-01, end: 2026-02-01, except: 2026-02-01}") ==
+          "2:19 none of its ; ");
+  REQUIRE(doubts("{every: 5m, jitter: 10m}") == "2:31 'jitter' is ; ");
+  REQUIRE(doubts("{every: 5m, jitter: 5m}").empty());
+  REQUIRE(doubts("{cron: '0,1 3 * * *', timezone: UTC, jitter: 2m}") == "2:56 'jitter' is ; ");
   // Over a weekend it is longer.
   REQUIRE(doubts("{cron: '0 3 * * 1-5', timezone: UTC, fresh_within: 26h}") == "2:62 'fresh_withi; ");
 }
