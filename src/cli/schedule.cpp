@@ -38,6 +38,7 @@ struct Options {
 struct Entry {
   Schedule schedule;
   Rule rule;
+  std::optional<std::chrono::seconds> delay;  // by the jitter; of an expression, which has no names, unknown
 
   const calendar::Cron* cron() const { return std::get_if<calendar::Cron>(&rule.what); }
   bool is_wildcard() const { return cron() && cron()->is_wildcard(); }
@@ -62,7 +63,9 @@ std::vector<Entry> find_entries(const Options& options) {
       for (Schedule& schedule : read_expression(options.what)) {
         if (!options.zone.empty()) schedule.timezone = options.zone;
         Rule rule = pipeline::rule_of(schedule, "", "", zones);
-        entries.push_back({std::move(schedule), std::move(rule)});
+        const auto delay =
+            schedule.jitter.count() > 0 ? std::nullopt : std::optional(std::chrono::seconds(0));
+        entries.push_back({std::move(schedule), std::move(rule), delay});
       }
     } catch (const Error& error) {
       throw Error(error.code(), std::string("cannot read the schedule: ") + error.what(), error.hint());
@@ -75,7 +78,8 @@ std::vector<Entry> find_entries(const Options& options) {
                 "such as  schedule: \"0 3 * * *\"  for every day at 03:00");
   for (Schedule schedule : pipeline.schedules) {
     if (!options.zone.empty()) schedule.timezone = options.zone;
-    entries.push_back({schedule, pipeline::rule_of(schedule, pipeline.name, pipeline.directory, zones)});
+    entries.push_back({schedule, pipeline::rule_of(schedule, pipeline.name, pipeline.directory, zones),
+                       pipeline::delay_of(schedule, pipeline.name)});
   }
   return entries;
 }
@@ -86,36 +90,57 @@ sys_seconds beginning(const Options& options, const Entry& entry) {
   return calendar::now_seconds();
 }
 
+// With the jitter; empty where that is not known.
+std::string start_of(const Entry& entry, sys_seconds at) {
+  return entry.delay ? calendar::to_text(at + *entry.delay, *entry.rule.zone) : std::string();
+}
+
+using Fires = std::vector<std::pair<sys_seconds, const Entry*>>;
+
+// What is of one entry only is said of the whole where there is no other.
+nlohmann::json next_json(const std::vector<Entry>& entries, const Fires& fires) {
+  nlohmann::json list = nlohmann::json::array(), described = list;
+  for (const Entry& entry : entries) {
+    described.push_back({{"schedule", entry.schedule.name},
+                         {"expression", times_of(entry.schedule)},
+                         {"timezone", entry.rule.zone->name()}});
+  }
+  for (const auto& [at, entry] : fires) {
+    const std::string start = start_of(*entry, at);
+    list.push_back({{"time", calendar::to_text(at, *entry->rule.zone)},
+                    {"starts_at", start.empty() ? nlohmann::json(nullptr) : nlohmann::json(start)},
+                    {"note", calendar::note_on(entry->rule, at)},
+                    {"schedule", entry->schedule.name}});
+  }
+  const bool one = entries.size() == 1;
+  return {{"expression", one ? described[0]["expression"] : nlohmann::json(nullptr)},
+          {"timezone", one ? described[0]["timezone"] : nlohmann::json(nullptr)},
+          {"entries", std::move(described)},
+          {"next", std::move(list)}};
+}
+
 void next(const Options& options) {
   const std::vector<Entry> entries = find_entries(options);
-  std::vector<std::pair<sys_seconds, const Entry*>> fires;
+  Fires fires;
   for (const Entry& entry : entries) {
     for (const sys_seconds at :
          calendar::fires_between(entry.rule, beginning(options, entry), sys_seconds::max(),
                                  static_cast<std::size_t>(options.count)))
       fires.emplace_back(at, &entry);
   }
-  std::ranges::stable_sort(fires, {}, &std::pair<sys_seconds, const Entry*>::first);
+  std::ranges::stable_sort(fires, {}, &Fires::value_type::first);
   fires.resize(std::min(fires.size(), static_cast<std::size_t>(options.count)));
-  const Entry& first = entries.front();
-  if (options.json) {
-    nlohmann::json list = nlohmann::json::array();
-    for (const auto& [at, entry] : fires) {
-      list.push_back({{"time", calendar::to_text(at, *entry->rule.zone)},
-                      {"note", calendar::note_on(entry->rule, at)},
-                      {"schedule", entry->schedule.name}});
-    }
-    return print_json({{"expression", times_of(first.schedule)},
-                       {"timezone", first.rule.zone->name()},
-                       {"next", std::move(list)}});
-  }
+  if (options.json) return print_json(next_json(entries, fires));
   if (fires.empty()) std::fprintf(stderr, "it never runs: no such time comes until the end of 2199\n");
   const Style style = style_of(stdout);
   for (const auto& [at, entry] : fires) {
-    std::string note = calendar::note_on(entry->rule, at);
-    if (entries.size() > 1) note = entry->schedule.name + (note.empty() ? "" : ", " + note);
+    std::vector<std::string> notes;
+    if (entries.size() > 1) notes.push_back(shown(entry->schedule.name));
+    if (std::string note = calendar::note_on(entry->rule, at); !note.empty())
+      notes.push_back(std::move(note));
+    if (entry->delay && entry->delay->count() > 0) notes.push_back("starts at " + start_of(*entry, at));
     std::printf("%s%s\n", calendar::to_text(at, *entry->rule.zone).c_str(),
-                note.empty() ? "" : style.dim("  " + note).c_str());
+                notes.empty() ? "" : style.dim("  " + util::join(notes, ", ")).c_str());
   }
 }
 
@@ -175,7 +200,8 @@ std::vector<std::string> limits_of(const Entry& entry) {
   if (s.fresh_within.count() > 0)
     lines.push_back("the last success never older than " + util::format_duration(s.fresh_within));
   if (s.jitter.count() > 0)
-    lines.push_back("up to " + util::format_duration(s.jitter) + " later, each time by the same");
+    lines.push_back("up to " + util::format_duration(s.jitter) + " later, each time by the same" +
+                    (entry.delay ? " " + util::format_duration(*entry.delay) : ""));
   return lines;
 }
 

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <thread>
 
 namespace mlops::cli {
@@ -103,10 +104,23 @@ std::string time_words(const Question& question, const Fire& fire, sys_seconds a
   return question.subjects[fire.subject].timetable.text(at);
 }
 
+// It starts, and waits for no other run.
+bool starts_by_jitter(const Question& question, const Fire& fire) {
+  return fire.outcome != Fire::Outcome::gap && fire.outcome != Fire::Outcome::skipped &&
+         fire.begins == fire.at + question.subjects[fire.subject].timetable.delay;
+}
+
+// With the jitter.
+std::string start_words(const Question& question, const Fire& fire) {
+  return time_words(question, fire, fire.at + question.subjects[fire.subject].timetable.delay);
+}
+
 std::string note_of(const Question& question, const Fire& fire) {
   std::vector<std::string> notes;
   const Subject& subject = question.subjects[fire.subject];
   if (!fire.note.empty()) notes.push_back(fire.note);
+  if (subject.timetable.delay.count() > 0 && starts_by_jitter(question, fire))
+    notes.push_back("starts at " + start_words(question, fire));
   if (fire.meets && fire.certain) {
     const std::string met = "meets the run of " + subject.timetable.text(*fire.meets);
     switch (fire.outcome) {
@@ -145,6 +159,8 @@ nlohmann::json as_json(const Question& question, const schedule::Forecast& forec
     if (i >= shown) continue;
     nlohmann::json entry = name(fire.subject);
     entry["time"] = time_words(question, fire, fire.at);
+    entry["starts_at"] = nullptr;
+    if (starts_by_jitter(question, fire)) entry["starts_at"] = start_words(question, fire);
     entry["outcome"] = to_string(fire.outcome);
     entry["begins"] = time_words(question, fire, fire.begins);
     entry["ends"] = time_words(question, fire, fire.ends);
@@ -220,6 +236,14 @@ void print_run_times(const Question& question) {
               more > 0 ? (" and " + std::to_string(more) + " more").c_str() : "");
 }
 
+// In which zones its times are.
+void print_zones(const Question& question) {
+  std::set<std::string> zones;
+  for (const Subject& subject : question.subjects) zones.insert(subject.timetable.rule.zone->name());
+  std::printf("times are in %s%s\n", zones.size() == 1 ? "" : "the zone of each schedule: ",
+              util::join({zones.begin(), zones.end()}, ", ").c_str());
+}
+
 void print_fires(const Question& question, const schedule::Forecast& forecast, std::size_t shown) {
   Table table({"TIME", "PIPELINE", "SCHEDULE", "NOTE"});
   for (std::size_t i = 0; i < shown; ++i) {
@@ -229,7 +253,10 @@ void print_fires(const Question& question, const schedule::Forecast& forecast, s
                note_of(question, fire)});
   }
   std::printf("\n");
-  if (shown > 0) table.print(stdout);
+  if (shown > 0) {
+    table.print(stdout);
+    print_zones(question);
+  }
   if (shown < forecast.fires.size())
     std::printf("%zu later ones are not shown (-n 0 shows all)\n", forecast.fires.size() - shown);
   if (forecast.fires.empty()) std::printf("nothing runs in that time\n");

@@ -50,6 +50,22 @@ expect_equal "$(json '[(f["time"][11:16], f["outcome"], f["note"][:22], bool(f["
 expect_equal "$(json 'j["left_out"], j["load"]["peak"], j["schedules"][0]["usual"]["median_ms"], j["schedules"][1]["usual"], j["cut"]')" "(2, 2, 5400000, None, None)"
 mlops schedule simulate a.yaml --from 2026-03-29 --to 24h; expect_out "it is skipped"; expect_out "may be 1h00m late for its deadline of 05:00"
 mlops schedule simulate a.yaml --from 2026-03-29 --to 2026-03-28; expect_exit 2; expect_err "--to comes before --from"
+cat > jitter.yaml <<'Y'
+schedule: [{cron: "0 3 * * *", timezone: Europe/Berlin, jitter: 30m}, {every: 12h, name: b, timezone: UTC, jitter: 1h}, {every: 1d, name: c, timezone: UTC}]
+steps: {a: {run: "true"}}
+Y
+mlops schedule simulate jitter.yaml --from 2026-03-30 --to 24h --json; expect_ok
+starts=$(json '[f["starts_at"] for f in j["fires"] if f["schedule"] == "main"]'); [[ $starts == *"T03:"*":"*"+02:00"* && $starts != *"T03:00:00"* ]] || fail "$starts"
+expect_equal "$(json 'all(f["starts_at"] == f["begins"] > f["time"] for f in j["fires"] if f["schedule"] != "c")')" True
+mlops schedule simulate jitter.yaml --from 2026-03-30 --to 24h; expect_out "starts at 2026-03-30T03:"; expect_out "times are in the zone of each schedule: Europe/Berlin, UTC"
+mlops schedule next jitter.yaml --from 2026-03-30 -n 5; expect_out "main, starts at 2026-03-30T03:"
+mlops schedule next jitter.yaml --from 2026-03-30 -n 5 --json
+expect_equal "$starts" "$(json '[n["starts_at"] for n in j["next"] if n["schedule"] == "main"][:1]')"
+expect_equal "$(json '[(e["schedule"], e["timezone"]) for e in j["entries"]], j["timezone"], all(n["starts_at"] == n["time"] for n in j["next"] if n["schedule"] == "c")')" \
+    "([('main', 'Europe/Berlin'), ('b', 'UTC'), ('c', 'UTC')], None, True)"
+mlops schedule next "{every: 6h, jitter: 1h}" --tz UTC --json; expect_equal "$(json 'j["next"][0]["starts_at"], j["timezone"], j["expression"]')" "(None, 'UTC', 'every 6h')"
+mlops schedule explain jitter.yaml; expect_out "up to 30m00s later, each time by the same "
+mlops schedule simulate a.yaml b.yaml --to 24h; expect_out "times are in Europe/Berlin"
 mlops schedule simulate a.yaml --to soon; expect_exit 2; expect_err "cannot read the time 'soon'"
 printf 'schedule: {every: 1s}\nsteps: {a: {run: "true"}}\n' > often.yaml
 mlops schedule simulate often.yaml --to 365d -n 1; expect_ok; expect_out "199999 later ones are not shown"; expect_out "is left out: more than 200000 times"
