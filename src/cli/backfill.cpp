@@ -4,15 +4,18 @@
 #include "cli/queue.hpp"
 #include "daemon/worker.hpp"
 #include "db/backfills.hpp"
+#include "db/slots.hpp"
 #include "engine/recovery.hpp"
 #include "engine/resources.hpp"
 #include "pipeline/source.hpp"
 #include "schedule/backfills.hpp"
+#include "schedule/known.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
+#include "workspace/config.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -76,7 +79,8 @@ nlohmann::json plan_json(const Pipeline& pipeline, const std::string& entry, con
 void print_slots(const BackfillPlan& plan) {
   Table table({"SLOT", "STATE", "TO DO", "RUN", "REASON"});
   for (const schedule::PlannedSlot& slot : plan.slots)
-    table.add({slot.local, to_string(slot.state), slot.chosen ? "run" : "", slot.run_id, shown(slot.reason)});
+    table.add(
+        {slot.local, to_string(slot.state), slot.chosen ? "run" : "", slot.run_id, in_one_line(slot.reason)});
   table.print(stdout);
 }
 
@@ -156,17 +160,34 @@ void print_backfill_json(const BackfillRecord& backfill, const std::vector<Backf
   print_json(json);
 }
 
+// As clocks of this machine show it.
+std::string here(Instant at) {
+  pipeline::Zones zones;
+  return calendar::to_text(std::chrono::floor<std::chrono::seconds>(at), *zones.get(""));
+}
+
+// From and to, as clocks of the schedule's zone show them.
+std::pair<std::string, std::string> span_of(const BackfillRecord& backfill, OpenWorkspace& open,
+                                            pipeline::Zones& zones) {
+  const auto record = db::find_schedule(open.database.connection(), backfill.schedule);
+  const auto known = record ? schedule::known_of(open.workspace, *record, zones).timetable : std::nullopt;
+  if (!known) return {here(backfill.from), here(backfill.to)};
+  return {known->text(backfill.from), known->text(backfill.to)};
+}
+
 void list(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::Connection& connection = open.database.connection();
   nlohmann::json json = nlohmann::json::array();
+  pipeline::Zones zones;
   Table table({"ID", "PIPELINE", "SCHEDULE", "FROM", "TO", "STATE", "PROGRESS"});
   table.right_align(0);
   for (const BackfillRecord& b : db::backfills(connection)) {
     const auto progress = schedule::progress_of(db::slots_of_backfill(connection, b.id));
     json.push_back(backfill_json(b, progress));
-    table.add({std::to_string(b.id), shown(b.pipeline), shown(b.entry), util::format_local(b.from),
-               util::format_local(b.to), state_of(b, progress), progress_words(progress)});
+    const auto [from, to] = span_of(b, open, zones);
+    table.add({std::to_string(b.id), shown(b.pipeline), shown(b.entry), from, to, state_of(b, progress),
+               progress_words(progress)});
   }
   if (options.json) return print_json({{"backfills", std::move(json)}});
   if (table.rows() == 0) {
@@ -186,13 +207,13 @@ void show(const Options& options, const Context& context) {
               shown(b.pipeline).c_str(), shown(b.entry).c_str(), state_of(b, progress).c_str());
   std::printf("  %d at a time%s, begun %s by %s\n", b.jobs,
               b.overrides.empty() ? "" : (", with " + shown(util::join(b.overrides, ", "))).c_str(),
-              util::format_local(b.created_at).c_str(), shown(b.created_by).c_str());
+              here(b.created_at).c_str(), shown(b.created_by).c_str());
   Table table({"SLOT", "WAS", "STATE", "RUN", "TOOK", "REASON"});
   table.right_align(4);
   for (const BackfillSlot& slot : slots) {
     table.add({slot.local, to_string(slot.was), state_of(slot), slot.run_id,
                slot.duration_ms ? util::format_duration(Milliseconds(*slot.duration_ms)) : "",
-               shown(slot.reason)});
+               in_one_line(slot.reason)});
   }
   table.print(stdout);
   std::printf("%s: %s\n", counted(slots.size(), "slot").c_str(), progress_words(progress).c_str());
@@ -222,9 +243,9 @@ int drain(const Workspace& workspace, std::int64_t id, bool json) {
   } else {
     for (const BackfillSlot& slot : slots) {
       if (slot.is_failed())
-        std::printf("%s %s: %s%s%s\n", slot.local.c_str(), state_of(slot).c_str(),
-                    slot.run_id.empty() ? "" : "run ",
-                    slot.run_id.empty() ? "" : (slot.run_id + ": ").c_str(), shown(slot.reason).c_str());
+        std::printf(
+            "%s %s: %s%s%s\n", slot.local.c_str(), state_of(slot).c_str(), slot.run_id.empty() ? "" : "run ",
+            slot.run_id.empty() ? "" : (slot.run_id + ": ").c_str(), in_one_line(slot.reason).c_str());
     }
     std::printf("backfill %lld is %s: %s of %zu\n", static_cast<long long>(id), state.c_str(),
                 progress_words(progress).c_str(), slots.size());
@@ -317,6 +338,7 @@ int backfill(const Options& options, const Context& context) {
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(pipeline.directory, context.workspace, created);
   workspace.check_owner();
+  workspace::read_config(workspace);  // while nothing is asked for: who is to run it could not
   std::optional<std::int64_t> id;
   {
     db::Database database = db::Database::open(workspace.database_path());

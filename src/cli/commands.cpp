@@ -140,6 +140,10 @@ std::pair<std::string, std::string> unexpected(const CLI::App& app) {
     if (!word.starts_with("-") || word == "-") continue;
     const std::string name = word.substr(0, word.find('='));
     const std::string near = util::closest(name, options);
+    // What other tools call it.
+    if (const bool param = name == "-p" || name.starts_with("--param");
+        param && near.empty() && std::ranges::find(options, "--set") != options.end())
+      return {"there is no option '" + name + "'", "params are set with --set, such as --set train.lr=0.2"};
     return {"there is no option '" + name + "'", near.empty() ? "" : "did you mean '" + near + "'?"};
   }
   if (left.empty())

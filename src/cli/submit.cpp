@@ -11,6 +11,7 @@
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
+#include "workspace/config.hpp"
 
 #include <cstdio>
 #include <memory>
@@ -79,6 +80,7 @@ int submit(const Options& options, const Context& context) {
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(pipeline.directory, context.workspace, created);
   workspace.check_owner();
+  workspace::read_config(workspace);  // who takes it up could not, and says so where nobody looks
   db::Database database = db::Database::open(workspace.database_path());
 
   RequestRecord request = schedule::request_for(workspace, pipeline, {options.overrides, std::nullopt});

@@ -82,6 +82,9 @@ for bad in "" "--from 2027-99-01" "--from 2026-01-05 --to 2026-01-01" "--from 21
 done
 mlops backfill show 1; expect_exit 2; expect_err "there is no backfill 1"
 mlops backfill list --json; expect_ok; expect_equal "$(json 'j["backfills"]')" "[]"
+printf 'runs: nine\n' > .mlops/config.yaml
+mlops backfill p.yaml --from 2026-01-01; expect_exit 2; expect_err ".mlops/config.yaml:1:7: error: 'runs' has to be"
+mlops backfill list --json; expect_equal "$(json 'j["backfills"]')" "[]"; rm .mlops/config.yaml
 
 # Killed in the middle, gone on with, and paused by a signal: each slot is run once, one of them fails.
 "$MLOPS" backfill p.yaml $window --jobs 2 > first.out 2>&1 & pid=$!
@@ -96,6 +99,8 @@ wait_for 10 says "select running from v_backfills" 0
 ran=$(sql "select count(*) from v_slots where outcome = 'ran'")
 mlops worker --once > /dev/null; expect_equal "$(sql "select count(*) from v_slots where outcome = 'ran'")" "$ran"
 mlops queue list; expect_ok; expect_out "backfill 1 is paused"
+mlops backfill list; expect_out "1  p         main      2026-01-01T03:00:00+00:00  2026-01-30T03:00:00+00:00  paused"
+mlops backfill show 1; expect_out "begun $(date +%Y)-"; expect_out "$(date +%:z) by $(id -un)"
 mlops backfill resume 1 --jobs 4 --json; expect_exit 1
 expect_equal "$(json 'j["state"], j["progress"]["done"], j["progress"]["failed"], j["jobs"]')" "('failed', 28, 1, 4)"
 expect_equal "$(sort witness | uniq -d)" ""; expect_equal "$(wc -l < witness)" 30

@@ -112,7 +112,10 @@ worker; first=$pid; worker; second=$pid
 sleep 0.1; kill -9 $first
 wait_for 20 says "select count(*) from v_requests where pipeline = 'slow' and run_state = 'succeeded'" 5
 expect_equal "$(tr '\n' ' ' < turns)" "in out in out in out in out "
-printf 'runs: nine\n' > .mlops/config.yaml; wait_for 10 grep -q "what was configured before still counts" worker.log
+printf 'runs: nine\n' > .mlops/config.yaml
+before=$(sql "select count(*) from requests"); mlops submit p.yaml; expect_exit 2; expect_err ".mlops/config.yaml:1:7: error: 'runs' has to be"
+expect_equal "$(sql "select count(*) from requests")" "$before"
+wait_for 10 grep -q "what was configured before still counts" worker.log
 printf 'runs: 3\nqueues: {api: {rate: 3/1s}, one: {concurrency: 1}}\n' > .mlops/config.yaml
 printf 'steps: {a: {run: '"'echo in >> turns; while [ ! -e go ]; do sleep 0.05; done; echo out >> turns'"'}}\n' > gate.yaml; : > turns
 for _ in 1 2 3; do mlops submit gate.yaml --queue one; done
