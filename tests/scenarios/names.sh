@@ -49,7 +49,7 @@ schedule: {cron: "@yearly", name: "odd\e[31m"}
 triggers: {files: x, name: "odd\e[31m"}
 steps: {a: {run: "true"}}
 Y
-clean schedule add "s$title.yaml"; clean schedule pause "s$title.yaml" --note "$title"; clean schedule list; expect_out 'odd\x1b[31m: \x1b]0;pwn\x07'
+clean schedule add "s$title.yaml"; clean schedule pause "s$title.yaml" --note "$title"; clean schedule list; expect_out 'odd\x1b[31m: paused: \x1b]0;pwn\x07'
 clean trigger pause "s$title.yaml" --note "$title"; clean trigger list; clean trigger resume "s$title.yaml"; clean schedule resume "s$title.yaml"
 clean trigger test "s$title.yaml"; clean trigger fire "s$title.yaml"; clean trigger events; clean daemon --once; clean schedule remove "s$title.yaml"
 for what in "nothing$title" "no${second}thing"; do
