@@ -12,6 +12,7 @@
 #include "workspace/secrets.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace mlops::triggers {
 
@@ -57,9 +58,12 @@ bool is_signed(std::string_view secret, std::string_view body, std::string_view 
 }
 
 std::string delivery_key(const HookRequest& request) {
-  for (const char* name : {"x-github-delivery", "idempotency-key"}) {
+  // An id of one sender says nothing of those of another.
+  constexpr std::pair<const char*, const char*> senders[] = {{"x-github-delivery", "delivery "},
+                                                             {"idempotency-key", "key "}};
+  for (const auto& [name, word] : senders) {
     const std::string id = header(request, name);
-    if (!id.empty()) return "delivery " + (id.size() <= longest_key ? id : util::sha256(id));
+    if (!id.empty()) return word + (id.size() <= longest_key ? id : util::sha256(id));
   }
   return "body " + util::sha256(request.body);
 }

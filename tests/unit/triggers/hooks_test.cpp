@@ -55,7 +55,7 @@ TEST_CASE("signatures are those of GitHub") {
 
 TEST_CASE("a delivery is told by the id that its sender gave it, else by what it holds") {
   REQUIRE(delivery_key({"n", {{"x-github-delivery", "abc"}}, "x"}) == "delivery abc");
-  REQUIRE(delivery_key({"n", {{"idempotency-key", "k"}}, "x"}) == "delivery k");
+  REQUIRE(delivery_key({"n", {{"idempotency-key", "k"}}, "x"}) == "key k");
   REQUIRE(delivery_key({"n", {}, "x"}) == "body " + util::sha256("x"));
   REQUIRE(delivery_key({"n", {{"x-github-delivery", std::string(5'000, 'x')}}, "x"}).size() < 100);
 }
@@ -76,6 +76,29 @@ TEST_CASE("a signed request is an event, once") {
   REQUIRE(Json::parse(events[0].payload)["body"]["ref"] == "main");
   REQUIRE(Json::parse(events[2].payload)["body"] == "no json");
   REQUIRE(events[0].payload.find("signature") == std::string::npos);
+}
+
+TEST_CASE("an id tells deliveries of one sender to one trigger from each other") {
+  Place place;
+  util::write_file(place.dir / "q.yaml",
+                   "name: q\nsecrets: {HOOK: {file: key}}\n"
+                   "triggers: [{webhook: HOOK, name: push}, {webhook: HOOK, name: pull}]\n"
+                   "steps: {a: {run: 'true'}}\n");
+  Events(place.workspace, place.database).adopt(load_pipeline(place.dir / "q.yaml"), true);
+  Hooks hooks(place.workspace, place.database, quiet);
+  hooks.reload();
+  // Both pipelines have a hook of this name.
+  REQUIRE(hooks.take(Place::request("x", "d1")).status == 202);
+  REQUIRE(place.events() == 2);
+  HookRequest other = Place::request("x", "d1");
+  other.name = "pull";
+  REQUIRE(hooks.take(other).status == 202);
+  REQUIRE(place.events() == 3);
+  HookRequest key = Place::request("x");
+  key.headers["idempotency-key"] = "d1";
+  REQUIRE(hooks.take(key).status == 202);
+  REQUIRE(place.events() == 5);
+  REQUIRE(hooks.take(key).status == 200);
 }
 
 TEST_CASE("requests that are not signed, or that nobody expects, are no events") {
