@@ -2,10 +2,12 @@
 
 #include <mlops/error.hpp>
 
+#include "notify/masking.hpp"
 #include "process/spawn.hpp"
 #include "util/http_client.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
+#include "util/web_url.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -30,9 +32,8 @@ constexpr unsigned ping_limit_s = 45;
 
 // The scheme and the host: anything else may be a secret.
 std::string place_of(const std::string& url) {
-  const std::size_t begin = url.find("://") + 3;
-  const std::string authority = url.substr(begin, url.find_first_of("/?#", begin) - begin);
-  return url.substr(0, begin) + authority.substr(authority.rfind('@') + 1);
+  const std::string authority = util::authority_of(url);
+  return url.substr(0, url.find("://") + 3) + authority.substr(authority.rfind('@') + 1);
 }
 
 }  // namespace
@@ -110,7 +111,8 @@ int run_ping(const std::string& workspace_root) {
     if (request.url.empty()) throw Error(ExitCode::usage, "there is no ping in .mlops/config.yaml");
     const util::HttpAnswer answer = util::HttpClient().perform(request);
     if (!answer.ok())
-      words = answer.status == 0 ? answer.error : "it answers with status " + std::to_string(answer.status);
+      words = answer.status == 0 ? notify::masked(answer.error, notify::telling_parts(request.url))
+                                 : "it answers with status " + std::to_string(answer.status);
   } catch (const std::exception& error) {
     words = error.what();
   }

@@ -6,6 +6,7 @@
 #include "util/files.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
+#include "util/web_url.hpp"
 #include "util/yaml.hpp"
 #include "workspace/layout.hpp"
 
@@ -119,8 +120,8 @@ class ConfigReader {
     for (const util::YamlEntry& part : node.entries) {
       if (part.key == "url") {
         ping.url = text(part.value, part.key);
-        if (!ping.url.starts_with("https://") && !ping.url.starts_with("http://"))
-          complain(part.value.at, "the 'url' of 'ping' has to begin with https:// or http://", "");
+        if (!util::is_web_url(ping.url))
+          complain(part.value.at, "the 'url' of 'ping' has to be https://HOST/… or http://HOST/…", "");
       } else if (part.key == "every") {
         const auto every = util::parse_duration(text(part.value, part.key));
         if (every && *every >= std::chrono::seconds(1)) {
@@ -128,6 +129,8 @@ class ConfigReader {
         } else {
           complain(part.value.at, "'every' has to be a second or more", "such as 5m");
         }
+      } else if (part.key.find("://") != part.key.npos) {  // which is a secret
+        complain(part.at, "'ping' has a URL for a key", "such as {url: https://…, every: 5m}");
       } else {
         complain(part.at, "'ping' has no key '" + part.key + "'",
                  util::did_you_mean(part.key, {"url", "every"}));

@@ -100,6 +100,8 @@ TEST_CASE("a configuration that was edited badly says where") {
                            "ping: {every: 5m}",
                            "ping: {url: h}",
                            "ping: {url: 'file:///x'}",
+                           "ping: {url: 'https:///x'}",
+                           "ping: {url: 'https://h /x'}",
                            "ping: {url: 'https://h', every: 0s}",
                            "ping: {url: 'https://h', often: 5m}"}) {
     INFO(text);
