@@ -165,9 +165,9 @@ std::vector<Ended> Children::reap() {
   return ended;
 }
 
-void Children::end_all() {
+void Children::end_all(int signal) {
   waiting_.clear();
-  for (const auto& [pid, job] : running_) ::kill(pid, SIGTERM);
+  for (const auto& [pid, job] : running_) ::kill(pid, signal);
 }
 
 }  // namespace mlops::daemon

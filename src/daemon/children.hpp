@@ -66,8 +66,8 @@ class Children {
   /// Collects what has ended; also children that are not ours, as process 1 has to.
   std::vector<Ended> reap();
 
-  /// Asks those that run to end, and starts no others.
-  void end_all();
+  /// Sends those that run a signal that asks them to end, and starts no others.
+  void end_all(int signal);
 
   bool idle() const { return waiting_.empty() && running_.empty(); }
   bool all_started() const { return waiting_.empty(); }

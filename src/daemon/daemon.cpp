@@ -7,11 +7,13 @@
 #include "engine/recovery.hpp"
 #include "schedule/bell.hpp"
 #include "util/fd_lock.hpp"
+#include "util/quantity.hpp"
 #include "util/time.hpp"
 #include "workspace/layout.hpp"
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -227,6 +229,7 @@ std::optional<Instant> Daemon::next() const {
   std::optional<Instant> next = dispatcher_.next();
   const auto take = [&](std::optional<sys_seconds> at) {
     if (at) next = std::min<Instant>(next.value_or(*at), *at);
+  if (kill_at_) return kill_at_;
   };
   take(again_);
   take(zones_again_);
@@ -310,19 +313,28 @@ void Daemon::note_look() {
 }
 
 // Process 1, as in a container, takes all others with it: so its runs are ended in order, and say so in their
-// records. Whoever stops the container sees to it that this does not take for ever.
+// records, before whoever stops the container loses patience and kills it.
 void Daemon::end_all_runs() {
   say("stopping, as process 1: " + std::to_string(dispatcher_.children().running()) +
       " runs are ended first");
   agenda_.clear();  // nothing is due any more
   again_.reset();
-  dispatcher_.end_all();
+  dispatcher_.end_all(SIGTERM);
+  const std::int64_t kill_ms = util::monotonic_ms() + settings_.stop_within.count();
+  bool killed = false;
   while (dispatcher_.children().running() > 0) {
     wait();
     try {
       dispatcher_.end();
     } catch (const std::exception& error) {
       complain(error.what());
+    const std::chrono::milliseconds left(kill_ms - util::monotonic_ms());
+    if (!killed && left.count() <= 0) {
+      killed = true;
+      say("runs that have not ended within " + util::format_duration(settings_.stop_within) + " are killed");
+      dispatcher_.end_all(SIGQUIT);
+    }
+    kill_at_ = util::now() + (killed ? std::chrono::hours(1) : left);
     }
   }
 }

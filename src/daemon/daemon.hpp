@@ -27,11 +27,12 @@
 namespace mlops::daemon {
 
 struct DaemonSettings {
-  std::vector<std::string> files;  ///< to be served from now on, besides those that are already
-  std::size_t runs = 0;            ///< at a time; 0: as many as there are cores, at least 2
-  bool once = false;               ///< run what is due, and end when it has ended
-  bool queue = true;               ///< run also what waits in queues
-  bool quiet = false;              ///< say only what went wrong
+  std::vector<std::string> files;                ///< to be served from now on, besides those that are already
+  std::size_t runs = 0;                          ///< at a time; 0: as many as there are cores, at least 2
+  bool once = false;                             ///< run what is due, and end when it has ended
+  bool queue = true;                             ///< run also what waits in queues
+  bool quiet = false;                            ///< say only what went wrong
+  std::chrono::milliseconds stop_within{8'000};  ///< as process 1: runs that take longer to end are killed
   WebSettings web = {};
 };
 
@@ -112,6 +113,7 @@ class Daemon {
   std::map<std::string, std::set<std::string>> owners_;  // of other files: whose schedules depend on them
   std::set<std::string> changed_;                        // files that are to be read again
   std::optional<schedule::sys_seconds> again_;           // when to try again what did not work
+  std::optional<Instant> kill_at_;                       // runs that are asked to end
   std::optional<schedule::sys_seconds> zones_again_;     // when to read time zones again
   std::size_t zones_watched_ = 0;
   bool runs_ended_ = false;     // of whoever

@@ -48,8 +48,9 @@ class Dispatcher {
   void start();
   /// Takes note of runs that have ended; returns of which pipelines.
   std::set<std::string> end();
-  /// Asks the runs that go on to end, and starts no others of those that were added.
-  void end_all() { children_.end_all(); }
+  /// Asks the runs that go on to end, and starts no others of those that were added. SIGTERM: in order;
+  /// SIGQUIT: at once.
+  void end_all(int signal) { children_.end_all(signal); }
   /// Of all that was added and has not ended.
   schedule::Fences fences() const;
   /// The configuration has changed. One that cannot be read changes nothing.

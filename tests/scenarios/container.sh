@@ -51,3 +51,20 @@ expect_exists ended
 expect_equal "$(sql "select distinct state from runs where pipeline = 'slow'")" cancelled
 mlops status; expect_ok
 expect_equal "$(sql "select count(*) from v_slots where outcome = 'claimed'")" 0
+
+# Runs that do not end are killed in time, and on record: `docker stop` waits for ten seconds, then kills.
+mlops schedule remove slow.yaml; expect_ok; mlops schedule remove leave; expect_ok
+cat > deaf.yaml <<'Y'
+name: deaf
+schedule: {every: 1s, overlap: skip}
+steps:
+  a: {run: 'trap "" TERM; touch deaf; while :; do sleep 0.1; done', grace: 60s}
+  after: {always: true, needs: a, run: sleep 60}
+Y
+run unshare $how "$MLOPS" daemon deaf.yaml --stop-within soon; expect_exit 2; expect_err "cannot read --stop-within 'soon'"
+unshare $how "$MLOPS" daemon deaf.yaml --stop-within 2s > deaf.log 2>&1 & outer=$!
+wait_for 20 test -e deaf
+daemon=$(inner); kill -TERM "$daemon"; (sleep 10; kill -9 "$daemon" 2> /dev/null) & docker=$!
+wait $outer; expect_equal "$?" 0; kill $docker 2> /dev/null
+grep -q "runs that have not ended within 2.0s are killed" deaf.log || fail "the daemon's last words: $(tail -n 3 deaf.log)"
+expect_equal "$(python3 -c 'import sqlite3; print(sqlite3.connect(".mlops/mlops.db").execute("select distinct state from runs where pipeline = ?", ("deaf",)).fetchall())')" "[('cancelled',)]"
