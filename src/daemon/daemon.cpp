@@ -71,6 +71,7 @@ Daemon::Daemon(const Workspace& workspace, DaemonSettings settings)
       lock_(take_lock(workspace)),
       database_(db::Database::open(workspace.database_path())),
       ledger_(workspace_, database_),
+      chronicle_(database_, say),
       dispatcher_(workspace, database_, layout::in(workspace.state_directory(), layout::daemon),
                   settings_.runs, {settings_.queue, {}}),
       triggers_(workspace, database_, say),
@@ -128,6 +129,7 @@ void Daemon::settle(const std::vector<Place>& due, sys_seconds now) {
   take(ledger_.settle(entries, now, {.seen = seen_}));
   for (const Place& place : due) {
     ScheduleRecord& record = place.first->records[place.second];
+    chronicle_.tell(record, now);
     if (const auto current = db::find_schedule(database_.connection(), record.id))
       record.cursor = current->cursor;
     vigil_.news_of(record.id);
@@ -152,7 +154,10 @@ void Daemon::recover(sys_seconds now, Turn turn) {
       }
     }
   }
+  const auto claims =
+      db::list_slots(database_.connection(), {.schedule = {}, .since = {}, .outcome = SlotOutcome::claimed});
   take(ledger_.recover(entries, now, known));
+  chronicle_.tell_of(claims);
 }
 
 // After a start, and after a jump of the clock.
@@ -365,6 +370,7 @@ int Daemon::run() {
     if (settings_.once && children.all_started() && triggers_.idle()) lock_.reset();
     if (wait()) work();
   }
+  chronicle_.close();
   if (::getpid() == 1 && stopping_) end_all_runs();
   if (!settings_.once) {
     say_stopping(children);

@@ -4,6 +4,7 @@
 
 #include <mlops/workspace.hpp>
 
+#include "daemon/chronicle.hpp"
 #include "daemon/deliveries.hpp"
 #include "daemon/dispatcher.hpp"
 #include "daemon/pinger.hpp"
@@ -100,6 +101,7 @@ class Daemon {
   schedule::Ledger ledger_;
   pipeline::Zones zones_;
   Wakeup wakeup_;
+  Chronicle chronicle_;
   Dispatcher dispatcher_;
   TriggerDesk triggers_;
   std::optional<WebFace> web_;

@@ -130,6 +130,8 @@ bool Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecor
   unplan(file);
   for (const ScheduleRecord& record : file.records) vigil_.forget(record.id);
   file.records = std::move(records);
+  for (const ScheduleRecord& record : file.records.empty() ? known : file.records)
+    chronicle_.tell(record, now);
   file.timetables = std::move(timetables);
   file.priority = pipeline->priority;
   file.concurrency = pipeline->concurrency;
