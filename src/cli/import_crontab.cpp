@@ -161,7 +161,10 @@ int begin_shadow(const Options& options, const Context& context) {
   const schedule::CrontabForm form = form_of(options);
   const std::string program = schedule::call_of_this_program(workspace, {}, false).program;
   const Source source = read_source(options);
-  const auto crontab = schedule::read_crontab(source.text, form);
+  const std::string starts = schedule::starts_path(workspace);
+  // A crontab that was put back by hand, or whose shadow is not on record any more, notes starts already.
+  const std::string text = schedule::without_notes(source.text, starts);
+  const auto crontab = schedule::read_crontab(text, form);
   schedule::CronImport import = schedule::import_jobs(crontab, settings_for(source, form));
   schedule::Shadow shadow;
   shadow.lines = schedule::shadow_lines(source.text, import.jobs, crontab, program,
@@ -173,8 +176,8 @@ int begin_shadow(const Options& options, const Context& context) {
     return 0;
   }
   write_files(options, import);
-  schedule::edit_user_crontab([&](const std::string& text) {
-    if (text != source.text)
+  schedule::edit_user_crontab([&](const std::string& now) {
+    if (now != source.text)
       throw Error(ExitCode::busy, "the crontab was changed meanwhile",
                   "nothing of it was touched: try again");
     // On record before the crontab knows of it: it can be put back from then on.

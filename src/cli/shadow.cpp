@@ -25,11 +25,16 @@ schedule::Shadow require_shadow(const Workspace& workspace) {
 }  // namespace
 
 int end_shadow(const Workspace& workspace, bool json) {
-  schedule::Shadow shadow = require_shadow(workspace);
-  const bool changed = schedule::edit_user_crontab(
-      [&](const std::string& text) { return schedule::without_shadow(text, shadow.lines); });
-  if (!shadow.until) shadow.until = util::now();
-  schedule::write_shadow(workspace, shadow);
+  auto shadow = schedule::read_shadow(workspace);
+  const bool changed = schedule::edit_user_crontab([&](const std::string& text) {
+    return schedule::without_notes(shadow ? schedule::without_shadow(text, shadow->lines) : text,
+                                   schedule::starts_path(workspace));
+  });
+  if (!shadow && !changed) require_shadow(workspace);
+  if (shadow) {
+    if (!shadow->until) shadow->until = util::now();
+    schedule::write_shadow(workspace, *shadow);
+  }
   if (json) {
     print_json({{"removed", changed}});
     return 0;

@@ -55,6 +55,10 @@ class Importer {
   void import(const CronJob& job) {
     const std::string name = name_of_command(job.command);
     if (name == "mlops") return remark(job, "it runs mlops already, and is not imported");
+    if (job.watched)
+      remark(job,
+             "a shadow notes its start (`mlops internal-shadow`), which is no part of the job and not "
+             "imported");
     CronUser user = settings_.user;
     if (!job.user.empty() && job.user != user.name) {
       const auto other = settings_.find_user(job.user);

@@ -53,42 +53,6 @@ std::string without_extension(std::string name) {
   return name;
 }
 
-// The words of each simple command, quotes taken away; no more than is needed to guess.
-std::vector<std::vector<std::string>> simple_commands(const std::string& text) {
-  std::vector<std::vector<std::string>> commands(1);
-  std::string word;
-  char quote = 0;
-  bool redirected = false;  // the next word is a file
-  const auto end_word = [&] {
-    if (word.empty()) return;
-    if (!std::exchange(redirected, false)) commands.back().push_back(word);
-    word.clear();
-  };
-  for (const char c : text) {
-    if (quote) {
-      if (c == quote)
-        quote = 0;
-      else
-        word += c;
-    } else if (c == '\'' || c == '"') {
-      quote = c;
-    } else if (c == ' ' || c == '\t') {
-      end_word();
-    } else if (c == '<' || c == '>') {
-      end_word();
-      redirected = true;
-    } else if (std::string_view(";|&()\n").find(c) != std::string_view::npos) {
-      end_word();
-      redirected = false;
-      if (!commands.back().empty()) commands.emplace_back();
-    } else {
-      word += c;
-    }
-  }
-  end_word();
-  return commands;
-}
-
 // The name that a simple command gives, if any.
 std::string name_in(const std::vector<std::string>& words) {
   std::size_t i = 0;
@@ -113,6 +77,46 @@ std::string name_in(const std::vector<std::string>& words) {
 }
 
 }  // namespace
+
+std::vector<std::vector<std::string>> simple_commands(const std::string& script) {
+  std::vector<std::vector<std::string>> commands(1);
+  std::string word;
+  char quote = 0;
+  bool escaped = false;     // what follows a backslash
+  bool redirected = false;  // the next word is a file
+  const auto end_word = [&] {
+    if (word.empty()) return;
+    if (!std::exchange(redirected, false)) commands.back().push_back(word);
+    word.clear();
+  };
+  for (const char c : script) {
+    if (std::exchange(escaped, false)) {
+      word += c;
+    } else if (c == '\\' && quote != '\'') {
+      escaped = true;
+    } else if (quote) {
+      if (c == quote)
+        quote = 0;
+      else
+        word += c;
+    } else if (c == '\'' || c == '"') {
+      quote = c;
+    } else if (c == ' ' || c == '\t') {
+      end_word();
+    } else if (c == '<' || c == '>') {
+      end_word();
+      redirected = true;
+    } else if (std::string_view(";|&()\n").find(c) != std::string_view::npos) {
+      end_word();
+      redirected = false;
+      if (!commands.back().empty()) commands.emplace_back();
+    } else {
+      word += c;
+    }
+  }
+  end_word();
+  return commands;
+}
 
 std::string name_of_command(const std::string& command) {
   std::string found;

@@ -59,6 +59,20 @@ std::optional<Variable> read_variable(std::string_view line) {
   return variable;
 }
 
+// Past a word of the shell, as cron_command() writes it.
+std::size_t skip_shell_word(std::string_view text, std::size_t at) {
+  char quote = 0;
+  for (; at < text.size() && (quote != 0 || !is_blank(text[at])); ++at) {
+    const char c = text[at];
+    if (c == '\\' && quote == 0) {
+      if (at + 1 < text.size()) ++at;
+    } else if (quote == 0 ? c == '\'' || c == '"' : c == quote) {
+      quote = quote == 0 ? c : '\0';
+    }
+  }
+  return at;
+}
+
 // What the shell gets, and where in `text` the first `%` for cron stands.
 std::string unescaped(std::string_view text, CronKind kind, std::size_t& end) {
   std::string out;
@@ -94,12 +108,17 @@ class Reader {
   explicit Reader(const CrontabForm& form) : form_(form) {}
 
   Crontab read(std::string_view text) {
-    bool ours = false;
-    for (const std::string& line : lines_of(text)) {
-      ++number_;
-      if (line.starts_with(block_begin) || line.starts_with(block_end)) ours = line.starts_with(block_begin);
+    const std::vector<std::string> lines = lines_of(text);
+    std::size_t ours_until = 0;
+    for (const std::string& line : lines) {
+      const std::size_t end = end_of_block(lines, static_cast<std::size_t>(number_++));
+      if (end > 0) {
+        remark("what `mlops schedule install` has written, down to line " + std::to_string(end) +
+               ", is not imported");
+        ours_until = end;
+      }
       const std::string comment = std::exchange(comment_, "");
-      if (!ours) read_line(line, comment);
+      if (static_cast<std::size_t>(number_) > ours_until) read_line(line, comment);
     }
     if (!text.empty() && text.back() != '\n')
       remark("the last line does not end, so that cron does not read it: add a line break");
@@ -107,6 +126,14 @@ class Reader {
   }
 
  private:
+  // The number of the line that ends the block of mlops which begins at this one; 0: none does.
+  static std::size_t end_of_block(const std::vector<std::string>& lines, std::size_t first) {
+    if (!lines[first].starts_with(block_begin)) return 0;
+    const std::string end = std::string(block_end) + lines[first].substr(block_begin.size());
+    const auto found = std::find(lines.begin() + static_cast<std::ptrdiff_t>(first), lines.end(), end);
+    return found == lines.end() ? 0 : static_cast<std::size_t>(found - lines.begin()) + 1;
+  }
+
   void remark(std::string text, bool left_out = false) {
     CronRemark& added = crontab_.remarks.emplace_back();
     added.line = number_;
@@ -178,6 +205,12 @@ class Reader {
       if (at == line.size()) return remark("after the user '" + job.user + "' a command is missing", true);
     }
     job.command_at = at;
+    for (const std::string_view note : notes_before(line.substr(at))) {
+      job.written.erase(job.command_at, note.size());
+      job.watched = true;
+      at += note.size();
+    }
+    if (at == line.size()) return remark("it is no job: it only notes that one starts", true);
     const std::string_view rest = line.substr(at);
     std::size_t end = 0;
     job.command = unescaped(rest, form_.kind, end);
@@ -205,6 +238,26 @@ CronKind installed_cron() {
 }
 
 Crontab read_crontab(std::string_view text, const CrontabForm& form) { return Reader(form).read(text); }
+
+std::vector<std::string_view> notes_before(std::string_view command) {
+  std::vector<std::string_view> notes;
+  const std::string word = std::string(shadow_argument) + " ";
+  std::size_t begin = 0;
+  while (true) {
+    // The program is written as its whole path.
+    const std::string_view rest = command.substr(begin);
+    if (!rest.starts_with('/') && !rest.starts_with("'/")) return notes;
+    std::size_t at = skip_blanks(command, skip_shell_word(command, begin));
+    if (!command.substr(at).starts_with(word)) return notes;
+    at = skip_blanks(command, at + word.size());
+    at = skip_blanks(command, skip_shell_word(command, at));  // the file; what it is called there comes next
+    at = skip_shell_word(command, at);
+    if (command[at - 1] != ';') return notes;
+    at = skip_blanks(command, at);
+    notes.push_back(command.substr(begin, at - begin));
+    begin = at;
+  }
+}
 
 std::vector<std::string> lines_of(std::string_view text) {
   if (text.empty()) return {};

@@ -19,14 +19,15 @@ CronKind installed_cron();
 
 struct CronJob {
   int line = 0;
-  std::string written;                           ///< the line
-  std::string times;                             ///< five fields or a macro
-  std::string user;                              ///< in a crontab of the system
-  std::size_t command_at = 0;                    ///< where in its line the command begins
-  std::string command;                           ///< for the shell, after what cron does with `%`
+  std::string written;         ///< the line, without the notes of a shadow
+  std::string times;           ///< five fields or a macro
+  std::string user;            ///< in a crontab of the system
+  std::size_t command_at = 0;  ///< where in its line the command begins
+  std::string command;  ///< for the shell, after what cron does with `%` and without the notes of a shadow
   std::optional<std::string> input;              ///< what stands after a `%`
   std::map<std::string, std::string> variables;  ///< as set above it
   std::string comment;                           ///< the line above it, if that is one
+  bool watched = false;                          ///< by a shadow, which notes its start
 };
 
 /// Something to say about a line.
@@ -47,11 +48,21 @@ struct CrontabForm {
 };
 
 /// What is no line of a crontab, or a time that cannot be, is a remark. Jobs between the markers of mlops are
-/// not counted.
+/// not counted; that they are there is a remark, too.
 Crontab read_crontab(std::string_view text, const CrontabForm& form);
+
+/// `mlops internal-shadow FILE ID; ` before a command notes that it starts, see shadow.hpp.
+inline constexpr const char* shadow_argument = "internal-shadow";
+
+/// The notes that a command in a crontab begins with, each with the blanks after it.
+std::vector<std::string_view> notes_before(std::string_view command);
 
 /// The lines of a text, without their ends.
 std::vector<std::string> lines_of(std::string_view text);
+
+/// The words of each simple command in a script, quotes taken away: no more than is needed to guess what it
+/// is about.
+std::vector<std::vector<std::string>> simple_commands(const std::string& script);
 
 /// A command of `words` for a crontab: quoted for the shell, with `%` and backslashes as either cron wants
 /// them. Throws Error(usage) for a word with a line break, which no crontab can say.

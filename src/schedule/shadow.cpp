@@ -93,6 +93,26 @@ std::string without_shadow(const std::string& crontab, const std::vector<ShadowL
   return all.empty() ? "" : util::join(all, "\n") + "\n";
 }
 
+std::string without_notes(const std::string& crontab, const std::string& starts) {
+  std::vector<std::string> all = lines_of(crontab);
+  bool changed = false;
+  const std::string file = " " + cron_command({starts}) + " ";
+  for (const CronJob& job : read_crontab(crontab, {}).jobs) {
+    std::string& line = all[static_cast<std::size_t>(job.line - 1)];
+    const std::string before = line;
+    std::size_t at = job.command_at;
+    for (const std::string_view note : notes_before(std::string_view(before).substr(job.command_at))) {
+      if (note.find(file) == note.npos) {
+        at += note.size();
+      } else {
+        line.erase(at, note.size());
+        changed = true;
+      }
+    }
+  }
+  return !changed ? crontab : all.empty() ? "" : util::join(all, "\n") + "\n";
+}
+
 std::optional<Shadow> read_shadow(const Workspace& workspace) {
   const std::string path = state_path(workspace);
   const auto text = util::read_file_if_exists(path);

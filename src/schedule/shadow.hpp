@@ -39,13 +39,15 @@ std::vector<ShadowLine> shadow_lines(const std::string& crontab, const std::vect
 std::string with_shadow(const std::string& crontab, const std::vector<ShadowLine>& lines);
 std::string without_shadow(const std::string& crontab, const std::vector<ShadowLine>& lines);
 
+/// The crontab without any note that is written to `starts`, as of a shadow that is not on record any more.
+std::string without_notes(const std::string& crontab, const std::string& starts);
+
 std::optional<Shadow> read_shadow(const Workspace& workspace);
 void write_shadow(const Workspace& workspace, const Shadow& shadow);
 std::string starts_path(const Workspace& workspace);
 
 /// `mlops internal-shadow FILE ID`, which cron runs before a job. Fast, and nothing that a job would notice.
 int note_start(const char* path, const char* id);
-inline constexpr const char* shadow_argument = "internal-shadow";
 
 /// What cron and mlops differ in.
 struct Difference {

@@ -138,6 +138,32 @@ TEST_CASE("a block is put into a crontab, replaced and taken out, and nothing el
   REQUIRE_THROWS_AS(find_block(edited, "/srv/x y"), Error);
 }
 
+TEST_CASE("what mlops has written into a crontab is no job") {
+  const std::string note =
+      cron_command({"/opt/my tools/mlops", shadow_argument, "/srv/it's a \\ %/starts", "3-a"}) + "; ";
+  const Crontab crontab = read("@daily " + note + note + "echo 'a; b'\n@daily " + note +
+                               "\n@daily echo internal-shadow x y; z\n@daily mlops internal-shadow x y z\n");
+  REQUIRE(crontab.jobs.size() == 3);
+  REQUIRE(crontab.jobs[0].watched);
+  REQUIRE(crontab.jobs[0].command == "echo 'a; b'");
+  REQUIRE(crontab.jobs[0].written == "@daily echo 'a; b'");
+  REQUIRE(crontab.jobs[0].command_at == 7);
+  REQUIRE(!crontab.jobs[1].watched);
+  REQUIRE(crontab.jobs[1].command == "echo internal-shadow x y; z");
+  REQUIRE(remarks(crontab) == "2! it is no job: it only notes th; ");
+  const std::string block = with_block({"@daily a"}, "/srv", {"* * * * * one"}) + "@daily b\n";
+  REQUIRE(remarks(read(block)) == "2 what `mlops schedule install` ; ");
+  REQUIRE(read(block).jobs.size() == 2);
+  // Without its end, nobody knows where it ends.
+  REQUIRE(read("# BEGIN mlops /srv\n@daily a\n# END mlops /other\n").jobs.size() == 1);
+}
+
+TEST_CASE("scripts have simple commands") {
+  using Commands = std::vector<std::vector<std::string>>;
+  REQUIRE(simple_commands("cd '/a b'\\''c' && x \"d\\\"e\" > log; y") ==
+          Commands{{"cd", "/a b'c"}, {"x", "d\"e"}, {"y"}});
+}
+
 TEST_CASE("a command gives its job a name") {
   const auto name = [](const char* command) { return name_of_command(command); };
   REQUIRE(name("cd /srv/churn && ./train.sh --all >> log 2>&1") == "train");

@@ -73,4 +73,15 @@ TEST_CASE("a line is watched, and put back as it was") {
   std::string expected = text;
   expected.replace(expected.find("0 3"), 3, "5 4");
   REQUIRE(without_shadow(edited, lines) == expected);
+  REQUIRE(without_notes(watched, "/srv/100%/starts") == text);
+  REQUIRE(without_notes(watched, "/srv/other/starts") == watched);
+  // Watched by another workspace as well: each takes its own notes away.
+  const Crontab again = read_crontab(watched, {});
+  const auto same = import_jobs(again, settings).jobs;
+  REQUIRE(same.size() == jobs.size());
+  REQUIRE(same[0].text.find("internal-shadow") == std::string::npos);
+  const auto others = shadow_lines(watched, same, again, "/usr/bin/mlops", "/srv/other/starts", remarks);
+  const std::string twice = with_shadow(watched, others);
+  REQUIRE(without_shadow(twice, others) == watched);
+  REQUIRE(without_shadow(without_shadow(twice, lines), others) == text);
 }
