@@ -4,6 +4,7 @@
 #include "cli/output.hpp"
 #include "cli/shadow.hpp"
 #include "schedule/cron_import.hpp"
+#include "schedule/cutover.hpp"
 #include "schedule/install.hpp"
 #include "schedule/shadow.hpp"
 #include "schedule/user_crontab.hpp"
@@ -31,8 +32,9 @@ struct Options {
 
 struct Source {
   std::string text;
-  std::string name;  ///< for comments
-  bool here = true;  ///< cron of this machine reads it
+  std::string name;     ///< for comments
+  bool here = true;     ///< cron of this machine reads it
+  bool is_own = false;  ///< it is that of the user
 };
 
 Source read_source(const Options& options) {
@@ -48,7 +50,7 @@ Source read_source(const Options& options) {
   }
   std::string text = schedule::read_user_crontab();
   if (text.empty()) throw Error(ExitCode::usage, "you have no crontab", "FILE names another one");
-  return {std::move(text), "the crontab of " + schedule::this_user().name, true};
+  return {std::move(text), "the crontab of " + schedule::this_user().name, true, true};
 }
 
 schedule::CrontabForm form_of(const Options& options) {
@@ -96,8 +98,30 @@ nlohmann::json remarks_json(const std::vector<schedule::CronRemark>& remarks) {
   return list;
 }
 
-void print_import(const Options& options, const schedule::CronImport& import, std::size_t watched,
-                  const std::string& program = "mlops") {
+// Cron goes on with what was imported, until somebody takes it out.
+std::string way_out(const Options& options, const Source& source, const schedule::CronImport& import) {
+  if (!source.is_own && !options.system) return {};
+  std::vector<schedule::ActiveLine> lines;
+  for (const schedule::ImportedJob& job : import.jobs) {
+    if (!job.times.empty()) lines.push_back({job.line, "", job.name});
+  }
+  return options.file == "-" ? "" : schedule::way_out(lines, source.is_own ? "" : source.name);
+}
+
+void print_next(const Options& options, const Source& source, const schedule::CronImport& import) {
+  // Those that only a boot starts have no schedule to be installed.
+  const bool some = std::ranges::any_of(import.jobs, &std::string::empty, &schedule::ImportedJob::times);
+  const std::string all = (std::filesystem::path(options.directory) / "*.yaml").lexically_normal().string();
+  const std::string out = way_out(options, source, import);
+  std::printf("next: look at them\n");
+  std::printf("then: take these lines out of the crontab, or cron goes on with them beside mlops%s%s\n",
+              out.empty() ? "" : ": ", out.c_str());
+  std::printf("then: mlops schedule install --crontab %s\n",
+              some ? ("$(grep -l ^schedule: " + all + ")").c_str() : all.c_str());
+}
+
+void print_import(const Options& options, const Source& source, const schedule::CronImport& import,
+                  std::size_t watched, const std::string& program = "mlops") {
   if (options.json) {
     nlohmann::json jobs = nlohmann::json::array();
     for (const schedule::ImportedJob& job : import.jobs)
@@ -110,7 +134,8 @@ void print_import(const Options& options, const schedule::CronImport& import, st
     return print_json({{"written", !options.dry_run},
                        {"jobs", std::move(jobs)},
                        {"remarks", remarks_json(import.remarks)},
-                       {"watched", watched}});
+                       {"watched", watched},
+                       {"way_out", options.shadow ? "" : way_out(options, source, import)}});
   }
   Table table({"LINE", "FILE", "TIMES", "COMMAND"});
   table.right_align(0);
@@ -129,12 +154,7 @@ void print_import(const Options& options, const schedule::CronImport& import, st
     std::printf("next: %s import crontab --shadow --report; to end it: the same with --remove\n",
                 program.c_str());
   } else if (!options.dry_run && jobs > 0) {
-    // Those that only a boot starts have no schedule to be installed.
-    const std::string all = (std::filesystem::path(options.directory) / "*.yaml").lexically_normal().string();
-    const bool some = std::ranges::any_of(import.jobs, &std::string::empty, &schedule::ImportedJob::times);
-    std::printf(
-        "next: look at them; take these lines out of the crontab; mlops schedule install --crontab %s\n",
-        some ? ("$(grep -l ^schedule: " + all + ")").c_str() : all.c_str());
+    print_next(options, source, import);
   }
 }
 
@@ -144,7 +164,7 @@ int import_crontab(const Options& options) {
   const auto crontab = schedule::read_crontab(source.text, form);
   const auto import = schedule::import_jobs(crontab, settings_for(source, form));
   if (!options.dry_run) write_files(options, import);
-  print_import(options, import, 0);
+  print_import(options, source, import, 0);
   return std::ranges::any_of(import.remarks, &schedule::CronRemark::left_out)
              ? static_cast<int>(ExitCode::gate_refused)
              : 0;
@@ -167,12 +187,11 @@ int begin_shadow(const Options& options, const Context& context) {
   const auto crontab = schedule::read_crontab(text, form);
   schedule::CronImport import = schedule::import_jobs(crontab, settings_for(source, form));
   schedule::Shadow shadow;
-  shadow.lines = schedule::shadow_lines(source.text, import.jobs, crontab, program,
-                                        schedule::starts_path(workspace), import.remarks);
+  shadow.lines = schedule::shadow_lines(text, import.jobs, crontab, program, starts, import.remarks);
   for (schedule::ShadowLine& line : shadow.lines)
     line.file = util::absolute_path(options.directory + "/" + line.pipeline + ".yaml");
   if (options.dry_run) {
-    print_import(options, import, shadow.lines.size(), program_here(workspace, context));
+    print_import(options, source, import, shadow.lines.size(), program_here(workspace, context));
     return 0;
   }
   write_files(options, import);
@@ -185,7 +204,7 @@ int begin_shadow(const Options& options, const Context& context) {
     schedule::write_shadow(workspace, shadow);
     return schedule::with_shadow(text, shadow.lines);
   });
-  print_import(options, import, shadow.lines.size(), program_here(workspace, context));
+  print_import(options, source, import, shadow.lines.size(), program_here(workspace, context));
   return 0;
 }
 

@@ -3,15 +3,21 @@
 #include "calendar/instants.hpp"
 #include "cli/install.hpp"
 #include "cli/output.hpp"
+#include "cli/slots.hpp"
+#include "db/triggers.hpp"
+#include "schedule/bell.hpp"
 #include "schedule/crontab.hpp"
 #include "schedule/user_crontab.hpp"
+#include "triggers/events.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 namespace mlops::cli {
 
@@ -56,11 +62,20 @@ db::Database open_to_look(const Workspace& workspace) {
                                     workspace.trusted() ? db::Access::write : db::Access::read_only);
 }
 
+// Those that are named, else all that are served already: by the ledger, or by a line of their own.
 std::vector<schedule::Served> load_files(const Options& options, const Workspace& workspace,
-                                         db::Database& database) {
+                                         db::Database& database, const std::vector<std::string>& block) {
+  std::vector<std::string> names = options.files;
+  if (names.empty()) {
+    names = schedule::served_files(workspace, database);
+    const auto others = schedule::files_of_block(block);
+    names.insert(names.end(), others.begin(), others.end());
+  }
   std::vector<schedule::Served> files;
-  const auto names = options.files.empty() ? schedule::served_files(workspace, database) : options.files;
-  for (const std::string& file : names) files.push_back(schedule::load_served(file));
+  std::set<std::string> known;
+  for (const std::string& file : names) {
+    if (known.insert(util::absolute_path(file)).second) files.push_back(schedule::load_served(file));
+  }
   if (files.empty())
     throw Error(ExitCode::usage, "no schedule is served in '" + workspace.root() + "'",
                 "name pipeline files, as in  mlops schedule install --crontab pipeline.yaml");
@@ -81,64 +96,184 @@ void add_zone_note(const std::vector<schedule::Served>& files, std::vector<std::
   }
 }
 
+// Whether the ledger serves anything besides schedules of these files, which lines of their own may serve,
+// and `triggers` of theirs.
+bool serves_others(const Workspace& workspace, db::Database& database, const std::vector<std::string>& files,
+                   bool triggers) {
+  const auto is_other = [&](const std::string& file) {
+    return std::ranges::find(files, file) == files.end();
+  };
+  return std::ranges::any_of(schedule::served_files(workspace, database), is_other) ||
+         std::ranges::any_of(db::triggers(database.connection()), [&](const TriggerRecord& trigger) {
+           return trigger.served && !trigger.removed_at &&
+                  (triggers || is_other(triggers::file_of(workspace, trigger)));
+         });
+}
+
+// What the lines of a block serve, where the ledger serves `all`.
+std::vector<std::string> served_by(const std::vector<std::string>& lines, const std::vector<std::string>& all,
+                                   const Workspace& workspace) {
+  std::set<std::string> files;
+  for (const std::string& file : schedule::files_of_block(lines)) files.insert(workspace.relative(file));
+  if (schedule::serves_all(lines)) {
+    for (const std::string& file : all) files.insert(workspace.relative(file));
+  }
+  return {files.begin(), files.end()};
+}
+
+std::vector<schedule::ActiveLine> active_lines(const std::vector<schedule::Served>& files) {
+  std::vector<const Pipeline*> pipelines;
+  for (const schedule::Served& file : files) pipelines.push_back(&file.pipeline);
+  return schedule::active_lines(schedule::jobs_of_user(), pipelines);
+}
+
+nlohmann::json twice_json(const std::vector<schedule::ActiveLine>& lines) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const schedule::ActiveLine& each : lines)
+    list.push_back({{"line", each.line}, {"written", each.written}, {"pipeline", each.pipeline}});
+  return {{"lines", std::move(list)}, {"way_out", schedule::way_out(lines)}};
+}
+
+void print_served(const std::vector<std::string>& files) {
+  if (!files.empty()) std::printf("serving %s\n", shown(util::join(files, ", ")).c_str());
+}
+
 void install_crontab(const Options& options, const Workspace& workspace, const Context& context) {
   db::Database database =
       options.print ? open_to_look(workspace) : db::Database::open(workspace.database_path());
-  const auto files = load_files(options, workspace, database);
+  const std::string crontab = schedule::read_user_crontab();
+  const auto block = schedule::read_block(crontab, workspace, options.force || options.print);
+  const auto files = load_files(options, workspace, database, block);
   const auto call = schedule::call_of_this_program(workspace, options.variables, !options.no_path);
   const auto style = options.lines    ? schedule::CrontabStyle::lines
                      : options.reboot ? schedule::CrontabStyle::reboot
                                       : schedule::CrontabStyle::once;
-  const bool own_zone =
-      options.lines && schedule::crontab_has_own_zone(schedule::read_user_crontab(), workspace);
+  const bool own_zone = options.lines && schedule::crontab_has_own_zone(crontab, workspace);
   const auto clock = calendar::TimeZone::load(calendar::TimeZone::machine_name());
   auto plan =
       schedule::crontab_lines(call, style, files, own_zone ? nullptr : &clock, calendar::now_seconds());
   add_zone_note(files, plan.notes);
-  if (!options.print) {
-    schedule::put_crontab_block(workspace, plan.lines, options.force);
+  std::vector<std::string> named;
+  for (const schedule::Served& file : files) named.push_back(file.file);
+  const bool others = serves_others(workspace, database, named, true);
+  const auto edit = [&](const std::vector<std::string>& lines) {
+    return schedule::with_added(lines, plan, files, others);
+  };
+  schedule::BlockChange change;
+  if (options.print) {
+    change = edit(block);
+  } else {
+    change = schedule::edit_crontab_block(workspace, options.force, edit);
     schedule::take_up(workspace, database, files, plan.by_daemon, calendar::now_seconds());
   }
+  const auto active = active_lines(files);
+  auto all = schedule::served_files(workspace, database);
+  for (const schedule::Served* file : plan.by_daemon) all.push_back(file->file);
+  const auto served = served_by(change.lines, all, workspace);
   if (options.json)
-    return print_json({{"written", !options.print}, {"lines", plan.lines}, {"notes", plan.notes}});
+    return print_json({{"written", !options.print},
+                       {"lines", change.lines},
+                       {"gone", change.gone},
+                       {"serves", served},
+                       {"notes", plan.notes},
+                       {"twice", twice_json(active)}});
   if (!options.print) std::printf("in the crontab:\n");
-  print_lines(plan.lines);
+  print_lines(change.lines);
+  if (!change.gone.empty()) std::printf("%s\n", options.print ? "instead of:" : "and no longer:");
+  print_lines(change.gone);
+  if (!options.print) print_served(served);
   print_notes(plan.notes);
+  warn_of_twice(active);
   if (!options.print)
     std::printf("to take it away: %s schedule install --crontab --remove\n",
                 program_here(workspace, context).c_str());
 }
 
+// Files that are named are not served any more, by a line of their own or by one for all.
+void remove_files(const Options& options, const Workspace& workspace, const std::vector<std::string>& block) {
+  db::Database database =
+      options.print ? open_to_look(workspace) : db::Database::open(workspace.database_path());
+  std::vector<std::string> files;
+  for (const std::string& file : options.files) files.push_back(util::absolute_path(file));
+  auto all = schedule::served_files(workspace, database);
+  const auto before = served_by(block, all, workspace);
+  for (const std::string& file : files) {
+    if (std::ranges::find(before, workspace.relative(file)) == before.end())
+      throw Error(
+          ExitCode::usage,
+          "the crontab does not serve '" + workspace.relative(file) + "' of '" + workspace.root() + "'",
+          before.empty() ? "`crontab -l` shows what it has" : "it serves " + util::join(before, ", "));
+  }
+  const bool others = serves_others(workspace, database, files, false);
+  const auto edit = [&](const std::vector<std::string>& lines) {
+    return schedule::without_files(lines, files, others);
+  };
+  schedule::BlockChange change = edit(block);
+  if (!options.print) {
+    change = schedule::edit_crontab_block(workspace, options.force, edit);
+    for (const std::string& file : files) stop_serving(workspace, database, file);
+    schedule::ring(workspace, layout::daemon_bell);
+  }
+  std::erase_if(all, [&](const std::string& file) { return std::ranges::find(files, file) != files.end(); });
+  const auto served = served_by(change.lines, all, workspace);
+  if (options.json)
+    return print_json(
+        {{"removed", !options.print}, {"lines", change.gone}, {"left", change.lines}, {"serves", served}});
+  if (change.gone.empty()) {
+    std::printf("the crontab stays as it is: its line serves others, too\n");
+  } else {
+    std::printf("%s\n", options.print ? "would be taken out of the crontab:" : "taken out of the crontab:");
+    print_lines(change.gone);
+  }
+  for (const std::string& file : files)
+    std::printf("%s %s be served any more\n", shown(workspace.relative(file)).c_str(),
+                options.print ? "would not" : "will not");
+  print_served(served);
+}
+
 void remove_crontab(const Options& options, const Workspace& workspace) {
-  const auto block =
-      schedule::find_block(schedule::lines_of(schedule::read_user_crontab()), workspace.root());
-  if (!block)
+  const std::string crontab = schedule::read_user_crontab();
+  if (!schedule::find_block(schedule::lines_of(crontab), workspace.root()))
     throw Error(ExitCode::usage, "the crontab has no lines of mlops for '" + workspace.root() + "'",
                 "`crontab -l` shows it");
-  if (!options.print) schedule::put_crontab_block(workspace, {}, options.force);
-  if (options.json) return print_json({{"removed", !options.print}, {"lines", block->lines}});
+  const auto block = schedule::read_block(crontab, workspace, options.force || options.print);
+  if (!options.files.empty()) return remove_files(options, workspace, block);
+  if (!options.print)
+    schedule::edit_crontab_block(workspace, options.force, [](const auto& lines) {
+      return schedule::BlockChange{{}, lines};
+    });
+  if (options.json) return print_json({{"removed", !options.print}, {"lines", block}});
   std::printf("%s\n", options.print ? "would be taken out of the crontab:" : "taken out of the crontab:");
-  print_lines(block->lines);
+  print_lines(block);
 }
 
 void print_unit_result(const Options& options, const schedule::InstalledUnit& unit, const std::string& name,
-                       const std::vector<std::string>& notes) {
-  if (options.json)
-    return print_json({{"file", unit.path},
-                       {"done", unit.started},
-                       {"to_type", unit.to_type},
-                       {"notes", notes},
-                       {options.remove ? "removed" : "written", true}});
+                       const std::vector<std::string>& served, const std::vector<std::string>& notes,
+                       const std::vector<schedule::ActiveLine>& active) {
+  if (options.json) {
+    nlohmann::json result = {{"file", unit.path},
+                             {"done", unit.started},
+                             {"to_type", unit.to_type},
+                             {options.remove ? "removed" : "written", true}};
+    if (!options.remove)
+      result.update(
+          {{"notes", notes}, {"gone", unit.gone}, {"serves", served}, {"twice", twice_json(active)}});
+    return print_json(result);
+  }
   std::printf("%s %s\n", options.remove ? "removed" : "wrote", unit.path.c_str());
+  if (!unit.gone.empty()) std::printf("no longer in it:\n");
+  print_lines(unit.gone);
   if (unit.started) {
     std::printf("%s is %s\n", name.c_str(), options.remove ? "stopped; its runs go on" : "enabled and runs");
   } else {
     std::printf("no systemd of the user answers here; where one does:\n");
     for (const std::string& line : unit.to_type) std::printf("  %s\n", line.c_str());
   }
-  if (!options.remove)
-    std::printf("it lives as long as somebody is logged in; `loginctl enable-linger` lets it live always\n");
+  if (options.remove) return;
+  std::printf("it lives as long as somebody is logged in; `loginctl enable-linger` lets it live always\n");
+  print_served(served);
   print_notes(notes);
+  warn_of_twice(active);
 }
 
 void install_systemd(const Options& options, const Workspace& workspace) {
@@ -148,16 +283,20 @@ void install_systemd(const Options& options, const Workspace& workspace) {
   if (schedule::unit_name(name) != name)
     throw Error(ExitCode::usage, "'" + name + "' is no name for a unit", "letters, digits, '_', '.' and '-'");
   if (options.remove) {
+    if (!options.files.empty())
+      throw Error(ExitCode::usage, "the unit serves the workspace, not '" + options.files[0] + "' alone",
+                  "`mlops schedule remove " + options.files[0] + "` takes a file away from it");
     const std::string file = name + ".service";
     if (options.print) {
       std::printf("%s\n", schedule::user_unit_path(file).c_str());
       return;
     }
-    return print_unit_result(options, schedule::remove_unit(workspace, file, options.force), file, {});
+    return print_unit_result(options, schedule::remove_unit(workspace, file, options.force), file, {}, {},
+                             {});
   }
   db::Database database =
       options.print ? open_to_look(workspace) : db::Database::open(workspace.database_path());
-  const auto files = load_files(options, workspace, database);
+  const auto files = load_files(options, workspace, database, {});
   const auto call = schedule::call_of_this_program(workspace, options.variables, !options.no_path);
   const schedule::Unit unit = schedule::daemon_unit(call, name);
   const std::string path = schedule::user_unit_path(unit.name);
@@ -172,7 +311,11 @@ void install_systemd(const Options& options, const Workspace& workspace) {
   add_zone_note(files, notes);
   const auto installed = schedule::install_unit(workspace, unit, options.force);
   schedule::take_up(workspace, database, files, all, calendar::now_seconds());
-  print_unit_result(options, installed, unit.name, notes);
+  std::set<std::string> served;
+  for (const std::string& file : schedule::served_files(workspace, database))
+    served.insert(workspace.relative(file));
+  print_unit_result(options, installed, unit.name, {served.begin(), served.end()}, notes,
+                    active_lines(files));
 }
 
 void install(const Options& options, const Context& context) {
@@ -188,6 +331,15 @@ void install(const Options& options, const Context& context) {
 }
 
 }  // namespace
+
+void warn_of_twice(const std::vector<schedule::ActiveLine>& lines) {
+  if (lines.empty()) return;
+  std::fflush(stdout);
+  for (const schedule::ActiveLine& each : lines)
+    std::fprintf(stderr, "warning: %s\n", words_for(each).c_str());
+  std::fprintf(stderr, "  take %s out: %s\n", lines.size() == 1 ? "it" : "them",
+               schedule::way_out(lines).c_str());
+}
 
 std::string program_here(const Workspace& workspace, const Context& context) {
   const auto found = Workspace::find(".");
@@ -220,7 +372,7 @@ void add_install_command(CLI::App& schedule, Context& context) {
       ->type_name("NAME")
       ->excludes("--crontab");
   app->add_flag("--print", options->print, "show what would be written, and write nothing");
-  app->add_flag("--remove", options->remove, "take away what was installed");
+  app->add_flag("--remove", options->remove, "take away what was installed; with FILE, what is there for it");
   app->add_flag("--force", options->force, "also where somebody has edited it by hand");
   app->add_flag("--json", options->json, "print JSON");
   app->footer(
@@ -228,7 +380,8 @@ void add_install_command(CLI::App& schedule, Context& context) {
       "  mlops schedule install --crontab pipeline.yaml\n"
       "  mlops schedule install --systemd pipeline.yaml\n"
       "  mlops schedule install --crontab --lines --print pipeline.yaml\n"
-      "  mlops schedule install --crontab --remove");
+      "  mlops schedule install --crontab --remove\n"
+      "  mlops schedule install --crontab --remove pipeline.yaml");
   app->callback([options, &context] { install(*options, context); });
 }
 

@@ -3,11 +3,13 @@
 #include <mlops/slots.hpp>
 
 #include "calendar/instants.hpp"
+#include "cli/install.hpp"
 #include "cli/output.hpp"
 #include "db/slots.hpp"
 #include "db/triggers.hpp"
 #include "process/lock_file.hpp"
 #include "schedule/bell.hpp"
+#include "schedule/install.hpp"
 #include "schedule/known.hpp"
 #include "schedule/ledger.hpp"
 #include "triggers/events.hpp"
@@ -17,6 +19,7 @@
 #include "workspace/layout.hpp"
 
 #include <cstdio>
+#include <set>
 
 namespace mlops::cli {
 
@@ -146,6 +149,7 @@ void set_paused(const Options& options, const Context& context, bool paused) {
 
 void serve(const std::vector<std::string>& files, const Context& context) {
   util::set_up_log(context.verbose);
+  const auto jobs = schedule::jobs_of_user();
   for (const std::string& file : files) {
     const Pipeline pipeline = load_pipeline(file, {.overrides = {}, .check_files = true});
     if (pipeline.schedules.empty() && pipeline.triggers.empty())
@@ -182,11 +186,13 @@ void serve(const std::vector<std::string>& files, const Context& context) {
     const bool daemon =
         process::LockFile::is_locked(layout::in(workspace.state_directory(), layout::daemon_lock));
     if (!daemon) std::printf("no daemon runs: start one with `mlops daemon`\n");
+    warn_of_twice(schedule::active_lines(jobs, {&pipeline}));
   }
 }
 
 void unserve(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_write(context);
+  std::set<std::string> gone;
   bool any = false;
   for (const TriggerRecord& record : db::triggers(open.database.connection())) {
     if (record.file != open.workspace.relative(options.file) && record.pipeline != options.file) continue;
@@ -202,11 +208,29 @@ void unserve(const Options& options, const Context& context) {
                 known.record.paused_at && !known.record.removed_at
                     ? ("; it is paused still: " + paused_hint(options.file)).c_str()
                     : "");
+    gone.insert(known.record.file);
   }
   schedule::ring(open.workspace, layout::daemon_bell);
+  for (const std::string& file : schedule::files_in_crontab(open.workspace)) {
+    const std::string name = open.workspace.relative(file);
+    if (gone.contains(name))
+      std::fprintf(stderr,
+                   "warning: %s has lines of its own in the crontab, which go on\n"
+                   "  take them out: mlops schedule install --crontab --remove %s\n",
+                   shown(name).c_str(), shown(util::shell_quote(name)).c_str());
+  }
 }
 
 }  // namespace
+
+void stop_serving(const Workspace& workspace, db::Database& database, const std::string& file) {
+  const std::string known_as = workspace.relative(file);
+  for (const TriggerRecord& record : db::triggers(database.connection())) {
+    if (record.file == known_as) triggers::Events(workspace, database).serve(record, false);
+  }
+  for (const ScheduleRecord& record : db::schedules_of(database.connection(), known_as))
+    schedule::Ledger(workspace, database).serve(record, false);
+}
 
 nlohmann::json to_json(const schedule::Standing& standing) {
   return {{"promise", to_string(standing.kind)}, {"state", to_string(standing.state)},

@@ -23,6 +23,9 @@ std::vector<schedule::Known> known_schedules(OpenWorkspace& open, const std::str
 std::string run_state_of(OpenWorkspace& open, const SlotRecord& slot);
 nlohmann::json slot_json(const SlotRecord& slot, const ScheduleRecord& record, const std::string& run_state);
 
+/// The daemon looks at no schedule and no trigger of the file any more.
+void stop_serving(const Workspace& workspace, db::Database& database, const std::string& file);
+
 void add_audit_command(CLI::App& schedule, Context& context);
 void add_ledger_commands(CLI::App& schedule, Context& context);
 

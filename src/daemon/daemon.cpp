@@ -229,12 +229,12 @@ void Daemon::take_changes(const std::set<std::string>& changed) {
 }
 
 std::optional<Instant> Daemon::next() const {
+  if (kill_at_) return kill_at_;
   // As long as the ledger cannot be written to, what is due stays due.
   if (told_) return again_;
   std::optional<Instant> next = dispatcher_.next();
   const auto take = [&](std::optional<sys_seconds> at) {
     if (at) next = std::min<Instant>(next.value_or(*at), *at);
-  if (kill_at_) return kill_at_;
   };
   take(again_);
   take(zones_again_);
@@ -328,11 +328,6 @@ void Daemon::end_all_runs() {
   const std::int64_t kill_ms = util::monotonic_ms() + settings_.stop_within.count();
   bool killed = false;
   while (dispatcher_.children().running() > 0) {
-    wait();
-    try {
-      dispatcher_.end();
-    } catch (const std::exception& error) {
-      complain(error.what());
     const std::chrono::milliseconds left(kill_ms - util::monotonic_ms());
     if (!killed && left.count() <= 0) {
       killed = true;
@@ -340,6 +335,11 @@ void Daemon::end_all_runs() {
       dispatcher_.end_all(SIGQUIT);
     }
     kill_at_ = util::now() + (killed ? std::chrono::hours(1) : left);
+    wait();
+    try {
+      dispatcher_.end();
+    } catch (const std::exception& error) {
+      complain(error.what());
     }
   }
 }

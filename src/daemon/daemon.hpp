@@ -14,6 +14,7 @@
 #include "daemon/web_face.hpp"
 #include "db/database.hpp"
 #include "process/lock_file.hpp"
+#include "schedule/cutover.hpp"
 #include "schedule/ledger.hpp"
 
 #include <exception>
@@ -71,6 +72,7 @@ class Daemon {
   void load_served();
   void remember(File& file, std::vector<ScheduleRecord> records);
   void drop(const std::string& path);
+  void look_at_crontab(const Pipeline& pipeline);
   void unplan(File& file);
   void plan(const Place& place, schedule::sys_seconds floor = {});
   /// Whether slots that become due are looked at here: with --once, as long as no other may.
@@ -99,9 +101,9 @@ class Daemon {
   std::optional<process::LockFile> lock_;
   db::Database database_;
   schedule::Ledger ledger_;
+  Chronicle chronicle_;
   pipeline::Zones zones_;
   Wakeup wakeup_;
-  Chronicle chronicle_;
   Dispatcher dispatcher_;
   TriggerDesk triggers_;
   std::optional<WebFace> web_;
@@ -113,6 +115,7 @@ class Daemon {
   std::unordered_map<std::int64_t, File*> file_of_;           // of the schedules
   std::unordered_map<std::string, File*> named_;              // by the name of the pipeline
   std::map<std::string, std::set<std::string>> owners_;  // of other files: whose schedules depend on them
+  std::optional<std::vector<schedule::CronJob>> cron_;   // of the user, while files are loaded
   std::set<std::string> changed_;                        // files that are to be read again
   std::optional<schedule::sys_seconds> again_;           // when to try again what did not work
   std::optional<Instant> kill_at_;                       // runs that are asked to end

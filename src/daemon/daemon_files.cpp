@@ -20,6 +20,8 @@ using schedule::Timetable;
 
 namespace {
 
+constexpr int crontab_limit_ms = 2'000;
+
 std::string unreadable(const std::exception& error) {
   std::string why = std::string("its file cannot be read: ") + error.what();
   why.resize(std::min(why.find('\n'), why.size()));
@@ -127,11 +129,10 @@ bool Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecor
   const std::string news = before.empty() ? "" : changes(before, records);
   if (!news.empty()) say(workspace_.relative(path) + " was changed: " + news);
   const bool has_news = !news.empty() || !file.problem.empty();
+  for (const ScheduleRecord& record : before) chronicle_.tell(record, now);
   unplan(file);
   for (const ScheduleRecord& record : file.records) vigil_.forget(record.id);
   file.records = std::move(records);
-  for (const ScheduleRecord& record : file.records.empty() ? known : file.records)
-    chronicle_.tell(record, now);
   file.timetables = std::move(timetables);
   file.priority = pipeline->priority;
   file.concurrency = pipeline->concurrency;
@@ -152,7 +153,18 @@ bool Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecor
   if (!web_ && std::ranges::find(pipeline->triggers, Trigger::Kind::webhook, &Trigger::kind) !=
                    pipeline->triggers.end())
     say(workspace_.relative(path) + ": webhooks are taken only with --http, such as --http 127.0.0.1:8080");
+  if (!again) look_at_crontab(*pipeline);
   return has_news;
+}
+
+// Cron may go on with what is run here from now on. A line that looks each minute says nothing of that:
+// whoever wrote it was told.
+void Daemon::look_at_crontab(const Pipeline& pipeline) {
+  if (settings_.once || pipeline.schedules.empty()) return;
+  if (!cron_) cron_ = schedule::jobs_of_user(crontab_limit_ms);
+  const auto lines = schedule::active_lines(*cron_, {&pipeline});
+  for (const schedule::ActiveLine& line : lines) complain(words_for(line));
+  if (!lines.empty()) complain("to take that out of the crontab: " + schedule::way_out(lines));
 }
 
 // The name of its pipeline, "" for none. Who could not have the one that it had may have it now.
@@ -245,6 +257,7 @@ void Daemon::load_served() {
   require_servable(fresh);
   // From now on these are served like the others, and may be taken away likewise.
   for (const std::string& given : std::exchange(settings_.files, {})) load(util::absolute_path(given), true);
+  cron_.reset();
 }
 
 // What is not served any more. What was due until now still is.

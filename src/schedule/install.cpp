@@ -60,6 +60,24 @@ bool is_every_seconds(const Timetable& timetable) {
   return timetable.entry.every.count() > 0 && timetable.entry.every < std::chrono::minutes(1);
 }
 
+/// What a line of a block is for: a file, or all that is served; neither, if mlops has not written it.
+struct BlockLine {
+  std::string file;
+  bool all = false;
+};
+
+BlockLine read_block_line(const std::string& line) {
+  const Crontab crontab = read_crontab(line + "\n", {});
+  if (crontab.jobs.empty()) return {};
+  const std::vector<std::string> words = simple_commands(crontab.jobs[0].command).front();
+  for (std::size_t i = 0; i + 1 < words.size(); ++i) {
+    if (words[i] == "-w" && i + 2 < words.size() && words[i + 2] == "daemon") return {"", true};
+    if (words[i] == "-w" && i + 4 < words.size() && words[i + 2] == "run" && words[i + 4] == "--slot")
+      return {words[i + 3], false};
+  }
+  return {};
+}
+
 }  // namespace
 
 Call call_of_this_program(const Workspace& workspace, const std::vector<std::string>& variables,
@@ -157,22 +175,72 @@ void take_up(const Workspace& workspace, db::Database& database, const std::vect
   util::write_file(layout::in(workspace.state_directory(), layout::daemon_bell), "");
 }
 
-std::vector<std::string> put_crontab_block(const Workspace& workspace, const std::vector<std::string>& lines,
-                                           bool force) {
-  std::vector<std::string> old;
+BlockChange with_added(const std::vector<std::string>& block, const CrontabLines& plan,
+                       const std::vector<Served>& files, bool serves_others) {
+  std::vector<std::string> named;
+  for (const Served& file : files) named.push_back(file.file);
+  BlockChange change = without_files(block, named, serves_others && plan.by_daemon.empty());
+  for (const std::string& line : plan.lines) {
+    change.lines.push_back(line);
+    std::erase(change.gone, line);
+  }
+  return change;
+}
+
+BlockChange without_files(const std::vector<std::string>& block, const std::vector<std::string>& files,
+                          bool serves_others) {
+  BlockChange change;
+  for (const std::string& line : block) {
+    const BlockLine what = read_block_line(line);
+    const bool stays =
+        what.all ? serves_others : !what.file.empty() && std::ranges::find(files, what.file) == files.end();
+    (stays ? change.lines : change.gone).push_back(line);
+  }
+  return change;
+}
+
+std::vector<std::string> files_of_block(const std::vector<std::string>& block) {
+  std::set<std::string> files;
+  for (const std::string& line : block) files.insert(read_block_line(line).file);
+  files.erase("");
+  return {files.begin(), files.end()};
+}
+
+std::vector<std::string> files_in_crontab(const Workspace& workspace) {
+  try {
+    return files_of_block(read_block(read_user_crontab(), workspace, true));
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+bool serves_all(const std::vector<std::string>& block) {
+  return std::ranges::any_of(block, [](const std::string& line) { return read_block_line(line).all; });
+}
+
+std::vector<std::string> read_block(const std::string& crontab, const Workspace& workspace, bool force) {
+  const auto block = find_block(lines_of(crontab), workspace.root());
+  if (!block) return {};
+  if (block->changed && !force) {
+    throw Error(ExitCode::busy,
+                "somebody has edited lines " + std::to_string(block->first + 1) + " to " +
+                    std::to_string(block->last + 1) + " of the crontab, which mlops had written",
+                "they are left as they are: see `crontab -l`; --force replaces them");
+  }
+  return block->lines;
+}
+
+BlockChange edit_crontab_block(const Workspace& workspace, bool force,
+                               const std::function<BlockChange(const std::vector<std::string>&)>& edit) {
+  BlockChange first;
+  bool again = false;
   edit_user_crontab([&](const std::string& text) {
-    const std::vector<std::string> all = lines_of(text);
-    const auto block = find_block(all, workspace.root());
-    old = block ? block->lines : std::vector<std::string>();
-    if (block && block->changed && !force) {
-      throw Error(ExitCode::busy,
-                  "somebody has edited lines " + std::to_string(block->first + 1) + " to " +
-                      std::to_string(block->last + 1) + " of the crontab, which mlops had written",
-                  "they are left as they are: see `crontab -l`; --force replaces them");
-    }
-    return with_block(all, workspace.root(), lines);
+    const BlockChange change = edit(read_block(text, workspace, force));
+    if (!std::exchange(again, true)) first = change;
+    first.lines = change.lines;
+    return with_block(lines_of(text), workspace.root(), change.lines);
   });
-  return old;
+  return first;
 }
 
 bool crontab_has_own_zone(const std::string& crontab, const Workspace& workspace) {

@@ -7,6 +7,7 @@
 #include "schedule/timetable.hpp"
 #include "schedule/units.hpp"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -49,10 +50,36 @@ CrontabLines crontab_lines(const Call& call, CrontabStyle style, const std::vect
 void take_up(const Workspace& workspace, db::Database& database, const std::vector<Served>& files,
              const std::vector<const Served*>& by_daemon, sys_seconds now);
 
-/// Puts the block of the workspace into the user's crontab; takes it out if there are no lines. Returns the
-/// lines that stood there. Throws Error(busy) where somebody else has edited them, unless `force`.
-std::vector<std::string> put_crontab_block(const Workspace& workspace, const std::vector<std::string>& lines,
-                                           bool force);
+/// Lines of a block, those that are new to it, and those that are not there any more.
+struct BlockChange {
+  std::vector<std::string> lines, gone;
+};
+
+/// A block with `plan` for `files` in it. Lines for other files stay, and so does one that serves all that
+/// the ledger serves, if that is something besides: `serves_others`.
+BlockChange with_added(const std::vector<std::string>& block, const CrontabLines& plan,
+                       const std::vector<Served>& files, bool serves_others);
+
+/// A block without lines for these files, and without one that serves all, if that is nothing any more.
+BlockChange without_files(const std::vector<std::string>& block, const std::vector<std::string>& files,
+                          bool serves_others);
+
+/// The files that a block has lines of their own for.
+std::vector<std::string> files_of_block(const std::vector<std::string>& block);
+/// Those that the crontab of the user has lines for, in the block of the workspace; none where it cannot be
+/// read.
+std::vector<std::string> files_in_crontab(const Workspace& workspace);
+/// Whether one of its lines serves all that the ledger serves.
+bool serves_all(const std::vector<std::string>& block);
+
+/// The lines of the workspace's block in a crontab; none if there is no block. Throws Error(busy) for one
+/// that somebody has edited, unless `force`.
+std::vector<std::string> read_block(const std::string& crontab, const Workspace& workspace, bool force);
+
+/// Puts what `edit` makes of the lines of the block into the user's crontab; takes the block out if that is
+/// nothing. Throws as read_block().
+BlockChange edit_crontab_block(const Workspace& workspace, bool force,
+                               const std::function<BlockChange(const std::vector<std::string>&)>& edit);
 
 /// Whether the crontab sets CRON_TZ above the block: its lines go by another clock.
 bool crontab_has_own_zone(const std::string& crontab, const Workspace& workspace);
@@ -62,6 +89,7 @@ struct InstalledUnit {
   std::string path;
   bool started = false;              ///< or stopped: a manager runs, and did it
   std::vector<std::string> to_type;  ///< else: what does it
+  std::vector<std::string> gone;     ///< lines of the unit that was there before and that are not in this one
 };
 std::string user_unit_path(const std::string& name);
 InstalledUnit install_unit(const Workspace& workspace, const Unit& unit, bool force);

@@ -18,12 +18,13 @@ namespace mlops::schedule {
 
 namespace {
 
-constexpr int limit_ms = 30'000;
+constexpr int usual_limit_ms = 30'000;
 constexpr std::size_t most = 1 << 20;
 
 // Debian's can be asked to show a header that is no part of the crontab. `together`: with what it says on its
 // standard error.
-process::Captured crontab(const std::vector<std::string>& arguments, bool together = false) {
+process::Captured crontab(const std::vector<std::string>& arguments, bool together = false,
+                          int limit_ms = usual_limit_ms) {
   std::vector<std::string> argv = {"/bin/sh", "-c",
                                    together ? R"(CRONTAB_NOHEADER=Y LC_ALL=C exec crontab "$@" 2>&1)"
                                             : R"(CRONTAB_NOHEADER=Y LC_ALL=C exec crontab "$@")",
@@ -68,10 +69,10 @@ class Draft {
 
 }  // namespace
 
-std::string read_user_crontab() {
-  process::Captured result = crontab({"-l"});
+std::string read_user_crontab(int limit_ms) {
+  process::Captured result = crontab({"-l"}, false, limit_ms);
   if (result.code != 0) {
-    const std::string why = crontab({"-l"}, true).out;
+    const std::string why = crontab({"-l"}, true, limit_ms).out;
     if (why.find("no crontab") != why.npos || why.find("can't open") != why.npos) return {};
     throw Error(ExitCode::unreachable, "cannot read the crontab: " + std::string(util::trim(why)),
                 "`crontab -l` tells the same");
@@ -86,7 +87,7 @@ bool edit_user_crontab(const std::function<std::string(const std::string&)>& edi
   if (directory.empty())
     throw Error(ExitCode::usage, "cannot write the crontab: HOME is not set", "a draft of it is kept there");
   util::make_directories(directory);
-  const auto lock = process::LockFile::lock(directory + "/crontab.lock", "the crontab", limit_ms);
+  const auto lock = process::LockFile::lock(directory + "/crontab.lock", "the crontab", usual_limit_ms);
   bool wrote = false;
   for (int attempt = 0; attempt < 5; ++attempt) {
     const std::string before = read_user_crontab();

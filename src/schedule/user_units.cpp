@@ -9,9 +9,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 
 namespace mlops::schedule {
 
@@ -55,10 +57,16 @@ std::string user_unit_path(const std::string& name) {
 }
 
 InstalledUnit install_unit(const Workspace& workspace, const Unit& unit, bool force) {
-  InstalledUnit result{user_unit_path(unit.name), false, {}};
-  if (const auto old = util::read_regular_file(result.path, 1 << 20))
-    check_owner(workspace, result.path, *old, force);
+  InstalledUnit result{user_unit_path(unit.name), false, {}, {}};
   std::vector<std::string> lines = util::split(owner_line(workspace) + "\n" + unit.text, '\n');
+  if (const auto old = util::read_regular_file(result.path, 1 << 20)) {
+    check_owner(workspace, result.path, *old, force);
+    std::vector<std::string> before = util::split(*old, '\n');
+    unseal(before);
+    std::ranges::copy_if(before, std::back_inserter(result.gone), [&](const std::string& line) {
+      return !line.empty() && std::ranges::find(lines, line) == lines.end();
+    });
+  }
   const std::string vouching = seal(lines);
   lines.insert(lines.begin(), vouching);
   util::make_directories(std::filesystem::path(result.path).parent_path().string(), 0755);
@@ -71,7 +79,7 @@ InstalledUnit install_unit(const Workspace& workspace, const Unit& unit, bool fo
 }
 
 InstalledUnit remove_unit(const Workspace& workspace, const std::string& name, bool force) {
-  InstalledUnit result{user_unit_path(name), false, {}};
+  InstalledUnit result{user_unit_path(name), false, {}, {}};
   const auto old = util::read_regular_file(result.path, 1 << 20);
   if (!old)
     throw Error(ExitCode::usage, "there is no '" + result.path + "'", "--name says which unit is meant");

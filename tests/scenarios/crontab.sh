@@ -8,6 +8,7 @@ cat > bin/crontab <<'S'
 case $1 in
     -l) [ -e "$TAB" ] || { echo "no crontab for me" >&2; exit 1; }; cat "$TAB" ;;
     -r) rm "$TAB" ;;
+    -) cat > "$TAB.in"; mv "$TAB.in" "$TAB" ;;
     *) if grep -q "^refuse" "$1"; then echo '"-":1: bad minute' >&2; exit 1; fi
        cat "$1" > "$TAB"; if [ -e "$TAB.intruder" ]; then cat "$TAB.intruder" >> "$TAB"; rm "$TAB.intruder"; fi ;;
 esac
@@ -39,7 +40,7 @@ T
 mlops import crontab old --out jobs --cron debian; expect_exit 3
 expect_out "jobs/train.yaml"; expect_out "line 8: left out: its times cannot be read: hour '22-2'"; expect_out "line 7: @reboot is no time"
 expect_missing jobs/never.yaml
-next=$(sed -n 's/.*; mlops schedule install --crontab //p' <<< "$out"); expect_equal "$(eval "echo $next" | tr ' ' '\n' | grep -c yaml)" "$(grep -l ^schedule: jobs/*.yaml | wc -l)"
+next=$(sed -n 's/^then: mlops schedule install --crontab //p' <<< "$out"); expect_equal "$(eval "echo $next" | tr ' ' '\n' | grep -c yaml)" "$(grep -l ^schedule: jobs/*.yaml | wc -l)"
 mlops validate jobs/*.yaml; expect_ok
 (cd jobs && env -i "$MLOPS" run cat.yaml --quiet) > /dev/null || fail "the job of the crontab"
 expect_file "$home/out." "line 1
@@ -88,7 +89,7 @@ mlops schedule install --crontab --lines p.yaml q.yaml; expect_ok
 expect_out "0 3 * * 1-5 "; expect_out "*/15 * * * * "; expect_out "p.yaml' --slot now --quiet"; expect_out "daemon --once"
 expect_err "q main: its times cannot be said exactly in a crontab (a crontab has no words for its days)"
 expect_err "q 0 4 * * *: its times cannot be said"; expect_err "q every 15s: cron looks once a minute only"
-mlops schedule install --crontab --lines --no-path p.yaml --print; expect_no_out "PATH="
+mlops schedule install --crontab --lines --no-path p.yaml q.yaml --print --json; expect_ok; expect_equal "$(json '["PATH=" in line for line in j["lines"]], len(j["gone"])')" "([False, False, False], 3)"
 sed -i '1iCRON_TZ=Asia/Seoul' "$TAB"
 mlops schedule install --crontab --lines p.yaml --print; expect_err "the crontab sets a time zone of its own"
 sed -i 1d "$TAB"
@@ -112,6 +113,33 @@ mlops schedule install --crontab; expect_exit 5; expect_err "do not go together,
 cp t "$TAB"; printf 'refuse\n' > "$TAB"; mlops schedule install --crontab; expect_exit 69; expect_err "bad minute"
 rm "$TAB"; mlops schedule install --crontab; expect_ok; mlops schedule install --crontab --remove; expect_ok; expect_missing "$TAB"
 run env PATH=/nonexistent "$MLOPS" schedule install --crontab; expect_exit 69; expect_err "install cron"
+
+# A second file joins what is there, in whatever way either is served; only --remove takes away.
+mkdir ../join; cd ../join; mlops init > /dev/null 2>&1; rm -f pipeline.yaml
+for name in a "b's" c; do printf 'name: %s\nschedule: "0 3 * * *"\nsteps: {x: {run: "true"}}\n' "${name%%\'*}" > "$name.yaml"; done
+block() { grep -c -- "$1" "$TAB"; }
+mlops schedule install --crontab --lines a.yaml; expect_ok; expect_out "serving a.yaml"
+mlops schedule install --crontab --lines "b's.yaml"; expect_ok; expect_out "serving a.yaml, b's.yaml"; expect_no_out "no longer"
+expect_equal "$(block "BEGIN mlops")$(block --slot)" 12
+mlops schedule install --crontab --lines --json; expect_ok; expect_equal "$(json 'len(j["lines"]), j["gone"], j["serves"]')" "(2, [], ['a.yaml', \"b's.yaml\"])"
+mlops schedule install --crontab c.yaml; expect_ok; expect_out "serving a.yaml, b's.yaml, c.yaml"; expect_equal "$(block --slot)$(block once)" 21
+mlops schedule install --crontab --print a.yaml; expect_ok; expect_out "instead of:"; expect_equal "$(block --slot)" 2
+mlops schedule install --crontab --no-path a.yaml; expect_ok; expect_out "and no longer:
+0 3 * * * "; expect_out "env PATH="; expect_equal "$(block --slot)$(block once)" 11
+mlops schedule install --crontab --lines c.yaml; expect_ok; expect_out "serving a.yaml, b's.yaml, c.yaml"; expect_equal "$(block --slot)$(block once)" 21
+mlops schedule remove "b's.yaml"; expect_ok; expect_err "b's.yaml has lines of its own in the crontab, which go on"; expect_err "--remove 'b'\\''s.yaml'"
+cp "$TAB" "$TAB.before"; mlops schedule install --crontab --remove --print "b's.yaml"; expect_ok; expect_out "b's.yaml would not be served any more"; cmp -s "$TAB" "$TAB.before" || fail "--print wrote"
+mlops schedule install --crontab --remove "b's.yaml" c.yaml; expect_ok; expect_out "serving a.yaml"; expect_equal "$(block --slot)$(block once)" 01
+expect_equal "$(sql "select group_concat(name || served) from (select replace(file, '.yaml', '') as name, served from schedules order by 1)")" "\"a1,b's0,c0\""
+mlops schedule install --crontab --remove c.yaml; expect_exit 2; expect_err "does not serve 'c.yaml'"; expect_err "it serves a.yaml"
+mlops schedule install --crontab c.yaml; expect_ok; mlops schedule install --crontab --remove a.yaml; expect_ok; expect_out "stays as it is"; expect_out "serving c.yaml"
+mlops schedule install --crontab --remove c.yaml; expect_ok; expect_missing "$TAB"
+# The one line serves triggers as well, so that it stays for them.
+printf 'name: t\ntriggers: {files: "*.csv"}\nsteps: {x: {run: "true"}}\n' > t.yaml
+mlops schedule add t.yaml; expect_ok; mlops schedule install --crontab a.yaml; expect_ok
+mlops schedule install --crontab --lines a.yaml; expect_ok; expect_equal "$(block --slot)$(block once)" 11
+mlops schedule install --crontab --remove; expect_ok; expect_missing "$TAB"
+cd "../work 100%"
 [ -z "$(ls -A "$HOME/.cache/mlops" | grep -v lock)" ] || fail "a draft was left"
 cd ..
 
@@ -128,6 +156,10 @@ expect_equal "$(cat "$CALLS")" "--user daemon-reload
 --user restart mlops-work-100.service"
 grep -qF 'Environment="A=a \"b\" $c %%d \\e"' "$unit" || fail "$(grep A= "$unit")"
 grep -qF "\"$here/work 100%%\" daemon" "$unit" || fail "$(grep Exec "$unit")"
+mlops schedule install --systemd q.yaml; expect_ok; expect_out 'no longer in it:
+Environment="A='; expect_out "serving p.yaml, q.yaml"
+mlops schedule install --systemd p.yaml; expect_ok; expect_no_out "no longer"; expect_out "serving p.yaml, q.yaml"
+mlops schedule install --systemd --remove p.yaml; expect_exit 2; expect_err "schedule remove p.yaml"; expect_exists "$unit"
 echo "# mine" >> "$unit"
 mlops schedule install --systemd p.yaml; expect_exit 5; expect_err "somebody has edited"
 mlops schedule install --systemd --remove; expect_exit 5
@@ -224,4 +256,43 @@ mlops import crontab --shadow --report; expect_out "was changed or taken away si
 mlops import crontab --shadow --remove; expect_ok; cmp -s "$TAB" expected || fail "the crontab is not as it was: $(diff "$TAB" expected)"
 mlops import crontab --shadow --remove; expect_ok; expect_out "nothing in the crontab"
 run "$MLOPS" internal-shadow /nonexistent/x id; expect_exit 74; expect_err "cannot note"
+# What is watched already, here or elsewhere, is imported as it is; what was put back by hand is not noted twice.
+cp before "$TAB"; mlops import crontab --shadow --out . --cron debian --force; expect_ok; cp "$TAB" watched
+mlops import crontab --out ../plain --cron debian; expect_ok; expect_out "echo a; echo b"; expect_out "line 2: a shadow notes its start"
+! grep -rq internal-shadow ../plain || fail "a note was imported"
+mkdir ../second; run "$MLOPS" -w ../second init; (cd ../second && "$MLOPS" import crontab --shadow --cron debian > /dev/null) || fail "a second shadow"
+expect_equal "$(grep -o internal-shadow "$TAB" | wc -l)" 4; cmp -s echo.yaml ../second/echo.yaml || fail "$(diff echo.yaml ../second/echo.yaml)"
+(cd ../second && "$MLOPS" import crontab --shadow --remove > /dev/null); cmp -s "$TAB" watched || fail "$(diff "$TAB" watched)"
+mlops import crontab --shadow --remove; expect_ok; cmp -s "$TAB" before || fail "$(diff "$TAB" before)"
+cp watched "$TAB"; mlops import crontab --shadow --out . --cron debian --force; expect_ok; expect_equal "$(grep -o internal-shadow "$TAB" | wc -l)" 2
+rm -r .mlops/shadow; mlops import crontab --shadow --remove; expect_ok; cmp -s "$TAB" before || fail "$(diff "$TAB" before)"
+mlops import crontab --shadow --remove; expect_exit 2; cd ..
+
+# --- the cut-over ---
+mkdir over; cd over; mlops init > /dev/null 2>&1; rm -f pipeline.yaml
+cat > "$TAB" <<T
+HOME=$here/over
+30 3 * * 1-5 ./train.sh --all >> train.log 2>&1
+@reboot ./serve
+0 4 * * * ./sync.sh
+0 5 * * * mlops run own.yaml --quiet
+T
+printf 'name: own\nschedule: "0 5 * * *"\nsteps: {x: {run: "true"}}\n' > own.yaml
+mlops import crontab --out jobs; expect_ok
+out_of="crontab -l | sed '2s/^/# /;4s/^/# /' | crontab -"; expect_out "then: take these lines out of the crontab, or cron goes on with them beside mlops: $out_of"
+mlops import crontab --out jobs --dry-run --json; expect_equal "$(json 'j["way_out"]')" "$out_of"
+mlops schedule install --crontab own.yaml jobs/train.yaml jobs/sync.yaml; expect_ok
+expect_err "warning: line 2 of the crontab runs train as well, so that it runs twice: 30 3 * * 1-5 ./train.sh --all"
+expect_err "line 4 of the crontab runs sync"; expect_err "line 5 of the crontab runs own"; expect_err "take them out: crontab -l | sed '2s/^/# /;4s/^/# /;5s/^/# /' | crontab -"
+mlops schedule install --systemd own.yaml; expect_ok; expect_err "line 5 of the crontab runs own"
+mlops schedule add own.yaml; expect_ok; expect_err "line 5 of the crontab runs own"
+"$MLOPS" daemon > daemon.log 2>&1 & pid=$!; cleanups+=("kill $pid 2> /dev/null"); wait_for 20 grep -q serving daemon.log; kill $pid; wait $pid
+grep -q "line 2 of the crontab runs train as well" daemon.log || fail "$(cat daemon.log)"
+mlops daemon --once; expect_ok; expect_no_out "runs twice"
+mlops import crontab --shadow --out watched; expect_ok; mlops schedule install --crontab; expect_err "line 2 of the crontab runs train"; mlops import crontab --shadow --remove; expect_ok
+eval "$out_of"; mlops schedule install --crontab; expect_ok; expect_err "take it out: crontab -l | sed '5s/^/# /' | crontab -"
+eval "crontab -l | sed '5s/^/# /' | crontab -"
+mlops schedule install --crontab; expect_ok; expect_equal "$err" ""
+mlops import crontab --dry-run; expect_ok; expect_out "what \`mlops schedule install\` has written, down to line"; expect_out "would write 1 pipeline file"
+mlops schedule install --crontab --remove; expect_ok
 exit 0

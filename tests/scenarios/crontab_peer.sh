@@ -43,6 +43,10 @@ printf 'name: tick\nschedule: {cron: "* * * * *"}\nsteps: {a: {run: "echo $PATH 
 printf 'name: line\nschedule: {cron: "*/1 * * * *"}\nsteps: {a: {run: "echo x >> witness"}}\n' > w/p.yaml
 mlops schedule install --crontab "in stalled%d/p.yaml"; expect_ok
 mlops schedule install --crontab --lines w/p.yaml; expect_ok
+# A second file joins it, and is taken out again.
+sed 's/name: line/name: other/' w/p.yaml > w/o.yaml
+mlops schedule install --crontab --lines w/o.yaml; expect_ok; expect_out "serving o.yaml, p.yaml"; expect_equal "$(crontab -l | grep -c "w/[op].yaml --slot")" 2
+mlops schedule install --crontab --remove w/o.yaml; expect_ok; expect_equal "$(crontab -l | grep -c "w/[op].yaml --slot")" 1; rm w/o.yaml
 printf '* * * * * echo beat >> %s/beat\n' "$here" > beat.tab
 (crontab -l; cat beat.tab) | crontab - || fail "crontab"
 mkdir shadow; mlops import crontab --shadow --out shadow --cron debian; expect_ok; expect_out "the start of 1 job is noted"
@@ -71,4 +75,13 @@ mlops import crontab --shadow --remove --out shadow; expect_ok; expect_equal "$(
 mlops -w "in stalled%d" schedule install --crontab --remove; expect_ok
 mlops -w w schedule install --crontab --remove; expect_ok
 expect_equal "$(crontab -l)" "$(cat tab beat.tab)"
+
+# The cut-over: the line that goes on beside mlops is told, and what is told takes it out.
+mkdir over; mlops -w over init; mlops import crontab --out over/jobs --cron debian; expect_ok
+way_out=$(sed -n 's/.* beside mlops: //p' <<< "$out")
+mlops schedule install --crontab over/jobs/beat.yaml; expect_exit 2
+mlops -w over schedule install --crontab over/jobs/echo.yaml; expect_ok; expect_err "of the crontab runs echo as well"; expect_err "$way_out"
+eval "$way_out"; mlops -w over schedule install --crontab; expect_ok; expect_equal "$err" ""
+expect_equal "$(crontab -l | sed '/BEGIN mlops/,$d')" "$(cat tab; sed 's/^/# /' beat.tab)"
+mlops -w over schedule install --crontab --remove; expect_ok
 exit 0

@@ -1,0 +1,37 @@
+// The cut-over from cron: lines of the user's crontab that go on running what mlops runs by a schedule, so
+// that it would run twice.
+#pragma once
+
+#include <mlops/pipeline.hpp>
+
+#include "schedule/crontab.hpp"
+
+#include <string>
+#include <vector>
+
+namespace mlops::schedule {
+
+/// A line of the crontab whose job a pipeline file with a schedule runs as well.
+struct ActiveLine {
+  int line = 0;
+  std::string written;
+  std::string pipeline;
+};
+
+/// The jobs of the user's crontab but for those of @reboot; none where it cannot be read, as there is no cron
+/// then, or as it does not answer within `limit_ms`.
+std::vector<CronJob> jobs_of_user(int limit_ms = 30'000);
+
+/// Those of `jobs` that run the command of a step in the directory of that step, whatever they do with what
+/// it prints, or the file itself, with `mlops run` or `submit` without a slot.
+std::vector<ActiveLine> active_lines(const std::vector<CronJob>& jobs,
+                                     const std::vector<const Pipeline*>& pipelines);
+
+/// What takes lines out of the user's crontab, for the shell: they become comments. Of `file`, if one is
+/// given.
+std::string way_out(const std::vector<ActiveLine>& lines, const std::string& file = {});
+
+/// "line 3 of the crontab runs train as well, so that it runs twice: 30 3 * * 1-5 ./train.sh"
+std::string words_for(const ActiveLine& line);
+
+}  // namespace mlops::schedule
