@@ -25,10 +25,10 @@ struct Options {
 
 // Those that declare the file `name` by the definition of the run, whether they made it or not. None where
 // that is not here any more.
-std::vector<std::string> declared_makers(const OpenWorkspace& open, const std::string& id,
+std::vector<std::string> declared_makers(OpenWorkspace& open, const std::string& id,
                                          const std::string& name) {
   try {
-    const Pipeline pipeline = engine::load_frozen(open.workspace, id).pipeline;
+    const Pipeline pipeline = engine::load_frozen(open.workspace, open.database.connection(), id).pipeline;
     const auto makers = engine::makers_of(pipeline, util::absolute_path(name));
     if (!makers.empty() || name.starts_with('/')) return makers;
     return engine::makers_of(pipeline, util::absolute_path(open.workspace.root() + "/" + name));

@@ -18,9 +18,7 @@ std::optional<RunBundle> read_bundle(Connection& db, const std::string& run_id) 
   bundle.steps = steps_of(db, run_id);
   bundle.attempts = attempts_of(db, run_id);
 
-  Statement source = db.prepare("SELECT source FROM definitions WHERE sha256 = ?");
-  source.bind(bundle.run.definition);
-  if (source.step()) bundle.definition = source.text(0);
+  bundle.definition = definition_source(db, bundle.run.definition).value_or("");
   Statement output =
       db.prepare("SELECT step, name, value FROM step_outputs WHERE run_id = ? ORDER BY step, name");
   output.bind(run_id);

@@ -118,6 +118,12 @@ std::optional<RunRecord> find_run(Connection& db, const std::string& id) {
   return run;
 }
 
+std::optional<std::string> definition_source(Connection& db, const std::string& sha256) {
+  Statement row = db.prepare("SELECT source FROM definitions WHERE sha256 = ?");
+  row.bind(sha256);
+  return row.step() ? std::optional(row.text(0)) : std::nullopt;
+}
+
 std::optional<RunState> state_of_run(Connection& db, const std::string& id) {
   Statement& row = db.cached("SELECT state FROM runs WHERE id = ?").bind(id);
   std::optional<RunState> state;

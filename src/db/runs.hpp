@@ -29,6 +29,9 @@ void delete_run(Connection& db, const std::string& id);
 
 // Reading.
 std::optional<RunRecord> find_run(Connection& db, const std::string& id);
+
+/// The bytes of a pipeline file by their digest, see RunRecord::definition.
+std::optional<std::string> definition_source(Connection& db, const std::string& sha256);
 std::optional<RunState> state_of_run(Connection& db, const std::string& id);
 bool run_exists(Connection& db, const std::string& id);
 

@@ -143,10 +143,11 @@ void StoreIndex::add_pack(const std::string& pack, const std::vector<PackedObjec
 void StoreIndex::remove_packs(const std::vector<std::string>& packs) {
   if (!database_.writable()) return;
   // Objects have no index by pack, which would double the cost of adding them: one look at all of them takes
-  // many packs away.
+  // many packs away. Durably: their files go next, and after a power loss an index that still knows them
+  // would vouch for contents that are nowhere.
   constexpr std::size_t at_once = 256;
   for (std::size_t begin = 0; begin < packs.size(); begin += at_once) {
-    Transaction transaction(database_);
+    Transaction transaction(database_, Durability::full);
     Connection& connection = database_.connection();
     std::string numbers;
     for (std::size_t i = begin; i < std::min(packs.size(), begin + at_once); ++i) {

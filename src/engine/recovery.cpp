@@ -123,11 +123,30 @@ Json referenced_environment(const std::string& source) {
   return values;
 }
 
-FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
+namespace {
+
+// The run's directory is not synced when a run begins: after a power loss the file may be empty, or end in
+// the middle of a command. The database has its digest, and its bytes.
+std::string frozen_source(const std::string& path, db::Connection& db, const std::string& digest) {
+  if (auto text = util::read_file_if_exists(path); text && util::sha256(*text) == digest) return *text;
+  if (auto text = db::definition_source(db, digest)) return *text;
+  throw Error(ExitCode::io, "cannot read '" + path + "': it is not what the run began with");
+}
+
+}  // namespace
+
+FrozenRun load_frozen(const Workspace& workspace, db::Connection& db, const std::string& run_id) {
+  const auto run = db::find_run(db, run_id);
+  if (!run) throw Error(ExitCode::usage, "there is no run " + run_id);
   const std::string directory = workspace.run_directory(run_id);
-  const Json settings = Json::parse(util::read_file(layout::in(directory, layout::settings)), nullptr, false);
+  const std::string asked = layout::in(directory, layout::settings);
+  const auto text = util::read_file_if_exists(asked);
+  const Json settings = Json::parse(text.value_or(""), nullptr, false);
   if (!settings.is_object()) {
-    throw Error(ExitCode::io, "cannot read '" + layout::in(directory, layout::settings) + "': it is damaged");
+    throw Error(ExitCode::io, "cannot read '" + asked + "': it is " + (text ? "damaged" : "gone"),
+                "how run " + run_id +
+                    " was asked for is not known any more: start a new run; steps whose results are here "
+                    "are not run again");
   }
   FrozenRun frozen;
   LoadOptions options;
@@ -141,8 +160,11 @@ FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id) {
   }
   frozen.environment = settings.value("environment", Json::object());
   const FrozenEnvironment environment(frozen.environment);
-  frozen.pipeline = parse_pipeline(util::read_file(layout::in(directory, layout::definition)),
-                                   settings.value("file", std::string("pipeline.yaml")), options);
+  // The workspace may have been moved since.
+  const std::string file = run->file.starts_with('/') ? settings.value("file", std::string("pipeline.yaml"))
+                                                      : workspace.root() + "/" + run->file;
+  frozen.pipeline = parse_pipeline(
+      frozen_source(layout::in(directory, layout::definition), db, run->definition), file, options);
   const Json selection = settings.value("selection", Json::object());
   frozen.settings.selection.only = selection.value("only", std::vector<std::string>());
   frozen.settings.selection.from = selection.value("from", std::vector<std::string>());
@@ -406,7 +428,7 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   std::optional<FrozenRun> frozen;
   std::string problem;
   try {
-    frozen = load_frozen(workspace, run_id);
+    frozen = load_frozen(workspace, database.connection(), run_id);
     if (frozen->pipeline.steps.size() != steps.size())
       throw Error(ExitCode::io, "it does not have the steps that were recorded");
     for (std::size_t i = 0; i < steps.size(); ++i)

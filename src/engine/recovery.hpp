@@ -37,7 +37,7 @@ struct FrozenRun {
   RunSettings settings;
   Json environment = {};  ///< see referenced_environment()
 };
-FrozenRun load_frozen(const Workspace& workspace, const std::string& run_id);
+FrozenRun load_frozen(const Workspace& workspace, db::Connection& db, const std::string& run_id);
 
 /// Who is told how a run ends, as frozen in its settings; nobody where these cannot be read.
 std::vector<notify::Addressee> frozen_addressees(const Json& settings);

@@ -65,7 +65,7 @@ class Builder {
                   "cannot reproduce run " + id + ": its frozen definition is gone (" + definition + ")",
                   "only its records are left; `mlops show " + id + "`");
     }
-    FrozenRun frozen = load_frozen(workspace_, id);
+    FrozenRun frozen = load_frozen(workspace_, db_, id);
     tree_.pipeline = std::move(frozen.pipeline);
     tree_.pipeline.notifications.clear();  // whoever reproduces is looking
     tree_.settings = std::move(frozen.settings);

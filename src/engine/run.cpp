@@ -119,6 +119,11 @@ engine::AttemptOutcome last_outcome(const std::vector<AttemptRecord>& attempts, 
   return {Kind::signalled, 0, record.reason};
 }
 
+void write_params(const std::string& directory, const Pipeline& pipeline) {
+  util::write_file(layout::in(directory, layout::params),
+                   pipeline.params.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
 // The run's directory with its frozen definition; everything a later resume needs.
 void prepare_directory(const std::string& directory, const Pipeline& pipeline, const Json& settings) {
   util::make_directories(directory + "/" + layout::logs);
@@ -126,8 +131,15 @@ void prepare_directory(const std::string& directory, const Pipeline& pipeline, c
   util::write_file(layout::in(directory, layout::definition), pipeline.source);
   util::write_file(layout::in(directory, layout::settings),
                    settings.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-  util::write_file(layout::in(directory, layout::params),
-                   pipeline.params.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_params(directory, pipeline);
+}
+
+// What steps read has to be whole on a resume, too: after a power loss it may not be.
+void mend_directory(const std::string& directory, const engine::FrozenRun& frozen, db::Connection& db) {
+  write_params(directory, frozen.pipeline);
+  if (!frozen.settings.slot) return;
+  const auto event = util::read_file_if_exists(layout::in(directory, layout::event));
+  if (!Json::accept(event.value_or(""))) engine::keep_event(db, frozen.settings.slot->fence, directory);
 }
 
 // Empty: the attempt was not traced.
@@ -304,7 +316,7 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
     throw Error(ExitCode::usage, "run " + id + " has succeeded: nothing is left to resume",
                 "start a new run: mlops run " + run->file);
   }
-  const engine::FrozenRun frozen = engine::load_frozen(workspace, id);
+  const engine::FrozenRun frozen = engine::load_frozen(workspace, database.connection(), id);
   if (const std::string& file = frozen.pipeline.file;
       util::exists(file) && util::read_file(file) != frozen.pipeline.source) {
     say(run->file + " has changed since run " + id +
@@ -339,6 +351,7 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
     throw Error(ExitCode::io,
                 "cannot resume run " + id + ": the database and the frozen definition do not agree");
   }
+  mend_directory(directory, frozen, database.connection());
   read_recovered_outputs(workspace, database, id, frozen.pipeline, parts.records, parts.cache.keep);
   const auto attempts = db::attempts_of(database.connection(), id);
   for (const PlannedStep& planned : plan.steps) {

@@ -45,7 +45,7 @@ RunResult Runner::conclude() {
   take_git_state();
   result.duration_ms = util::monotonic_ms() - started_ms_;
   // The disk may be full just now and free in a moment: what happened is worth some patience.
-  for (int patience = 10;; --patience) {
+  for (int patience = 8;; --patience) {
     try {
       recorder_.flush();
       db::Transaction transaction(parts_.database, db::Durability::full);

@@ -27,12 +27,13 @@ namespace {
 // Tells of runs whether they did what the file says now.
 class Definitions {
  public:
-  Definitions(const Workspace& workspace, const Pipeline& pipeline, const Timetable& timetable)
-      : workspace_(workspace), pipeline_(pipeline), timetable_(timetable) {}
+  Definitions(const Workspace& workspace, db::Connection& db, const Pipeline& pipeline,
+              const Timetable& timetable)
+      : workspace_(workspace), db_(db), pipeline_(pipeline), timetable_(timetable) {}
 
   bool same(const std::string& run_id, sys_seconds slot) {
     try {
-      return engine::steps_digest(engine::load_frozen(workspace_, run_id).pipeline) == now(slot);
+      return engine::steps_digest(engine::load_frozen(workspace_, db_, run_id).pipeline) == now(slot);
     } catch (const std::exception&) {
       return false;  // its definition is gone, or damaged: nobody knows
     }
@@ -51,6 +52,7 @@ class Definitions {
   }
 
   const Workspace& workspace_;
+  db::Connection& db_;
   const Pipeline& pipeline_;
   const Timetable& timetable_;
   std::string digest_;
@@ -99,7 +101,7 @@ void Backfills::recall(const Pipeline& pipeline, const Timetable& timetable,
       db::list_slots(connection, {.schedule = schedule->id, .since = slots.front().at, .outcome = {}});
   std::erase_if(rows, [](const SlotRecord& row) { return row.outcome == SlotOutcome::gap; });
   const auto asked = db::slots_asked_for(connection, schedule->id);
-  Definitions definitions(workspace_, pipeline, timetable);
+  Definitions definitions(workspace_, database_.connection(), pipeline, timetable);
   auto row = rows.begin();
   for (SlotHistory& slot : slots) {
     if (const auto by = asked.find(slot.at); by != asked.end()) slot.asked_by = by->second;

@@ -34,7 +34,7 @@ std::optional<Rest> rest_of(const Workspace& workspace, db::Connection& connecti
   try {
     auto durations = db::step_durations_ms(connection, run.pipeline, step_runs_that_count);
     if (durations.empty()) return std::nullopt;
-    const Pipeline pipeline = engine::load_frozen(workspace, run.id).pipeline;
+    const Pipeline pipeline = engine::load_frozen(workspace, connection, run.id).pipeline;
     StepProgress not_selected;  // unless it is on record
     not_selected.done = true;
     std::vector<StepProgress> steps(pipeline.steps.size(), not_selected);

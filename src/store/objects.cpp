@@ -43,6 +43,10 @@ Objects::Objects(std::string directory)
         for (const char* part : parts) {
           if (!whole) util::make_directories(directory_ + "/" + part);
         }
+        if (!whole) {
+          util::sync_directory(directory_);
+          util::sync_directory(std::filesystem::path(directory_).parent_path().string());
+        }
         return directory_ + "/index.db";
       }()) {
   // An index made anew knows again what gc had let go of without rewriting its pack.

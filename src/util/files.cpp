@@ -38,11 +38,6 @@ std::string read_all(int fd, const std::string& path, std::size_t limit) {
   }
 }
 
-void sync_directory(const std::string& directory) {
-  const Fd fd = open_file(directory, O_RDONLY | O_DIRECTORY);
-  if (::fsync(fd.get()) != 0) throw_errno("cannot sync '" + directory + "'", errno);
-}
-
 }  // namespace
 
 std::string read_file(const std::string& path, std::size_t limit) {
@@ -97,6 +92,11 @@ int write_all(int fd, std::string_view bytes) {
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
   return 0;
+}
+
+void sync_directory(const std::string& directory) {
+  const Fd fd = open_file(directory, O_RDONLY | O_DIRECTORY);
+  if (::fsync(fd.get()) != 0) throw_errno("cannot sync '" + directory + "'", errno);
 }
 
 void write_file_atomically(const std::string& path, std::string_view bytes) {

@@ -37,6 +37,9 @@ void write_file(const std::string& path, std::string_view bytes);
 /// mkdir -p with `mode` for what it creates. Throws Error(io).
 void make_directories(const std::string& path, unsigned mode = 0700);
 
+/// After a crash, too, what was given a name in the directory has it. Throws Error(io).
+void sync_directory(const std::string& directory);
+
 bool exists(const std::string& path);
 /// In bytes; 0 where there is no such file.
 std::uint64_t file_size(const std::string& path);

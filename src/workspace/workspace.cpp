@@ -76,6 +76,7 @@ Workspace Workspace::find_or_create(const std::string& directory, const std::str
 Workspace Workspace::create(const std::string& root) {
   Workspace workspace(util::absolute_path(root));
   util::make_directories(workspace.state_directory() + "/" + layout::runs);
+  util::sync_directory(workspace.root());  // the database syncs what is below it
   const std::string ignore = workspace.state_directory() + "/.gitignore";
   if (!util::exists(ignore)) util::write_file(ignore, layout::all_ignored);
   return workspace;

@@ -112,6 +112,29 @@ expect_equal "$(json 'j["state"]')" interrupted
 expect_equal "$(json 'j["steps"][0]["state"]')" lost
 wait_for 5 nobody_left "$id"
 
+# After a power loss what was not synced may be empty, or end in the middle of a command: the definition is known from
+# the database, what steps read is written anew. How the run was asked for is known from its directory only.
+printf 'params: {lr: 0.5}\nsteps:\n  a: {run: "touch started; test -e on || sleep 30"}\n  b: {run: "cp $MLOPS_PARAMS seen; echo whole > end", needs: a}\n' > torn.yaml
+touch_on() { touch on; mlops run --resume "$id" "$@"; rm -f on; }
+for damage in ': > "$file"' 'truncate -s $(($(stat -c %s "$file") - 9)) "$file"' 'rm "$file"'; do
+    rm -f end seen; both_killed torn.yaml
+    for file in ".mlops/runs/$id/pipeline.yaml" ".mlops/runs/$id/params.json"; do eval "$damage"; done
+    touch_on; expect_ok; expect_file end whole
+    expect_equal "$(python3 -c 'import json; print(json.load(open("seen")))')" "{'lr': 0.5}"
+    both_killed torn.yaml
+    file=".mlops/runs/$id/run.json"; eval "$damage"
+    touch_on; expect_exit 74; expect_err "run.json': it is"; expect_err "start a new run"
+done
+
+# A workspace that was moved meanwhile: the run goes on where it is now.
+mkdir -p before; printf 'steps:\n  a: {run: "touch started; test -e on || sleep 30"}\n  b: {run: "pwd > where", needs: a}\n' > before/moved.yaml
+rm -f started; (cd before && exec "$MLOPS" run -w . moved.yaml) > moved.out 2>&1 & pid=$!
+wait_for 5 test -e before/started
+keeper=$(cut -d' ' -f1 before/.mlops/runs/*/keeper.lock); kill -9 $pid "$keeper"; wait $pid 2>/dev/null
+wait_for 10 sh -c "! kill -0 $keeper"
+mv before after; mkdir before; touch after/on
+run "$MLOPS" run -w after --resume latest; expect_ok; expect_file after/where "$here/after"
+
 # A finished run has nothing to resume, a running one is busy.
 mlops run --resume latest:l; expect_exit 2; expect_err "nothing is left to resume"
 printf 'steps:\n  a: {run: sleep 3}\n' > r.yaml

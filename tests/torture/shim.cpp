@@ -1,16 +1,19 @@
-// Preloaded into mlops and its children: records what changes files below one directory, for power_loss.py, and makes
-// one call fail, for faults.py. Read by environment variables:
+// Preloaded into mlops and its children: records what changes files below one directory, for power_loss.py,
+// and makes one call fail, for faults.py. Read by environment variables:
 //
-//   TORTURE_ROOT     the directory; calls on files elsewhere are neither recorded nor made to fail ("/": all are)
-//   TORTURE_LOG      where records go; tape.py tells their form
-//   TORTURE_STATE    a page that all processes share: the lock under which a call and its record are one, counters
-//   TORTURE_WEAKEN   fsync_file, fsync_dir or sqlite: these syncs happen and are not recorded
-//   TORTURE_FAULT    CALL:ERRNO:N[:persist]: the N-th call fails, and all after it; SHORT writes half
-//   TORTURE_BOOT_ID  stands for /proc/sys/kernel/random/boot_id, for the looks after a power loss
+//   TORTURE_ROOT     the directory; calls on files elsewhere are neither recorded nor made to fail ("/": all
+//   are) TORTURE_LOG      where records go; tape.py tells their form TORTURE_STATE    a page that all
+//   processes share: the lock under which a call and its record are one, counters TORTURE_WEAKEN fsync_file,
+//   fsync_dir, sqlite or wal: these syncs happen and are not recorded TORTURE_FAULT CALL:ERRNO:N[:persist]:
+//   the N-th call fails, and all after it; SHORT writes half TORTURE_BOOT_ID  stands for
+//   /proc/sys/kernel/random/boot_id, for the looks after a power loss
 //
 // Nothing here allocates memory, and no descriptor is held: the keeper closes all that it does not know.
+#include <climits>
+
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -24,13 +27,10 @@
 
 #include <atomic>
 #include <cerrno>
-#include <climits>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-
-#include <linux/fs.h>
 
 extern "C" void* __libc_malloc(size_t size);
 extern "C" void* __libc_realloc(void* memory, size_t size);
@@ -39,7 +39,8 @@ extern char** environ;
 
 namespace {
 
-// --- What all processes share -----------------------------------------------------------------------------------------
+// --- What all processes share
+// -----------------------------------------------------------------------------------------
 
 struct Shared {
   std::atomic<std::uint32_t> ready;
@@ -116,7 +117,8 @@ __attribute__((constructor)) void start() {
 class Turn {
  public:
   Turn() {
-    if (shared && ::pthread_mutex_lock(&shared->lock) == EOWNERDEAD) ::pthread_mutex_consistent(&shared->lock);
+    if (shared && ::pthread_mutex_lock(&shared->lock) == EOWNERDEAD)
+      ::pthread_mutex_consistent(&shared->lock);
   }
   ~Turn() {
     if (shared) ::pthread_mutex_unlock(&shared->lock);
@@ -125,7 +127,8 @@ class Turn {
   Turn& operator=(const Turn&) = delete;
 };
 
-// --- Names ------------------------------------------------------------------------------------------------------------
+// --- Names
+// ------------------------------------------------------------------------------------------------------------
 
 struct Path {
   char text[PATH_MAX * 2] = "";
@@ -188,7 +191,8 @@ bool is_database(const char* path) {
   return name && std::strstr(name, ".db") != nullptr;
 }
 
-// --- Records ----------------------------------------------------------------------------------------------------------
+// --- Records
+// ----------------------------------------------------------------------------------------------------------
 
 struct Head {
   char magic[4] = {'T', 'R', 'E', 'C'};
@@ -216,7 +220,8 @@ void record(const char* what, std::uint64_t inode, std::uint64_t at, const char*
                          {const_cast<char*>(other), head.other},
                          {const_cast<void*>(data), size}};
   const long fd = ::syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (fd < 0 || ::syscall(SYS_writev, fd, parts, 4) < 0) ::syscall(SYS_exit_group, 99);  // worthless without it
+  if (fd < 0 || ::syscall(SYS_writev, fd, parts, 4) < 0)
+    ::syscall(SYS_exit_group, 99);  // worthless without it
   ::syscall(SYS_close, fd);
   errno = kept;
 }
@@ -231,20 +236,25 @@ void record_range(int fd, const Path& path, off_t at, std::size_t size) {
   while (size > 0) {
     const long n = ::syscall(SYS_pread64, in, buffer, size < sizeof buffer ? size : sizeof buffer, at);
     if (n <= 0) break;
-    record("W", inode_of(fd), static_cast<std::uint64_t>(at), path.text, "", buffer, static_cast<std::size_t>(n));
+    record("W", inode_of(fd), static_cast<std::uint64_t>(at), path.text, "", buffer,
+           static_cast<std::size_t>(n));
     at += n;
     size -= static_cast<std::size_t>(n);
   }
   ::syscall(SYS_close, in);
 }
 
-// --- Faults -----------------------------------------------------------------------------------------------------------
+// --- Faults
+// -----------------------------------------------------------------------------------------------------------
 
-bool counts(const char* call) { return shared && fault_to_make.call[0] && std::strcmp(fault_to_make.call, call) == 0; }
+bool counts(const char* call) {
+  return shared && fault_to_make.call[0] && std::strcmp(fault_to_make.call, call) == 0;
+}
 
 bool due(const char* about) {
   const std::uint64_t call = ++shared->calls;
-  if (fault_to_make.n == 0 || (fault_to_make.persist ? call < fault_to_make.n : call != fault_to_make.n)) return false;
+  if (fault_to_make.n == 0 || (fault_to_make.persist ? call < fault_to_make.n : call != fault_to_make.n))
+    return false;
   if (shared->faults++ == 0) std::snprintf(shared->victim, sizeof shared->victim, "%d %s", ::getpid(), about);
   errno = fault_to_make.error;
   return true;
@@ -256,12 +266,12 @@ template <typename Function>
 Function next(Function, const char* name) {
   return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
 }
-#define NEXT(name)                                     \
-  static const auto real = next(&::name, #name)
+#define NEXT(name) static const auto real = next(&::name, #name)
 
 bool standard(int fd) { return fd == 1 || fd == 2; }
 
-// --- Opening ----------------------------------------------------------------------------------------------------------
+// --- Opening
+// ----------------------------------------------------------------------------------------------------------
 
 template <typename Open>
 int open_recorded(int directory, const char* name, int flags, const Open& open) {
@@ -319,7 +329,8 @@ int openat(int directory, const char* name, int flags, ...) {
   });
 }
 
-// --- Writing ----------------------------------------------------------------------------------------------------------
+// --- Writing
+// ----------------------------------------------------------------------------------------------------------
 
 ssize_t write(int fd, const void* bytes, size_t size) {
   if (!shared) return ::syscall(SYS_write, fd, bytes, size);
@@ -368,7 +379,8 @@ ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t at) {
   const Turn turn;
   const ssize_t n = ::syscall(SYS_pwrite64, fd, bytes, size, at);
   if (n > 0)
-    record("W", inode_of(fd), static_cast<std::uint64_t>(at), path.text, "", bytes, static_cast<std::size_t>(n));
+    record("W", inode_of(fd), static_cast<std::uint64_t>(at), path.text, "", bytes,
+           static_cast<std::size_t>(n));
   return n;
 }
 
@@ -388,7 +400,8 @@ ssize_t sendfile(int out, int in, off_t* at, size_t size) {
 ssize_t copy_file_range(int in, off64_t* in_at, int out, off64_t* out_at, size_t size, unsigned flags) {
   Path path;
   if (shared) name_of_fd(out, path);
-  if (!log_path || !path.below_root()) return ::syscall(SYS_copy_file_range, in, in_at, out, out_at, size, flags);
+  if (!log_path || !path.below_root())
+    return ::syscall(SYS_copy_file_range, in, in_at, out, out_at, size, flags);
   const Turn turn;
   const ssize_t n = ::syscall(SYS_copy_file_range, in, in_at, out, out_at, size, flags);
   if (n > 0)
@@ -449,7 +462,8 @@ int fallocate64(int fd, int mode, off64_t at, off64_t size) {
 
 int fallocate(int fd, int mode, off_t at, off_t size) { return ::fallocate64(fd, mode, at, size); }
 
-// --- Syncing ----------------------------------------------------------------------------------------------------------
+// --- Syncing
+// ----------------------------------------------------------------------------------------------------------
 
 static int sync_recorded(int fd, const char* call, long number, const char* what) {
   Path path;
@@ -462,9 +476,11 @@ static int sync_recorded(int fd, const char* call, long number, const char* what
   ::fstat(fd, &st);
   const bool directory = S_ISDIR(st.st_mode), database = is_database(path.text);
   const bool all = number == SYS_syncfs;
+  const bool log = std::strstr(path.text, "-wal") != nullptr;
   const bool swallowed = (!std::strcmp(weaken, "fsync_dir") && directory && !all) ||
                          (!std::strcmp(weaken, "fsync_file") && (all || (!directory && !database))) ||
-                         (!std::strcmp(weaken, "sqlite") && !directory && database);
+                         (!std::strcmp(weaken, "sqlite") && !directory && database) ||
+                         (!std::strcmp(weaken, "wal") && !directory && log);
   if (!swallowed) record(what, st.st_ino, 0, path.text, "", "", 0);
   return result;
 }
@@ -473,7 +489,8 @@ int fsync(int fd) { return sync_recorded(fd, "fsync", SYS_fsync, "S"); }
 int fdatasync(int fd) { return sync_recorded(fd, "fdatasync", SYS_fdatasync, "S"); }
 int syncfs(int fd) noexcept { return sync_recorded(fd, "fsync", SYS_syncfs, "SFS"); }
 
-// --- Names that change ------------------------------------------------------------------------------------------------
+// --- Names that change
+// ------------------------------------------------------------------------------------------------
 
 int renameat2(int from_at, const char* from, int to_at, const char* to, unsigned flags) noexcept {
   Path source, target;
@@ -503,7 +520,8 @@ int linkat(int from_at, const char* from, int to_at, const char* to, int flags) 
   if (fails("link", target)) return -1;
   const Turn turn;
   const int result = static_cast<int>(::syscall(SYS_linkat, from_at, from, to_at, to, flags));
-  if (result == 0 && target.below_root()) record("L", inode_of(to_at, to), 0, source.text, target.text, "", 0);
+  if (result == 0 && target.below_root())
+    record("L", inode_of(to_at, to), 0, source.text, target.text, "", 0);
   return result;
 }
 
@@ -560,7 +578,8 @@ char* mkdtemp(char* pattern) noexcept {
   return name;
 }
 
-// --- What was said, and who goes on -----------------------------------------------------------------------------------
+// --- What was said, and who goes on
+// -----------------------------------------------------------------------------------
 
 // What stdio writes does not pass through write(); how long the file has become tells how much was said.
 int fflush(FILE* stream) {
@@ -578,7 +597,8 @@ int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* 
                 const posix_spawnattr_t* attributes, char* const arguments[], char* const environment[]) {
   NEXT(posix_spawn);
   if (!log_path || !shared) return real(pid, path, actions, attributes, arguments, environment);
-  constexpr const char* names[] = {"LD_PRELOAD=", "TORTURE_ROOT=", "TORTURE_LOG=", "TORTURE_STATE=", "TORTURE_WEAKEN="};
+  constexpr const char* names[] = {
+      "LD_PRELOAD=", "TORTURE_ROOT=", "TORTURE_LOG=", "TORTURE_STATE=", "TORTURE_WEAKEN="};
   char* list[4096];
   std::size_t n = 0;
   for (char* const* one = environment; *one && n < 4000; ++one) list[n++] = *one;
@@ -594,7 +614,8 @@ int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* 
   return real(pid, path, actions, attributes, arguments, list);
 }
 
-// --- Memory -----------------------------------------------------------------------------------------------------------
+// --- Memory
+// -----------------------------------------------------------------------------------------------------------
 
 void* malloc(size_t size) { return counts("malloc") && due("") ? nullptr : __libc_malloc(size); }
 void* realloc(void* memory, size_t size) {
