@@ -2,6 +2,7 @@
 """The N-th system call fails, once or from then on, for each N until a command ends as if nothing was.
 
 Usage: faults.py MLOPS SHIM [SCENARIO...]   CASES: how many, drawn by SEED, default 400; 0: all
+                                            CALLS=malloc,open: these only
                                             CASE=SCENARIO:CALL:ERRNO:N[:persist] repeats one
 
 After each: the exit code is one of docs/exit-codes.md, nothing crashed or hung, the database is sound and has what was
@@ -208,6 +209,7 @@ class Bench:
         self.directory = directory
         self.work = os.path.join(directory, "work")
         self.made = {}
+        self.codes = collections.Counter()
 
     def begin(self, scenario):
         shutil.rmtree(self.work, ignore_errors=True)
@@ -250,6 +252,7 @@ class Bench:
         self.begin(scenario)
         call, error = fault.split(":")[:2]
         code, said, _, faults, about, took = self.run(scenario, fault, call)
+        self.codes[code] += 1
         if took > HANG:  # the machine may have been busy
             self.begin(scenario)
             code, said, _, faults, about, took = self.run(scenario, fault, call)
@@ -284,6 +287,8 @@ def all_cases(bench, scenarios):
     cases = []
     for scenario in scenarios:
         for call, errors in FAULTS.items():
+            if call not in os.environ.get("CALLS", call).split(","):
+                continue
             counts = {}
             for error in errors:
                 wide = error == "EMFILE"
@@ -332,7 +337,7 @@ def main():
             failures.append((scenario, fault))
             print(f"FAILED: CASE={scenario}:{fault}\n    {wrong}", flush=True)
     print(f"faults: {len(cases)} of {len(total)} cases, {met} with a fault, seed {SEED}, {len(failures)} failed, "
-          f"{time.monotonic() - began:.0f} s")
+          f"exit codes {dict(sorted(bench.codes.items()))}, {time.monotonic() - began:.0f} s")
     if "CASE" in os.environ and failures:
         print(f"its workspace: {bench.work}")
     else:

@@ -468,8 +468,12 @@ int fallocate(int fd, int mode, off_t at, off_t size) { return ::fallocate64(fd,
 static int sync_recorded(int fd, const char* call, long number, const char* what) {
   Path path;
   if (shared) name_of_fd(fd, path);
-  if (fails(call, path)) return -1;
   const Turn turn;
+  if (fails(call, path)) {
+    record("SX", inode_of(fd), 0, path.text, "", "",
+           0);  // what was to be synced is lost, and no later sync tells
+    return -1;
+  }
   const int result = static_cast<int>(::syscall(number, fd));
   if (result != 0 || !path.below_root()) return result;
   struct stat st {};

@@ -1,7 +1,7 @@
 """What shim.cpp recorded, and what a disk may hold when the power goes at some point of it.
 
 A record is a head of 48 bytes (see Head in shim.cpp), a path, another path, and data. Kinds: C created, T truncated to
-`at`, W written at `at`, S synced, SFS all synced, MV renamed (`at`: flags), L linked, SL symbolic link, U unlinked, RD
+`at`, W written at `at`, S synced, SX a sync that failed, SFS all synced, MV renamed (`at`: flags), L linked, SL symbolic link, U unlinked, RD
 directory removed, MK directory made; ACK written to stdout or stderr, OUT stdout was flushed and has `at` bytes, MARK a
 note of the harness.
 
@@ -119,6 +119,9 @@ class Tape:
             elif what == "S":
                 if inode in by_inode:
                     self.ops.append(("sync", by_inode[inode]))
+            elif what == "SX":
+                if inode in by_inode:
+                    self.ops.append(("lost", by_inode[inode]))
             elif what == "SFS":
                 self.ops.append(("sync all",))
             elif what in ("U", "RD"):
@@ -271,6 +274,12 @@ class Disk:
                 self._settle(node)
             else:
                 self._fold(node)
+        elif what == "lost":
+            # The kernel takes the pages for clean after it: they are as written for whoever reads, and not on the disk.
+            if self.dirty.pop(id(op[1]), None) is not None:
+                op[1].pending = []
+                op[1].version += 1
+                op[1].digest = None
         elif what == "sync all":
             self.committed = index
             for node in list(self.dirty.values()):
