@@ -77,7 +77,8 @@ void Runner::attempt_ended(const process::ExitRecord& exit) {
 // The steps may still run; nobody will ever know how they end, so they are ended, and their attempts are
 // lost.
 void Runner::keeper_died() {
-  note("the keeper process died; its steps are ended and count as lost");
+  note(running_.empty() ? "the keeper process died; another one takes its place"
+                        : "the keeper process died; its steps are ended and count as lost");
   ::epoll_ctl(poll_.get(), EPOLL_CTL_DEL, executor_->fd(), nullptr);
   executor_.reset();
   const std::string journal =

@@ -14,8 +14,9 @@ using process::MessageType;
 using process::Reader;
 using process::Writer;
 
+// Of a keeper that was killed before it was of any use receive() tells, as of one that dies later.
 Local::Local(process::KeeperProcess keeper, const process::KeeperPlace& place) : keeper_(std::move(keeper)) {
-  process::send_place(keeper_.socket.get(), place);
+  dead_ = !process::send_place(keeper_.socket.get(), place);
 }
 
 Local::~Local() {

@@ -122,15 +122,12 @@ KeeperProcess spawn_keeper() {
   return {std::move(ours), pid};
 }
 
-void send_place(int socket, const KeeperPlace& place) {
+bool send_place(int socket, const KeeperPlace& place) {
   Writer message(MessageType::start);
   message.put(place.run_directory);
   message.put(place.run_id);
   const std::string& bytes = message.finish();
-  if (::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) {
-    throw Error(ExitCode::io, "cannot reach the keeper process of run " + place.run_id + ": it has ended",
-                std::string("see ") + run_files::keeper_error + " in " + place.run_directory);
-  }
+  return ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
 }
 
 }  // namespace mlops::process

@@ -34,7 +34,8 @@ KeeperProcess fork_keeper();
 /// As fork_keeper, at any time: starts this program anew. Slower by a few milliseconds.
 KeeperProcess spawn_keeper();
 
-void send_place(int socket, const KeeperPlace& place);
+/// False if the keeper has ended.
+bool send_place(int socket, const KeeperPlace& place);
 
 /// Argument by which main() knows that the process is to be a keeper on descriptor 3.
 inline constexpr const char* keeper_argument = "internal-keeper";

@@ -177,7 +177,7 @@ TEST_CASE("a keeper takes a runner that talks nonsense for dead, and its steps g
     TempDir dir;
     util::make_directories(dir / "logs");
     KeeperProcess keeper = fork_keeper();
-    send_place(keeper.socket.get(), {dir.path(), test_run});
+    REQUIRE(send_place(keeper.socket.get(), {dir.path(), test_run}));
     StartRequest r;
     r.key = {0, 1};
     r.name = "s0";
@@ -213,4 +213,19 @@ TEST_CASE("a runner takes a keeper that talks nonsense for dead") {
     REQUIRE(events.size() == 1);
     REQUIRE(std::holds_alternative<executors::KeeperDied>(events[0]));
   }
+}
+
+TEST_CASE("a keeper that was killed before it heard of its run is told of as one that died") {
+  KeeperProcess keeper = fork_keeper();
+  REQUIRE(::kill(keeper.pid, SIGKILL) == 0);
+  siginfo_t info{};
+  REQUIRE(::waitid(P_PID, static_cast<id_t>(keeper.pid), &info, WEXITED | WNOWAIT) == 0);
+  executors::Local local(std::move(keeper), {"/nowhere", test_run});
+  StartRequest request;
+  request.name = "s0";
+  request.key = {0, 1};
+  local.start(request);  // nothing waits for a keeper that never gets ready
+  const auto events = local.receive();
+  REQUIRE(events.size() == 1);
+  REQUIRE(std::holds_alternative<executors::KeeperDied>(events[0]));
 }
