@@ -1,7 +1,5 @@
 #include "process/kept_processes.hpp"
 
-#include "process/process_tree.hpp"
-
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,16 +22,16 @@ std::vector<pid_t> KeptProcesses::orphans() const {
 
 // What belongs to the attempt and is no longer below its main process. That one leads a session, whose number
 // cannot pass to another until we have waited for it.
-std::vector<pid_t> KeptProcesses::strays(const RunningAttempt& attempt) const {
+std::vector<Descendant> KeptProcesses::strays(const RunningAttempt& attempt) const {
   const auto ours = [&](pid_t pid) {
     return ::getsid(pid) == attempt.pid || has_environment(pid, attempt.cookie);
   };
-  std::vector<pid_t> found;
+  std::vector<Descendant> found;
   for (const pid_t orphan : orphans()) {
     const bool whole = ours(orphan);
-    if (whole) found.push_back(orphan);
-    for (const pid_t pid : descendants_of(orphan)) {
-      if (whole || ours(pid)) found.push_back(pid);
+    if (whole) found.push_back({orphan, ::getpid()});
+    for (const Descendant& process : descendants_of(orphan)) {
+      if (whole || ours(process.pid)) found.push_back(process);
     }
   }
   return found;
@@ -41,14 +39,15 @@ std::vector<pid_t> KeptProcesses::strays(const RunningAttempt& attempt) const {
 
 void KeptProcesses::signal_all(const RunningAttempt& attempt, int signal) const {
   signal_tree(attempt.pid, signal);
-  for (const pid_t pid : strays(attempt)) {
-    if (::getpgid(pid) != attempt.pid) ::kill(pid, signal);
+  for (const Descendant& process : strays(attempt)) {
+    if (::getpgid(process.pid) != attempt.pid) signal_descendant(process, signal);
   }
 }
 
 int KeptProcesses::count_left(const RunningAttempt& attempt) const {
-  const std::vector<pid_t> found = strays(attempt);
-  return static_cast<int>(std::count_if(found.begin(), found.end(), is_alive));
+  const std::vector<Descendant> found = strays(attempt);
+  return static_cast<int>(std::count_if(found.begin(), found.end(),
+                                        [](const Descendant& process) { return is_alive(process.pid); }));
 }
 
 void KeptProcesses::reap_orphans() const {

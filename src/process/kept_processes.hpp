@@ -2,6 +2,7 @@
 // left both but still carry its environment.
 #pragma once
 
+#include "process/process_tree.hpp"
 #include "process/running_attempt.hpp"
 
 #include <sys/types.h>
@@ -31,7 +32,7 @@ class KeptProcesses {
 
  private:
   std::vector<pid_t> orphans() const;
-  std::vector<pid_t> strays(const RunningAttempt& attempt) const;
+  std::vector<Descendant> strays(const RunningAttempt& attempt) const;
 
   std::unordered_map<pid_t, std::uint64_t> mains_;
 };

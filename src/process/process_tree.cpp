@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <memory>
 #include <set>
@@ -37,6 +38,15 @@ std::vector<pid_t> numbers_in(const std::string& directory) {
   return numbers;
 }
 
+// STATE, PPID, …; the 18th is the number of threads. Before them is the name, in parentheses, which may hold
+// anything.
+std::vector<std::string> stat_fields(pid_t pid) {
+  const std::string stat = read_quietly("/proc/" + std::to_string(pid) + "/stat");
+  const std::size_t close = stat.rfind(')');
+  if (close == stat.npos || close + 2 >= stat.size()) return {};
+  return util::split(std::string_view(stat).substr(close + 2), ' ');
+}
+
 }  // namespace
 
 std::vector<pid_t> children_of(pid_t pid) {
@@ -52,32 +62,39 @@ std::vector<pid_t> children_of(pid_t pid) {
   return children;
 }
 
-std::vector<pid_t> descendants_of(pid_t pid) {
-  std::vector<pid_t> found = children_of(pid);
-  for (std::size_t i = 0; i < found.size() && found.size() < 100'000; ++i) {
-    const std::vector<pid_t> more = children_of(found[i]);
-    found.insert(found.end(), more.begin(), more.end());
-  }
+std::vector<Descendant> descendants_of(pid_t pid) {
+  std::vector<Descendant> found;
+  const auto add_children_of = [&](pid_t parent) {
+    for (const pid_t child : children_of(parent)) found.push_back({child, parent});
+  };
+  add_children_of(pid);
+  for (std::size_t i = 0; i < found.size() && found.size() < 100'000; ++i) add_children_of(found[i].pid);
   return found;
 }
 
+bool signal_descendant(const Descendant& process, int signal) {
+  // First the fd, then the look: the fd pins the process, so its number cannot pass to another.
+  const util::Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+  if (!fd && errno == ESRCH) return false;
+  const auto fields = stat_fields(process.pid);
+  if (fields.size() < 2 || std::atoi(fields[1].c_str()) != process.parent) return false;
+  if (fd) return ::syscall(SYS_pidfd_send_signal, fd.get(), signal, nullptr, 0) == 0;
+  return ::kill(process.pid, signal) == 0;  // without a descriptor to spare there is a moment without a pin
+}
+
 bool is_alive(pid_t pid) {
-  // The name is in parentheses and may hold anything: "PID (NAME) STATE PPID …", THREADS is the 20th field.
-  const std::string stat = read_quietly("/proc/" + std::to_string(pid) + "/stat");
-  const std::size_t close = stat.rfind(')');
-  if (close == stat.npos || close + 2 >= stat.size()) return false;
-  const char state = stat[close + 2];
-  if (state != 'Z' && state != 'X') return true;
+  const auto fields = stat_fields(pid);
+  if (fields.empty()) return false;
+  if (fields[0] != "Z" && fields[0] != "X") return true;
   // A first thread that has ended looks like a zombie while the others go on.
-  const auto fields = util::split(std::string_view(stat).substr(close + 2), ' ');
   return fields.size() > 17 && std::atoi(fields[17].c_str()) > 1;
 }
 
 void signal_tree(pid_t leader, int signal) {
-  const std::vector<pid_t> descendants = descendants_of(leader);
+  const std::vector<Descendant> descendants = descendants_of(leader);
   ::kill(-leader, signal);
-  for (const pid_t pid : descendants) {
-    if (::getpgid(pid) != leader) ::kill(pid, signal);
+  for (const Descendant& process : descendants) {
+    if (::getpgid(process.pid) != leader) signal_descendant(process, signal);
   }
 }
 

@@ -12,8 +12,17 @@ namespace mlops::process {
 /// Children of `pid` now (of all its threads).
 std::vector<pid_t> children_of(pid_t pid);
 
+struct Descendant {
+  pid_t pid = 0;
+  pid_t parent = 0;  ///< when it was found
+};
+
 /// All descendants of `pid`, parents before children.
-std::vector<pid_t> descendants_of(pid_t pid);
+std::vector<Descendant> descendants_of(pid_t pid);
+
+/// Sends `signal` to it, unless it has lost its parent since it was found, as it does if its number has
+/// passed to a process of somebody else. False if nothing was sent.
+bool signal_descendant(const Descendant& process, int signal);
 
 /// Sends `signal` to the process group `leader` and to every descendant that left the group.
 void signal_tree(pid_t leader, int signal);

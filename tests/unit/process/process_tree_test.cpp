@@ -6,6 +6,7 @@
 #include "util/files.hpp"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,4 +42,17 @@ TEST_CASE("a zombie is not alive") {
   ::waitpid(pid, nullptr, 0);
   REQUIRE_FALSE(is_alive(pid));
   REQUIRE(is_alive(::getpid()));
+}
+
+TEST_CASE("a process that has another parent than when it was found is somebody else's, and not signalled") {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  REQUIRE_FALSE(signal_descendant({pid, ::getppid()}, SIGKILL));
+  REQUIRE(is_alive(pid));
+  REQUIRE(signal_descendant({pid, ::getpid()}, SIGKILL));
+  REQUIRE(::waitpid(pid, nullptr, 0) == pid);
+  REQUIRE_FALSE(signal_descendant({pid, ::getpid()}, SIGKILL));
 }
