@@ -221,6 +221,7 @@ int wait_for_keeper(const std::string& run_directory, const std::function<void(c
       say("waiting for steps that still run under the run's keeper" +
           (holder ? " (process " + std::to_string(holder->pid) + ")" : std::string()) +
           "; `mlops logs --follow` shows them");
+      if (holder) process::signal_process(*holder, SIGCONT);  // one that is stopped would never end
     }
     const util::Fd keeper = holder ? process::open_process(*holder) : util::Fd();
     pollfd waiting[2] = {{signals->fd(), POLLIN, 0}, {keeper.get(), POLLIN, 0}};

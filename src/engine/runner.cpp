@@ -87,7 +87,8 @@ Runner::Runner(RunParts parts, process::KeeperProcess keeper, std::vector<RunObs
   for (std::size_t i = 0; i < parts_.pipeline.steps.size(); ++i)
     index_of_[parts_.pipeline.steps[i].name] = static_cast<int>(i);
   // Before any thread, so that all inherit the mask.
-  const sigset_t set = process::heeded({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP});
+  sigset_t set = process::heeded({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP});
+  ::sigaddset(&set, SIGCHLD);  // a keeper that is stopped
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));

@@ -114,6 +114,10 @@ void Runner::take_signals() {
   signalfd_siginfo info;
   while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     const int signal = static_cast<int>(info.ssi_signo);
+    if (signal == SIGCHLD) {
+      if (executor_->wake_keeper()) note("somebody had stopped the keeper process; it goes on");
+      continue;
+    }
     if (signal == SIGTSTP) {
       for (RunObserver* observer : observers_) observer->paused(true);
       executor_->pause();

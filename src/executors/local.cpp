@@ -3,6 +3,7 @@
 #include <mlops/error.hpp>
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -66,6 +67,13 @@ void Local::stop(process::AttemptKey key, bool at_once) {
 void Local::pause() { send(Writer(MessageType::pause)); }
 void Local::resume() { send(Writer(MessageType::resume)); }
 void Local::output_read() { send(Writer(MessageType::output_read)); }
+
+bool Local::wake_keeper() {
+  siginfo_t info{};
+  if (::waitid(P_PID, static_cast<id_t>(keeper_.pid), &info, WSTOPPED | WNOHANG) != 0 || info.si_pid == 0)
+    return false;
+  return ::kill(keeper_.pid, SIGCONT) == 0;  // its number is its own: only we wait for it
+}
 
 // False if it is no message of a keeper.
 bool Local::take(std::string_view message, std::vector<LocalEvent>& events) {

@@ -44,6 +44,10 @@ class Local {
   void resume();
   void output_read();
 
+  /// Lets a keeper go on that somebody has stopped, such as a step: nothing would be seen to any more. True
+  /// if it was.
+  bool wake_keeper();
+
   /// All events that have arrived; never blocks.
   std::vector<LocalEvent> receive();
 
