@@ -11,6 +11,7 @@
 #include "process/runner_link.hpp"
 #include "process/running_attempt.hpp"
 #include "process/wire.hpp"
+#include "util/failpoint.hpp"
 #include "util/files.hpp"
 #include "util/time.hpp"
 
@@ -157,6 +158,7 @@ class Loop {
     // The line comes first: what is not in the journal never ran.
     if (const int error = journal_.append(format_start(request.key, record.started_ms, boot_id())))
       return refuse(record, error);
+    util::failpoint("attempt_noted");
     // All that may be wanting is taken before the process exists: from then on nothing can fail.
     const std::uint64_t id = next_id_++;
     OutputPipes pipes;
@@ -167,6 +169,7 @@ class Loop {
     if (error != 0) return refuse(record, error);
     const pid_t pid = start_process(id, request, pipes);
     if (pid < 0) return refuse(record, -pid);
+    util::failpoint("attempt_spawned");
 
     record.pid = pid;
     keep(id, std::move(request), pipes, record);
@@ -227,6 +230,7 @@ class Loop {
                                       "MLOPS_ATTEMPT=" + std::to_string(record.key.attempt)}};
     attempt.request = std::move(request);
     processes_.add_main(record.pid, id);
+    if (attempt.request.leave_running) processes_.leave_running();
     attempts_.emplace(id, std::move(attempt));
   }
 
@@ -435,7 +439,9 @@ class Loop {
   }
 
   void report(const ExitRecord& record) {
+    util::failpoint("attempt_ended");
     (void)journal_.append(format_end(record));  // the runner learns it all the same
+    util::failpoint("attempt_end_noted");
     Writer message(MessageType::ended);
     message.put(record);
     runner_.send(std::move(message));

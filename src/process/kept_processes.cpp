@@ -21,14 +21,17 @@ std::vector<pid_t> KeptProcesses::orphans() const {
 }
 
 // What belongs to the attempt and is no longer below its main process. That one leads a session, whose number
-// cannot pass to another until we have waited for it.
+// cannot pass to another until we have waited for it. A process that has left the session and dropped the
+// environment tells nobody whose it is; it is the only attempt's, or an earlier one's, which is as good a
+// reason.
 std::vector<Descendant> KeptProcesses::strays(const RunningAttempt& attempt) const {
   const auto ours = [&](pid_t pid) {
     return ::getsid(pid) == attempt.pid || has_environment(pid, attempt.cookie);
   };
+  const bool only_one = mains_.size() == 1 && !some_stay_;
   std::vector<Descendant> found;
   for (const pid_t orphan : orphans()) {
-    const bool whole = ours(orphan);
+    const bool whole = only_one || ours(orphan);
     if (whole) found.push_back({orphan, ::getpid()});
     for (const Descendant& process : descendants_of(orphan)) {
       if (whole || ours(process.pid)) found.push_back(process);

@@ -19,6 +19,8 @@ class KeptProcesses {
  public:
   /// A step's main process, from its start until it has been waited for, and the number of its attempt.
   void add_main(pid_t pid, std::uint64_t attempt) { mains_.emplace(pid, attempt); }
+  /// From now on what belongs to no attempt that runs may be there on purpose.
+  void leave_running() { some_stay_ = true; }
   void remove_main(pid_t pid) { mains_.erase(pid); }
   std::optional<std::uint64_t> attempt_of_main(pid_t pid) const;
 
@@ -35,6 +37,7 @@ class KeptProcesses {
   std::vector<Descendant> strays(const RunningAttempt& attempt) const;
 
   std::unordered_map<pid_t, std::uint64_t> mains_;
+  bool some_stay_ = false;
 };
 
 /// True once the child `pid` can be waited for. It stays so.

@@ -151,6 +151,8 @@ ALONE = [
     Bad("deletes_the_logs", 'rm -rf $MLOPS_RUN_DIR/logs; echo x; exit 3', 3),
     Bad("writes_the_journal", "head -c 5000 /dev/urandom >> $MLOPS_RUN_DIR/attempts; exit 3", 3),
     Bad("deletes_the_run", "rm -rf $MLOPS_RUN_DIR; exit 3", 3),
+    Bad("sheds_all", "env -i setsid sleep LONG > /dev/null 2>&1 & sleep 0.1; exit 0", 0),
+    Bad("sheds_all_and_lingers", "env -i setsid sleep LONG > /dev/null 2>&1 & sleep LONG", "timeout"),
     Bad("empties_the_lock", ": > $MLOPS_RUN_DIR/keeper.lock; : > $MLOPS_RUN_DIR/runner.lock; exit 3", 3),
 ]
 

@@ -288,15 +288,19 @@ class Round:
         return send(pid, signal.SIGKILL)
 
     def do_stop(self):
-        """Stopped, looked at, sometimes its runner is killed meanwhile, and continued."""
-        stopped = [p for p in self.keepers() if send(p, signal.SIGSTOP)]
+        """Stopped, looked at, and continued; a runner that is there lets it go on before."""
+        alone = chance.random() < 0.5
+        keepers = self.keepers()
+        if alone:
+            self.kill_runner()
+        stopped = [p for p in keepers if send(p, signal.SIGSTOP)]
         if not stopped:
             return False
         end = time.monotonic() + chance.uniform(0.05, float(os.environ.get("STOP_SECONDS", "1")))
         start = time.monotonic()
         suite.ok("runs", "--json", "--limit", "1")
         stopped_answers.append(time.monotonic() - start)
-        if chance.random() < 0.3:
+        if not alone and chance.random() < 0.3:
             self.kill_runner()
             suite.ok("runs", "--limit", "1")
         time.sleep(max(0, end - time.monotonic()))

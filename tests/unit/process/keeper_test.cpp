@@ -82,6 +82,13 @@ TEST_CASE("what a step leaves behind is ended, unless it may stay") {
     REQUIRE(record.left_over >= 1);
     REQUIRE(kill_by_environment({run_mark}) == 0);
   }
+  SECTION("a daemon that has dropped its environment as well") {
+    const ExitRecord record = bench.run(
+        bench.request("env -i setsid sleep 1000 >/dev/null 2>&1 </dev/null & echo $! > daemon; sleep 0.1"));
+    REQUIRE(record.succeeded());
+    REQUIRE(record.left_over == 1);
+    REQUIRE_FALSE(is_alive(std::stoi(util::read_file(bench.dir / "daemon"))));
+  }
   SECTION("leave_running") {
     StartRequest r = bench.request("setsid sleep 1000 >/dev/null 2>&1 </dev/null & sleep 0.1");
     r.leave_running = true;
