@@ -12,12 +12,27 @@
 
 namespace mlops::process {
 
+namespace {
+
+// A process that the holder was just starting when it died has the lock too, until it has become another
+// program. Whoever asks in that moment waits for its end: true if there is something to wait for.
+bool is_passing(const std::string& path, std::int64_t since) {
+  if (util::monotonic_ms() - since > 500) return false;
+  const auto holder = LockFile::holder(path);
+  if (!holder || holder->boot_id != boot_id() || is_alive(to_string(*holder))) return false;
+  util::pause_us(1'000);
+  return true;
+}
+
+}  // namespace
+
 std::optional<LockFile> LockFile::try_lock(const std::string& path) {
   util::Fd fd = util::open_file(path, O_RDWR | O_CREAT);
   struct flock lock = util::whole_file_lock(F_WRLCK);
-  if (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
-    if (errno == EAGAIN || errno == EACCES) return std::nullopt;
-    throw_errno("cannot lock '" + path + "'", errno);
+  const std::int64_t start = util::monotonic_ms();
+  while (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
+    if (errno != EAGAIN && errno != EACCES) throw_errno("cannot lock '" + path + "'", errno);
+    if (!is_passing(path, start)) return std::nullopt;
   }
   const std::string text = to_string(self()) + "\n";
   int error = ::ftruncate(fd.get(), 0) != 0 ? errno : util::write_all(fd.get(), text);
@@ -42,9 +57,13 @@ LockFile LockFile::lock(const std::string& path, const std::string& what, int li
 bool LockFile::is_locked(const std::string& path) {
   const util::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return false;
-  // Asking for a read lock is enough: it conflicts with the holder's write lock.
-  struct flock lock = util::whole_file_lock(F_RDLCK);
-  return ::fcntl(fd.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  const std::int64_t start = util::monotonic_ms();
+  do {
+    // Asking for a read lock is enough: it conflicts with the holder's write lock.
+    struct flock lock = util::whole_file_lock(F_RDLCK);
+    if (::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return false;
+  } while (is_passing(path, start));
+  return true;
 }
 
 std::optional<Identity> LockFile::holder(const std::string& path) {
