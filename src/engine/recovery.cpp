@@ -4,6 +4,7 @@
 #include "db/steps.hpp"
 #include "engine/aside.hpp"
 #include "engine/collect.hpp"
+#include "engine/machine.hpp"
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
 #include "engine/results.hpp"
@@ -295,6 +296,7 @@ class JournalReader {
     for (const process::JournalEntry& entry : journal) {
       if (entry.key.step >= static_cast<int>(steps.size())) continue;
       last[entry.key.step] = &entry;
+      tries_[entry.key.step] += Instant(std::chrono::milliseconds(entry.started_ms)) >= run_.part_started_at;
       recorder_.put(attempt_of(entry));
     }
     for (StepRecord& record : steps) {
@@ -360,6 +362,12 @@ class JournalReader {
                                                         : StepState::failed;
     record.reason = !good ? outcome.words : collection.problem;
     unread += record.state == StepState::succeeded && makes_results(step, frozen_->pipeline);
+    if (!good && !told && tries_[record.step] <= step.retry.times && is_retried(step.retry, outcome)) {
+      // As it would have been, had its runner lived.
+      record.state = StepState::pending;
+      record.reason = outcome.words + "; it was to be tried again";
+      record.ended_at.reset();
+    }
     if (record.state == StepState::failed && !step.continue_on_failure && !failure)
       failure = verdict_of(step, good ? AttemptOutcome{AttemptOutcome::Kind::exited, 0, ""} : outcome,
                            record.reason);
@@ -371,6 +379,7 @@ class JournalReader {
   const FrozenRun* frozen_;
   Recorder& recorder_;
   std::string directory_;
+  std::map<int, int> tries_;  // of each step since the run was last started or resumed
 };
 
 /// How a run ended whose runner did not see it.

@@ -69,6 +69,15 @@ wait $pid; code=$?; expect_equal "$code" 0
 expect_equal "$(wc -l < tries)" 2
 expect_equal "$(sql "select group_concat(cause) from v_attempts where run_id=(select max(id) from runs)")" '"lost,exited"'
 
+# A step that waits to be tried again when the runner dies has not failed yet, whatever its failure would mean.
+printf 'steps:\n  a: {run: "echo x >> again; test $MLOPS_ATTEMPT -gt 1", retry: {times: 1, delay: 30s}, on_failure: continue}\n' > w.yaml
+"$MLOPS" run w.yaml > w.out 2>&1 & pid=$!
+wait_for 5 grep -q "trying again" w.out; kill -9 $pid; wait $pid 2>/dev/null
+mlops show latest:w --json; expect_ok; expect_equal "$(json 'j["state"], j["steps"][0]["state"]')" "('interrupted', 'pending')"
+expect_out "it was to be tried again"
+mlops run --resume latest:w; expect_ok; expect_equal "$(wc -l < again)" 2
+expect_equal "$(sql "select state from v_steps where run_id = (select max(id) from runs)")" succeeded
+
 # Old outputs come back although the folder they were in is gone; where they cannot, every command works on.
 printf 'steps:\n  a: {run: "touch started; sleep 30", outputs: out/model}\n' > o.yaml
 both_killed() {
