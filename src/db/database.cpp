@@ -103,7 +103,7 @@ Database Database::connect(const std::string& path) {
   return database;
 }
 
-void Database::keep_few_pages() { connection_.execute("PRAGMA cache_size = -2048"); }
+void Database::keep_few_pages() { connection_.execute("PRAGMA cache_size = -512"); }
 
 void Database::migrate(const std::string& path, std::span<const std::string_view> migrations) {
   // The journal mode cannot change within a transaction, but two processes may be creating the database.

@@ -39,7 +39,7 @@ class Database {
   /// writable().
   static Database empty();
 
-  /// For a process that lives for weeks: keeps 2 MiB of pages at the most, instead of 16.
+  /// For a process that lives for weeks: keeps half a MiB of pages at the most, instead of 16.
   void keep_few_pages();
 
   Connection& connection() { return connection_; }
