@@ -362,8 +362,9 @@ class JournalReader {
                                                         : StepState::failed;
     record.reason = !good ? outcome.words : collection.problem;
     unread += record.state == StepState::succeeded && makes_results(step, frozen_->pipeline);
-    if (!good && !told && tries_[record.step] <= step.retry.times && is_retried(step.retry, outcome)) {
-      // As it would have been, had its runner lived.
+    // As it would have been, had its runner lived; what had ended before the run was resumed has had its tries.
+    const int tries = tries_[record.step];
+    if (!good && !told && tries > 0 && tries <= step.retry.times && is_retried(step.retry, outcome)) {
       record.state = StepState::pending;
       record.reason = outcome.words + "; it was to be tried again";
       record.ended_at.reset();
