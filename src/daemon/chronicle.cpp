@@ -14,9 +14,7 @@ constexpr std::chrono::hours told_again_after{1};
 }  // namespace
 
 void Chronicle::tell(const ScheduleRecord& record, schedule::sys_seconds now) {
-  std::vector<SlotRecord> slots =
-      db::list_slots(database_.connection(),
-                     {.schedule = record.id, .since = record.cursor + std::chrono::seconds(1), .until = now});
+  std::vector<SlotRecord> slots = db::slots_between(database_.connection(), record.id, record.cursor, now);
   // Others are of before: the clock was set back, or somebody asked for them.
   std::erase_if(slots, [&](const SlotRecord& slot) { return slot.decided_at != Instant(now); });
   for (std::size_t i = 0; i < slots.size(); ++i) {

@@ -10,6 +10,8 @@
 #include "util/strings.hpp"
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 namespace mlops::daemon {
@@ -31,19 +33,21 @@ std::string unreadable(const std::exception& error) {
 // What is new in a file since the ledger last heard of it; empty if nothing is.
 std::string changes(const std::vector<ScheduleRecord>& before, const std::vector<ScheduleRecord>& now) {
   std::vector<std::string> list;
+  std::unordered_map<std::string_view, const ScheduleRecord*> known, there;  // there may be thousands
+  for (const ScheduleRecord& record : before) known[record.name] = &record;
   for (const ScheduleRecord& record : now) {
-    const auto was = std::ranges::find(before, record.name, &ScheduleRecord::name);
-    if (was == before.end() || was->removed_at) {
+    there[record.name] = &record;
+    const auto was = known.find(record.name);
+    if (was == known.end() || was->second->removed_at) {
       list.push_back(record.name + " is new");
-    } else if (was->definition != record.definition) {
-      const bool times = !schedule::same_times(Json::parse(was->definition, nullptr, false),
+    } else if (was->second->definition != record.definition) {
+      const bool times = !schedule::same_times(Json::parse(was->second->definition, nullptr, false),
                                                Json::parse(record.definition, nullptr, false));
       list.push_back(record.name + (times ? " has other times" : " has other settings"));
     }
   }
   for (const ScheduleRecord& record : before) {
-    if (!record.removed_at && std::ranges::find(now, record.name, &ScheduleRecord::name) == now.end())
-      list.push_back(record.name + " is gone");
+    if (!record.removed_at && !there.contains(record.name)) list.push_back(record.name + " is gone");
   }
   return util::join(list, ", ");
 }
@@ -129,7 +133,9 @@ bool Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecor
   const std::string news = before.empty() ? "" : changes(before, records);
   if (!news.empty()) say(workspace_.relative(path) + " was changed: " + news);
   const bool has_news = !news.empty() || !file.problem.empty();
-  for (const ScheduleRecord& record : before) chronicle_.tell(record, now);
+  if (!news.empty()) {
+    for (const ScheduleRecord& record : before) chronicle_.tell(record, now);
+  }
   unplan(file);
   for (const ScheduleRecord& record : file.records) vigil_.forget(record.id);
   file.records = std::move(records);

@@ -262,6 +262,17 @@ std::optional<SlotRecord> slots_around(Connection& db, std::int64_t schedule, sy
   return first_slot(db.cached(sql).bind(schedule, number(at), number(since)));
 }
 
+std::vector<SlotRecord> slots_between(Connection& db, std::int64_t schedule, sys_seconds from,
+                                      sys_seconds until) {
+  static const std::string sql = std::string("SELECT ") + slot_columns +
+                                 " FROM slots s WHERE s.schedule = ? AND s.slot_at > ? AND s.slot_at <= ? "
+                                 "ORDER BY s.slot_at";
+  Statement& row = db.cached(sql).bind(schedule, number(from), number(until));
+  std::vector<SlotRecord> list = read_slots(row);
+  row.reset();
+  return list;
+}
+
 std::vector<sys_seconds> slot_times(Connection& db, std::int64_t schedule, sys_seconds first,
                                     sys_seconds last) {
   Statement& row = db.cached(R"sql(

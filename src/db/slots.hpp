@@ -50,6 +50,9 @@ std::optional<SlotRecord> find_slot(Connection& db, std::int64_t schedule, std::
 /// A row that stands for many, this one among them; rows up to `since` are of another definition.
 std::optional<SlotRecord> slots_around(Connection& db, std::int64_t schedule, std::chrono::sys_seconds at,
                                        std::chrono::sys_seconds since);
+/// Rows of slots after `from` and up to `until`, oldest first; of many in one row the first counts.
+std::vector<SlotRecord> slots_between(Connection& db, std::int64_t schedule, std::chrono::sys_seconds from,
+                                      std::chrono::sys_seconds until);
 /// The times of rows from `first` to `last`, in order; but for those that clocks skip.
 std::vector<std::chrono::sys_seconds> slot_times(Connection& db, std::int64_t schedule,
                                                  std::chrono::sys_seconds first,

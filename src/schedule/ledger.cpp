@@ -9,6 +9,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <iterator>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 
 namespace mlops::schedule {
 
@@ -65,6 +69,8 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
   db::Transaction transaction(database_, db::Durability::full);
   std::vector<ScheduleRecord> known = db::schedules_of(connection, file);
   std::vector<ScheduleRecord> result;
+  std::unordered_map<std::string, std::ptrdiff_t> places;  // of the names: there may be thousands
+  for (const ScheduleRecord& record : known) places.emplace(record.name, std::ssize(places));
   pipeline::Zones zones;
   const sys_seconds edited =
       known.empty() ? now : std::min(now, std::max(changed_after, last_edit(pipeline.file, now)));
@@ -84,7 +90,8 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
   for (const Timetable& timetable : timetables) {
     const Json definition = definition_of(timetable);
     std::string text = definition.dump();
-    auto found = std::ranges::find(known, timetable.entry.name, &ScheduleRecord::name);
+    const auto place = places.find(timetable.entry.name);
+    auto found = place == places.end() ? known.end() : known.begin() + place->second;
     if (found == known.end()) {
       if (ScheduleRecord* renamed = find_renamed(known, timetables, definition)) {
         renamed->name = timetable.entry.name;
@@ -126,9 +133,10 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
       record.id = db::put_schedule(connection, record);
     result.push_back(std::move(record));
   }
+  std::unordered_set<std::string_view> there;
+  for (const ScheduleRecord& record : result) there.insert(record.name);
   for (ScheduleRecord& record : known) {
-    const bool there = std::ranges::any_of(result, [&](const auto& r) { return r.name == record.name; });
-    if (there || record.removed_at) continue;
+    if (record.removed_at || there.contains(record.name)) continue;
     close(record, "the entry was removed");
     record.removed_at = util::now();
     record.cursor = std::max(record.cursor, edited);
