@@ -357,6 +357,7 @@ class JournalReader {
     Collection collection = collect(job, step, workspace_, nullptr);
     const bool told = outcome.kind == AttemptOutcome::Kind::stopped;
     stopped = stopped || told;
+    const bool had_failed = record.state == StepState::failed;  // which whoever ran it had decided
     record.state = told                                 ? StepState::cancelled
                    : good && collection.problem.empty() ? StepState::succeeded
                                                         : StepState::failed;
@@ -364,7 +365,8 @@ class JournalReader {
     unread += record.state == StepState::succeeded && makes_results(step, frozen_->pipeline);
     // As it would have been, had its runner lived; what had ended before the run was resumed has had its tries.
     const int tries = tries_[record.step];
-    if (!good && !told && tries > 0 && tries <= step.retry.times && is_retried(step.retry, outcome)) {
+    if (!good && !told && !had_failed && tries > 0 && tries <= step.retry.times &&
+        is_retried(step.retry, outcome)) {
       record.state = StepState::pending;
       record.reason = outcome.words + "; it was to be tried again";
       record.ended_at.reset();

@@ -158,8 +158,9 @@ def recovered(name, what, twice):
 
 
 def main():
-    Path("probe.yaml").write_text("steps: {a: {run: 'true'}}\n")
-    if suite.run("run", "probe.yaml", env={**os.environ, "MLOPS_FAILPOINT": "commit:1"}).returncode != -signal.SIGKILL:
+    os.mkdir("probe")
+    Path("probe/probe.yaml").write_text("steps: {a: {run: 'true'}}\n")
+    if suite.run("run", "probe/probe.yaml", env={**os.environ, "MLOPS_FAILPOINT": "commit:1"}).returncode != -signal.SIGKILL:
         suite.skip("this binary has no failpoints: they are in debug builds only (presets dev, asan, tsan)")
     os.mkdir("fresh")
     os.chdir("fresh")

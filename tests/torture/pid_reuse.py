@@ -8,6 +8,7 @@ process that takes note of every signal gets its number at once, by clone3(set_t
 those of a step's own short-lived processes, while the step is being ended.
 """
 import ctypes
+import errno
 import os
 import signal
 import struct
@@ -36,6 +37,11 @@ class Victim:
         arguments = struct.pack("=11Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(tid), 1, 0)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         child = libc.syscall(CLONE3, arguments, len(arguments))
+        for _ in range(500):  # who had the number may not have been waited for yet
+            if child >= 0 or ctypes.get_errno() != errno.EEXIST:
+                break
+            time.sleep(0.01)
+            child = libc.syscall(CLONE3, arguments, len(arguments))
         if child == 0:
             self.live()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
