@@ -116,6 +116,8 @@ KeeperProcess spawn_keeper() {
   if (pid == 0) {
     ::dup2(theirs.get(), 3);
     if (theirs.get() == 3) ::fcntl(3, F_SETFD, 0);
+    // Now, not by the exec, which takes a while: if we are all that is left of the runner, its lock is free.
+    ::syscall(SYS_close_range, 4, ~0U, 0);
     ::execl("/proc/self/exe", "mlops", keeper_argument, nullptr);
     ::_exit(127);
   }

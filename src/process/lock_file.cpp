@@ -17,7 +17,7 @@ namespace {
 // A process that the holder was just starting when it died has the lock too, until it has become another
 // program. Whoever asks in that moment waits for its end: true if there is something to wait for.
 bool is_passing(const std::string& path, std::int64_t since) {
-  if (util::monotonic_ms() - since > 500) return false;
+  if (util::monotonic_ms() - since > 1'000) return false;
   const auto holder = LockFile::holder(path);
   if (!holder || holder->boot_id != boot_id() || is_alive(to_string(*holder))) return false;
   util::pause_us(1'000);

@@ -79,12 +79,14 @@ mlops run --resume latest:w; expect_ok; expect_equal "$(wc -l < again)" 2
 expect_equal "$(sql "select state from v_steps where run_id = (select max(id) from runs)")" succeeded
 
 # One that has failed for good stays so, however often its run is resumed.
-printf 'steps:\n  a: {run: "echo x >> bad; exit 1", retry: 1, on_failure: continue}\n  b: {run: "touch started; sleep 2", needs: a}\n' > g.yaml
-rm -f started; "$MLOPS" run g.yaml > g.out 2>&1 & pid=$!
-wait_for 5 test -e started; kill -9 $pid; wait $pid 2>/dev/null
-"$MLOPS" run --resume latest:g > g.out 2>&1 & pid=$!
-sleep 0.1; kill -9 $pid; wait $pid 2>/dev/null
-mlops run --resume latest:g; expect_ok; expect_equal "$(wc -l < bad)" 2
+printf 'steps:\n  a: {run: "echo x >> bad; exit 1", retry: 1, on_failure: continue}\n' > g.yaml
+for i in 1 2 3; do printf '  s%s: {run: "touch at%s; sleep 0.3", needs: %s}\n' $i $i "$([ $i = 1 ] && echo a || echo s$((i - 1)))"; done >> g.yaml
+"$MLOPS" run g.yaml > g.out 2>&1 & pid=$!
+for i in 1 2; do
+    wait_for 5 test -e at$i; kill -9 $pid; wait $pid 2>/dev/null
+    "$MLOPS" run --resume latest:g > g.out 2>&1 & pid=$!
+done
+wait $pid; code=$?; expect_exit 0; expect_equal "$(wc -l < bad)" 2
 
 # Old outputs come back although the folder they were in is gone; where they cannot, every command works on.
 printf 'steps:\n  a: {run: "touch started; sleep 30", outputs: out/model}\n' > o.yaml
