@@ -78,6 +78,12 @@ expect_out "it was to be tried again"
 mlops run --resume latest:w; expect_ok; expect_equal "$(wc -l < again)" 2
 expect_equal "$(sql "select state from v_steps where run_id = (select max(id) from runs)")" succeeded
 
+# So has one that was not tried again because the run stopped for the sake of another.
+printf 'steps:\n  a: {run: "echo x >> stopped; test $MLOPS_ATTEMPT -gt 1", retry: {times: 1, delay: 30s}, on_failure: continue}\n  b: {run: "sleep 0.5; test -e mended"}\n' > v.yaml
+mlops run v.yaml --jobs 2; expect_exit 1; touch mended
+mlops run --resume latest:v; expect_ok; expect_equal "$(wc -l < stopped)" 2
+expect_equal "$(sql "select group_concat(state) from v_steps where run_id = (select max(id) from runs)")" '"succeeded,succeeded"'
+
 # One that has failed for good stays so, however often its run is resumed.
 printf 'steps:\n  a: {run: "echo x >> bad; exit 1", retry: 1, on_failure: continue}\n' > g.yaml
 for i in 1 2 3; do printf '  s%s: {run: "touch at%s; sleep 0.3", needs: %s}\n' $i $i "$([ $i = 1 ] && echo a || echo s$((i - 1)))"; done >> g.yaml
