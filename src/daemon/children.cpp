@@ -91,12 +91,16 @@ std::optional<Instant> Children::first_late() const {
 std::vector<Job> Children::start(const std::function<bool(const Job&)>& may_start,
                                  std::vector<NotStarted>& failed) {
   std::vector<Job> started;
-  const auto has_turn = [&](const Job& job) {
-    return !job.in_turn || std::ranges::none_of(running_, [&](const auto& child) {
-      return child.second.pipeline == job.pipeline;
-    });
+  const auto runs = [&](const std::string& pipeline) {
+    return std::ranges::any_of(running_,
+                               [&](const auto& child) { return child.second.pipeline == pipeline; });
   };
-  for (auto next = waiting_.begin(); next != waiting_.end() && running_.size() < most_;) {
+  const auto has_turn = [&](const Job& job) {
+    // One that ends another run of its pipeline takes the place of that one.
+    const bool has_room = running_.size() < most_ || (job.replaces && runs(job.pipeline));
+    return has_room && !(job.in_turn && runs(job.pipeline));
+  };
+  for (auto next = waiting_.begin(); next != waiting_.end();) {
     if (!has_turn(*next) || !may_start(*next)) {
       ++next;
       continue;

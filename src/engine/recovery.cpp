@@ -363,7 +363,8 @@ class JournalReader {
                                                         : StepState::failed;
     record.reason = !good ? outcome.words : collection.problem;
     unread += record.state == StepState::succeeded && makes_results(step, frozen_->pipeline);
-    // As it would have been, had its runner lived; what had ended before the run was resumed has had its tries.
+    // As it would have been, had its runner lived; what had ended before the run was resumed has had its
+    // tries.
     const int tries = tries_[record.step];
     if (!good && !told && !had_failed && tries > 0 && tries <= step.retry.times &&
         is_retried(step.retry, outcome)) {

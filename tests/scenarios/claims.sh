@@ -49,4 +49,12 @@ wait_for 10 grep -q "later.*ended by Killed; it is tried again" daemon.log
 touch go; wait $hand || fail "$(cat hand.log)"
 wait_for 20 says "select s.outcome || ' ' || r.state from v_slots s join runs r on r.id = s.run_id where s.pipeline = 'later'" "ran succeeded"
 kill $daemon; wait $daemon || fail "the daemon ended with $?: $(cat daemon.log)"
+
+# One that replaces another takes its place, also where no more runs may go on.
+mkdir full; cd full
+printf 'name: full\nschedule: {every: 2s, overlap: replace}\nsteps: {a: {run: sleep 30}}\n' > p.yaml
+"$MLOPS" -w "$PWD" init > /dev/null; "$MLOPS" -w "$PWD" daemon p.yaml --runs 1 > daemon.log 2>&1 & daemon=$!; cleanups+=("kill -9 $daemon 2>/dev/null")
+replaced() { [ "$("$MLOPS" -w "$PWD" sql --csv "select count(*) > 1 from v_slots where run_state = 'cancelled' and reason like '%replaced its run'" | tail -1)" = 1 ]; }
+wait_for 30 replaced
+kill $daemon; wait $daemon; "$MLOPS" -w "$PWD" cancel latest > /dev/null
 exit 0
