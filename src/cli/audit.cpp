@@ -273,7 +273,7 @@ std::string run_state_of(OpenWorkspace& open, const SlotRecord& slot) {
   const auto state = db::state_of_run(open.database.connection(), slot.run_id);
   if (!state) return "deleted";
   const bool orphaned = state == RunState::running &&
-                        engine::liveness(open.workspace, slot.run_id) != engine::Liveness::running;
+                        engine::liveness(open.workspace, slot.run_id) == engine::Liveness::orphaned;
   return orphaned ? "orphaned" : to_string(*state);
 }
 

@@ -39,10 +39,9 @@ std::string metrics_text(db::Connection& connection, const std::string& id) {
   return util::join(parts, " ");
 }
 
-// A running run whose runner died is no longer quite running; also where its keeper has ended since we looked
-// for runs to end.
+// A running run whose runner died is no longer quite running.
 bool is_orphaned(const Workspace& workspace, const RunRecord& run) {
-  return run.state == RunState::running && engine::liveness(workspace, run.id) != engine::Liveness::running;
+  return run.state == RunState::running && engine::liveness(workspace, run.id) == engine::Liveness::orphaned;
 }
 
 std::string state_text(const Workspace& workspace, const RunRecord& run) {
