@@ -38,7 +38,7 @@ TEST_CASE("a lock that only a half-started child of its dead holder has is free 
     REQUIRE(LockFile::try_lock(path).has_value());
   }
   SECTION("but not for ever") {
-    leave_lock_to_child(path, 2'000);
+    leave_lock_to_child(path, 5'000);
     REQUIRE(LockFile::is_locked(path));
     REQUIRE_FALSE(LockFile::try_lock(path).has_value());
   }
