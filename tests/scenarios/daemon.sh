@@ -130,15 +130,20 @@ mlops schedule remove once.yaml; expect_ok
 # A claim that was written though its transaction ended in an error is not forgotten by the one who made it.
 if [ "${BUILD_TYPE:-}" = Debug ]; then
     mlops schedule add fast.yaml; expect_ok; sed -i 's/, start: 2099-01-01//' fast.yaml
-    for pass in 2 3 4 5 6 8; do
-        : > daemon.log; export MLOPS_FAILPOINT=committed:$pass=28; start; unset MLOPS_FAILPOINT
-        wait_for 20 grep -q "trying again every few seconds" daemon.log
+    hit=0
+    for pass in 4 5 6 7; do
+        : > daemon.log; MLOPS_FAILPOINT=committed:$pass=28 "$MLOPS" daemon >> daemon.log 2>&1 & pid=$!; cleanups=("kill -9 $pid 2>/dev/null")
+        begun() { grep -q serving daemon.log || ! kill -0 $pid 2> /dev/null; }
+        wait_for 60 begun
+        kill -0 $pid 2> /dev/null || { wait $pid; continue; }  # it was hit while it began, and has said so
+        wait_for 60 grep -q "trying again every few seconds" daemon.log; hit=$((hit + 1))
         done_since=$(grep -c "is done" daemon.log || true); more() { [ "$(grep -c "is done" daemon.log)" -gt "$((done_since + 1))" ]; }
-        wait_for 30 more
-        waits() { says "select count(*) from slots where outcome = 'claimed' and slot_at < strftime('%s', 'now') - 15" 0; }
-        wait_for 30 waits
+        wait_for 60 more
+        known() { says "select count(*) from slots where outcome = 'claimed' and slot_at < strftime('%s', 'now') - 30" 0; }
+        wait_for 90 known
         stop TERM
     done
+    [ $hit -gt 0 ] || fail "no claim was hit"
     mlops schedule remove fast.yaml; expect_ok; mlops daemon --once; expect_ok
 fi
 mlops schedule audit --last all --limit 0 --json; expect_ok
