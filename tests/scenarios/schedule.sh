@@ -130,7 +130,7 @@ wait_for 10 test -e began
 wait_for 10 grep -q "waiting for run" queued.out
 touch go; wait $pid; wait $queued || fail "the run that waited: $(cat queued.out)"
 grep -q "^! the slot $month-01T00:00:00+00:00 of monthly: waiting for run" queued.out || fail "$(cat queued.out)"
-sed -i 's/overlap: queue/overlap: replace/; s/@monthly/@hourly/' slow.yaml; rm -f go began
+sed -i 's/overlap: queue/overlap: replace/; s/cron: "@monthly"/every: 1s/' slow.yaml; rm -f go began
 "$MLOPS" run slow.yaml -q > run.out 2>&1 & pid=$!
 wait_for 10 test -e began; touch go2
 sed -i 's/! -e go /! -e go2 /' slow.yaml
