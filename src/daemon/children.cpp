@@ -71,14 +71,14 @@ void Children::add_again(Job job) {
   waiting_.insert(behind, std::move(job));
 }
 
-std::vector<Job> Children::take_late(Instant now) {
-  std::vector<Job> late;
+std::vector<Job> Children::take(const std::function<bool(const Job&)>& which) {
+  std::vector<Job> taken;
   std::erase_if(waiting_, [&](Job& job) {
-    const bool is_late = job.start_by && now > *job.start_by;
-    if (is_late) late.push_back(std::move(job));
-    return is_late;
+    const bool meant = which(job);
+    if (meant) taken.push_back(std::move(job));
+    return meant;
   });
-  return late;
+  return taken;
 }
 
 std::optional<Instant> Children::first_late() const {

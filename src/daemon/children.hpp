@@ -57,7 +57,7 @@ class Children {
   /// Of one that could not begin: it waits before all of its priority.
   void add_again(Job job);
   /// Takes those off the list that wait and are not to begin any more.
-  std::vector<Job> take_late(Instant now);
+  std::vector<Job> take(const std::function<bool(const Job&)>& which);
   /// Starts what there is room for and `may_start` lets go; returns these. Those that cannot be started are
   /// in `failed`.
   std::vector<Job> start(const std::function<bool(const Job&)>& may_start, std::vector<NotStarted>& failed);
@@ -73,7 +73,7 @@ class Children {
   bool all_started() const { return waiting_.empty(); }
   std::size_t running() const { return running_.size(); }
   std::size_t room() const { return most_ - std::min(most_, running_.size()); }
-  /// When take_late() has something.
+  /// When the next one of those that wait is late.
   std::optional<Instant> first_late() const;
   /// Of those that wait or run.
   std::set<std::int64_t> fences() const;

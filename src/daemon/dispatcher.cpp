@@ -71,6 +71,17 @@ void Dispatcher::read_limits() {
   }
 }
 
+void Dispatcher::add(Job job) {
+  // Those that it replaces and that wait are not claimed any more.
+  const auto is_replaced = [&](const Job& other) {
+    if (!job.replaces || other.request || other.pipeline != job.pipeline) return false;
+    const auto slot = ledger_.find_claim(other.fence);
+    return !slot || slot->outcome != SlotOutcome::claimed;
+  };
+  for (const Job& other : children_.take(is_replaced)) tell_of_slot(other, "");
+  children_.add(std::move(job));
+}
+
 void Dispatcher::look_again(std::optional<Instant> at, const std::vector<process::Identity>& holders) {
   if (at) next_ = std::min(next_.value_or(*at), *at);
   holders_.insert(holders_.end(), holders.begin(), holders.end());
@@ -102,7 +113,8 @@ schedule::Fences Dispatcher::fences() const {
 // Slots that wait for room do not wait for longer than they may.
 void Dispatcher::miss_late() {
   const Instant now = util::now();
-  for (Job& job : children_.take_late(now)) late_.push_back(std::move(job));
+  const auto is_late = [&](const Job& job) { return job.start_by && now > *job.start_by; };
+  for (Job& job : children_.take(is_late)) late_.push_back(std::move(job));
   for (; !late_.empty(); late_.pop_back()) {
     ledger_.miss(late_.back().fence, std::chrono::floor<std::chrono::seconds>(now));
     complain(late_.back().what + ": missed, as it had to wait and `start_within` has passed");
@@ -180,13 +192,13 @@ std::set<std::string> Dispatcher::end() {
 }
 
 // Of a slot of which no run came: what became of it.
-bool Dispatcher::tell_of_slot(const Ended& ended) {
-  const auto slot = ledger_.find_claim(ended.job.fence);
+bool Dispatcher::tell_of_slot(const Job& job, const std::string& words) {
+  const auto slot = ledger_.find_claim(job.fence);
   if (slot && slot->outcome == SlotOutcome::ran) return false;
-  complain(ended.job.what + ": " +
+  complain(job.what + ": " +
            (!slot ? "another process has taken the slot over"
             : slot->outcome == SlotOutcome::claimed
-                ? status_words(ended.status) + "; it is tried again"
+                ? words + "; it is tried again"
                 : to_string(slot->outcome) + std::string(", ") + slot->reason));
   return true;
 }
@@ -216,7 +228,7 @@ void Dispatcher::record(const Ended& ended) {
     const bool may_work_later =
         killed || code == static_cast<int>(ExitCode::io) || code == static_cast<int>(ExitCode::busy);
     close_claim(ended, why, may_work_later);
-    if (!ended.job.request && tell_of_slot(ended)) return;
+    if (!ended.job.request && tell_of_slot(ended.job, words)) return;
   }
   const std::string what = "run " + ended.job.run_id + " of " + ended.job.what;
   code == 0 ? say(what + " is done") : complain(what + ": " + words);

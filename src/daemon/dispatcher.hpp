@@ -42,8 +42,8 @@ class Dispatcher {
   Dispatcher(const Workspace& workspace, db::Database& database, const std::string& directory,
              std::size_t most, Service service);
 
-  /// A slot that was claimed; it waits until there is room.
-  void add(Job job) { children_.add(std::move(job)); }
+  /// A slot that was claimed; it waits until there is room, and those do not any more that it replaces.
+  void add(Job job);
   /// Starts what may begin, of what was added and of the queue.
   void start();
   /// Takes note of runs that have ended; returns of which pipelines.
@@ -69,7 +69,7 @@ class Dispatcher {
   void try_again(Job job, const std::string& why);
   void reject(const Job& job, const std::string& why);
   void close_claim(const Ended& ended, const std::string& why, bool may_work_later);
-  bool tell_of_slot(const Ended& ended);
+  bool tell_of_slot(const Job& job, const std::string& words);
   void record(const Ended& ended);
   void look_again(std::optional<Instant> at, const std::vector<process::Identity>& holders);
 

@@ -4,6 +4,7 @@
 #include "pipeline/schedule_rule.hpp"
 #include "pipeline/source.hpp"
 #include "util/quantity.hpp"
+#include "util/time.hpp"
 #include "util/yaml.hpp"
 
 #include <algorithm>
@@ -47,6 +48,39 @@ std::optional<Doubt> past(const Schedule& schedule, const calendar::Rule& rule, 
                : cron ? "cron"
                       : "every",
                0, "none of its times is to come", "'start', 'end' and 'except' leave none: check them"};
+}
+
+// A slot of `one` at which `other` has one as well, of the next few of `one`.
+std::optional<sys_seconds> common_slot(const calendar::Rule& one, const calendar::Rule& other,
+                                       sys_seconds from) {
+  for (const sys_seconds at : calendar::fires_between(one, from, from + std::chrono::days(800), 60)) {
+    if (calendar::next_fire(other, at - seconds(1)) == at) return at;
+  }
+  return std::nullopt;
+}
+
+constexpr std::size_t most_compared = 30;  // entries of a file, each with each
+
+// An entry that does not overlap, and that comes second to one before it in the file.
+std::optional<Doubt> comes_second(const std::vector<Schedule>& entries,
+                                  const std::vector<calendar::Rule>& rules, std::size_t number,
+                                  sys_seconds from) {
+  const Schedule& schedule = entries[number];
+  if (schedule.overlap != Overlap::skip || schedule.jitter.count() > 0 || entries.size() > most_compared)
+    return std::nullopt;
+  for (std::size_t i = 0; i < number; ++i) {
+    if (entries[i].jitter.count() > 0) continue;
+    std::optional<sys_seconds> common = common_slot(rules[number], rules[i], from);
+    if (!common) common = common_slot(rules[i], rules[number], from);
+    if (!common) continue;
+    return Doubt{"overlap", 0,
+                 "'" + schedule.name + "' is due when '" + entries[i].name + "' is, as at " +
+                     util::format_utc(*common) + " UTC, and is skipped then",
+                 "of a pipeline one run goes on at a time, and the entry that comes first in the file is the "
+                 "first: give '" +
+                     schedule.name + "' other times, or `overlap: queue`"};
+  }
+  return std::nullopt;
 }
 
 // "5", where "5m" may have been meant.
@@ -102,12 +136,15 @@ std::vector<Diagnostic> doubts_about(const Pipeline& pipeline, sys_seconds from)
   if (!node) return {};
   const Problems source(file, pipeline.source);
   Zones zones;
+  std::vector<calendar::Rule> rules;
+  for (const Schedule& schedule : pipeline.schedules)
+    rules.push_back(rule_of(schedule, pipeline.name, pipeline.directory, zones));
   for (std::size_t i = 0; i < pipeline.schedules.size(); ++i) {
     // Of a file without problems each entry became a schedule.
     const YamlNode& entry = node->is_list() ? node->items[i] : *node;
     const Schedule& schedule = pipeline.schedules[i];
-    std::vector<Doubt> doubts =
-        doubts_about(schedule, rule_of(schedule, pipeline.name, pipeline.directory, zones), from);
+    std::vector<Doubt> doubts = doubts_about(schedule, rules[i], from);
+    if (auto doubt = comes_second(pipeline.schedules, rules, i, from)) doubts.push_back(std::move(*doubt));
     const YamlNode* every = entry.is_map() ? entry.find("every") : nullptr;
     if (every && bare_number(*every)) {
       doubts.push_back(

@@ -12,7 +12,7 @@
 namespace mlops::pipeline {
 
 struct Doubt {
-  std::string key;     ///< of the entry: cron, every, at, end, jitter, fresh_within
+  std::string key;     ///< of the entry: cron, every, at, end, jitter, fresh_within, overlap
   std::size_t at = 0;  ///< where in its value
   std::string message;
   std::string hint;

@@ -78,6 +78,7 @@ struct Ledger::ToRun {
   const Timetable* timetable;
   Decision decision;
   Overlap overlap = Overlap::skip;
+  std::vector<Decision> coalesced = {};  ///< into it
 };
 
 std::optional<std::pair<std::string, std::string>> Ledger::in_the_way(const std::string& pipeline) {
@@ -129,7 +130,7 @@ std::vector<Claimed> Ledger::settle(const std::vector<Entry>& entries, sys_secon
   for (const Entry& entry : entries) settle_one(entry, now, absence, to_run);
   // Whatever schedule they are of, the oldest comes first.
   std::ranges::stable_sort(to_run, {}, [](const ToRun& slot) { return slot.decision.at; });
-  for (const ToRun& slot : to_run) {
+  for (ToRun& slot : to_run) {
     if (auto claimed = claim_or_skip(slot, now)) claims.push_back(std::move(*claimed));
   }
   transaction.commit();
@@ -153,34 +154,66 @@ void Ledger::settle_one(const Entry& entry, sys_seconds now, const Absence& abse
   const auto wanted = std::ranges::count(decisions, SlotOutcome::claimed, &Decision::outcome);
   // Of many that are made up for each has its turn, whatever is done about one that is due.
   const bool in_turn = timetable.entry.catchup == Catchup::all && wanted > 1;
+  std::vector<Decision> coalesced;
   for (const Decision& decision : decisions) {
     if (decision.outcome == SlotOutcome::claimed) {
-      to_run.push_back({*current, &timetable, decision, in_turn ? Overlap::queue : timetable.entry.overlap});
+      to_run.push_back({*current, &timetable, decision, in_turn ? Overlap::queue : timetable.entry.overlap,
+                        std::exchange(coalesced, {})});
+    } else if (decision.outcome == SlotOutcome::coalesced) {
+      coalesced.push_back(decision);
     } else {
       write(*current, timetable, {decision}, now);
     }
   }
 }
 
-std::optional<Claimed> Ledger::claim_or_skip(const ToRun& slot, sys_seconds now) {
+std::optional<Claimed> Ledger::claim_or_skip(ToRun& slot, sys_seconds now) {
   db::Connection& connection = database_.connection();
-  if (db::find_slot(connection, slot.schedule.id, slot.decision.at))
-    return std::nullopt;  // asked for by hand
+  const bool asked_for =
+      db::find_slot(connection, slot.schedule.id, slot.decision.at).has_value();  // by hand
   std::optional<std::pair<std::string, std::string>> other;
-  if (slot.overlap == Overlap::skip) {
+  if (!asked_for && slot.overlap == Overlap::skip) {
     other = in_the_way(slot.schedule.pipeline);
-  } else if (slot.overlap == Overlap::queue &&
-             db::claimed_slots(connection, slot.schedule.pipeline).size() >= longest_queue) {
+  } else if (!asked_for && is_full(slot.schedule, slot.overlap)) {
     other = std::pair("the queue is full: " + std::to_string(longest_queue) + " slots wait", std::string());
   }
-  if (!other)
-    return claim_row(slot.schedule, *slot.timetable, slot.decision.at, slot.overlap, std::nullopt, now);
-  SlotRecord row = row_of(slot.schedule, slot.decision, now);
-  row.outcome = SlotOutcome::skipped;
-  row.reason = other->first;
-  row.run_id = other->second;
-  db::put_slot(connection, row);
+  if (other) skip_with(slot.coalesced, slot.decision.local, other->first, other->second);
+  write(slot.schedule, *slot.timetable, slot.coalesced, now);
+  if (asked_for) return std::nullopt;
+  if (!other) {
+    Claimed claimed =
+        claim_row(slot.schedule, *slot.timetable, slot.decision.at, slot.overlap, std::nullopt, now);
+    if (slot.overlap == Overlap::replace) replace_waiting(claimed, now);
+    return claimed;
+  }
+  slot.decision.outcome = SlotOutcome::skipped;
+  slot.decision.reason = other->first;
+  slot.decision.run_id = other->second;
+  write(slot.schedule, *slot.timetable, {slot.decision}, now);
   return std::nullopt;
+}
+
+// Whether as many wait as may. Those that take turns wait for all of their pipeline, others only for room.
+bool Ledger::is_full(const ScheduleRecord& schedule, Overlap overlap) {
+  if (overlap != Overlap::queue && overlap != Overlap::allow) return false;
+  const auto waiting = db::claimed_slots(database_.connection(), schedule.pipeline);
+  const auto counts = [&](const SlotRecord& slot) {
+    return overlap == Overlap::queue || (slot.schedule == schedule.id && !slot.going);
+  };
+  return static_cast<std::size_t>(std::ranges::count_if(waiting, counts)) >= longest_queue;
+}
+
+// Of those that this process has claimed and that wait for room: they would be ended when they have begun.
+void Ledger::replace_waiting(const Claimed& by, sys_seconds now) {
+  const std::string self = process::to_string(process::self());
+  for (SlotRecord& slot : db::claimed_slots(database_.connection(), by.pipeline)) {
+    if (slot.fence >= by.claim.fence || slot.going || slot.claimer != self ||
+        slot.overlap == to_string(Overlap::queue))
+      continue;
+    close_dead(slot, SlotOutcome::skipped, "a newer slot took its place before it began", now);
+    slot.run_id = by.claim.run_id;
+    db::update_slot(database_.connection(), slot);
+  }
 }
 
 bool Ledger::has_dead_claims(const std::optional<Fences>& known) {
@@ -272,6 +305,7 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
     answer.local = timetable.text(slot);
     if (!schedule->served) bury(schedule->id, slot, now);
     // What was due before it and has no outcome yet.
+    std::vector<Decision> coalesced;
     if (slot > schedule->cursor) {
       const sys_seconds from = open_after(*schedule, timetable, slot, now);
       std::vector<Decision> decisions = schedule->paused_at
@@ -286,6 +320,10 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
         if (decision.outcome == SlotOutcome::claimed)
           make_missed(decision, timetable, from + timetable.delay, now, "and `run --slot` makes up for none");
       }
+      const auto others = std::ranges::stable_partition(
+          decisions, [](const Decision& d) { return d.outcome != SlotOutcome::coalesced; });
+      coalesced.assign(others.begin(), others.end());
+      decisions.erase(others.begin(), others.end());
       write(*schedule, timetable, decisions, now);
       db::set_cursor(connection, schedule->id, slot);
     }
@@ -326,6 +364,7 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
       std::optional<std::pair<std::string, std::string>> other;
       if (timetable.entry.overlap == Overlap::skip) other = in_the_way(pipeline.name);
       if (other) {
+        skip_with(coalesced, answer.local, other->first, other->second);
         refuse_as(SlotOutcome::skipped, other->first, other->second);
       } else {
         std::optional<SlotRecord> kept = before;
@@ -333,10 +372,12 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
           kept->reason = std::string("was ") + to_string(kept->outcome) + ", then asked for";
         answer.claimed = claim_row(*schedule, timetable, slot, timetable.entry.overlap, kept, now);
         if (at) answer.claimed->start_by.reset();  // whoever asks for it by its time will have it
+        write(*schedule, timetable, coalesced, now);
         transaction.commit();
         return answer;
       }
     }
+    write(*schedule, timetable, coalesced, now);
     if (first.local.empty()) first = std::move(answer);
   }
   transaction.commit();

@@ -158,6 +158,15 @@ void make_missed(Decision& decision, const Timetable& timetable, sys_seconds fro
   decision.unseen_from = from;
 }
 
+void skip_with(std::vector<Decision>& coalesced, const std::string& slot, const std::string& reason,
+               const std::string& run_id) {
+  for (Decision& decision : coalesced) {
+    decision.outcome = SlotOutcome::skipped;
+    decision.reason = "one run was to make up for all that were missed, that of " + slot + ": " + reason;
+    decision.run_id = run_id;
+  }
+}
+
 std::vector<Decision> gaps_since(const Timetable& timetable, sys_seconds cursor, sys_seconds now) {
   std::vector<Decision> decisions;
   add_gaps(timetable, cursor, settled_until(timetable, now), decisions);

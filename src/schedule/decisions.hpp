@@ -26,6 +26,7 @@ struct Decision {
   sys_seconds until{};  ///< the last slot that it stands for
   std::int64_t slots = 1;
   std::optional<sys_seconds> unseen_from = {};  ///< nobody looked from then until now
+  std::string run_id = {};                      ///< the run that is in its way
 };
 
 /// What is known of the time in which nobody looked, besides how far the ledger has come.
@@ -46,6 +47,11 @@ std::vector<Decision> void_slots(const Timetable& timetable, sys_seconds cursor,
 /// Makes it one of a slot that was missed: nobody looked `from` then until `to`, and `reason`.
 void make_missed(Decision& decision, const Timetable& timetable, sys_seconds from, sys_seconds to,
                  const std::string& reason);
+
+/// Makes coalesced ones skipped, as `slot` is that was to make up for them: for `reason`, or because of a
+/// run.
+void skip_with(std::vector<Decision>& coalesced, const std::string& slot, const std::string& reason,
+               const std::string& run_id);
 
 /// Times after `cursor` that clocks have skipped, for which there is no slot.
 std::vector<Decision> gaps_since(const Timetable& timetable, sys_seconds cursor, sys_seconds now);

@@ -60,7 +60,7 @@ using Fences = std::set<std::int64_t>;
 /// A clock that is set back by less makes the scheduler wait until it has caught up.
 constexpr std::chrono::minutes small_step{10};
 
-/// So many slots of a schedule may wait for the runs before them.
+/// So many slots may wait: of a pipeline for the runs before them, of a schedule for room.
 constexpr std::size_t longest_queue = 100;
 
 class Ledger {
@@ -145,7 +145,9 @@ class Ledger {
                          sys_seconds now);
   void take_out(const SlotRecord& many, const Timetable& timetable, sys_seconds from, sys_seconds until);
   void settle_one(const Entry& entry, sys_seconds now, const Absence& absence, std::vector<ToRun>& to_run);
-  std::optional<Claimed> claim_or_skip(const ToRun& slot, sys_seconds now);
+  std::optional<Claimed> claim_or_skip(ToRun& slot, sys_seconds now);
+  bool is_full(const ScheduleRecord& schedule, Overlap overlap);
+  void replace_waiting(const Claimed& by, sys_seconds now);
   Claimed claim_row(const ScheduleRecord& schedule, const Timetable& timetable, sys_seconds at,
                     Overlap overlap, const std::optional<SlotRecord>& before, sys_seconds now);
   void miss_row(SlotRecord& slot, const Schedule& policy, sys_seconds now);

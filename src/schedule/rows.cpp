@@ -22,6 +22,7 @@ SlotRecord row_of(const ScheduleRecord& schedule, const Decision& decision, sys_
   row.until = decision.until;
   row.slots = decision.slots;
   row.unseen_from = decision.unseen_from;
+  row.run_id = decision.run_id;
   row.decided_at = now;
   return row;
 }

@@ -155,6 +155,52 @@ TEST_CASE("while a claim of the pipeline lives, a slot is skipped or waits") {
   REQUIRE(place.slots() == "01-01T10:00 claimed; 01-01T10:01 skipped; 01-01T10:02 claimed; ");
 }
 
+TEST_CASE("what was missed is skipped with the slot that was to make up for it") {
+  Place place;
+  place.set("[{cron: '5 * * * *', timezone: UTC}, {cron: '*/10 * * * *', timezone: UTC, name: second}]");
+  const auto timetables = schedule::timetables(place.pipeline, place.zones);
+  const auto records = place.ledger.adopt(place.pipeline, timetables, at("2026-01-01 10:00"));
+  const bool by_hand = GENERATE(false, true);
+  REQUIRE(place.ledger.settle({{records[0], &timetables[0]}}, at("2026-01-01 10:05")).size() == 1);
+  if (by_hand) {
+    REQUIRE_FALSE(place.ledger.claim(place.pipeline, "2026-01-01 10:30", at("2026-01-01 10:30")).claimed);
+  } else {
+    REQUIRE(place.ledger.settle({{records[1], &timetables[1]}}, at("2026-01-01 10:30")).empty());
+  }
+  const auto slots = db::list_slots(place.database.connection(), {.schedule = records[1].id});
+  REQUIRE(slots.size() == 3);
+  for (const SlotRecord& slot : slots) {
+    REQUIRE(slot.outcome == SlotOutcome::skipped);
+    REQUIRE(slot.reason.find("is about to begin") != std::string::npos);
+    REQUIRE_FALSE(slot.run_id.empty());
+  }
+}
+
+TEST_CASE("a newer slot takes the place of those that wait and that it would end") {
+  Place place;
+  place.set("{cron: '0 * * * *', timezone: UTC, overlap: replace}");
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  const auto older = place.ledger.settle({entry}, at("2026-01-01 10:00"));
+  const auto newer = place.ledger.settle({entry}, at("2026-01-01 11:00"));
+  REQUIRE(newer.size() == 1);
+  REQUIRE(place.slots() == "01-01T10:00 skipped; 01-01T11:00 claimed; ");
+  REQUIRE_FALSE(place.ledger.take_over(older.at(0).claim.fence, at("2026-01-01 11:00")));
+  REQUIRE(place.ledger.find_claim(older[0].claim.fence)->run_id == newer[0].claim.run_id);
+}
+
+TEST_CASE("of an entry that overlaps a hundred slots may wait") {
+  Place place;
+  place.set("{every: 1s, timezone: UTC, overlap: allow}");
+  const Entry entry = place.entry(at("2026-01-01 10:00:00"));
+  for (int i = 1; i <= 100; ++i)
+    REQUIRE(place.ledger.settle({entry}, at("2026-01-01 10:00:00") + seconds(i)).size() == 1);
+  REQUIRE(place.ledger.settle({entry}, at("2026-01-01 10:01:41")).empty());
+  const auto skipped = db::list_slots(place.database.connection(),
+                                      {.schedule = {}, .since = {}, .outcome = SlotOutcome::skipped});
+  REQUIRE(skipped.size() == 1);
+  REQUIRE(skipped[0].reason == "the queue is full: 100 slots wait");
+}
+
 TEST_CASE("an edit that nobody saw counts from when the file was written") {
   Place place;
   const sys_seconds written = std::chrono::floor<std::chrono::seconds>(util::now());

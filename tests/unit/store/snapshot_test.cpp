@@ -210,12 +210,14 @@ TEST_CASE("a tree from elsewhere cannot lead out of its directory") {
 
 TEST_CASE("a file that changes all the time is refused instead of being taken half old, half new") {
   Bench bench;
-  bench.write("f", std::string(4 << 20, '0'));
+  // So large that the writer has its turn while it is read, however many processes there are.
+  constexpr int size = 64 << 20;
+  bench.write("f", std::string(size, '0'));
   std::atomic<bool> stop = false;
   std::thread writer([&] {
     std::fstream file(bench.path("f"), std::ios::in | std::ios::out | std::ios::binary);
     for (int i = 0; !stop; ++i) {
-      file.seekp(i % (4 << 20));
+      file.seekp(i % size);
       file.put('x').flush();
     }
   });
