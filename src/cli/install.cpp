@@ -5,13 +5,16 @@
 #include "cli/output.hpp"
 #include "cli/slots.hpp"
 #include "db/triggers.hpp"
+#include "process/lock_file.hpp"
 #include "schedule/bell.hpp"
 #include "schedule/crontab.hpp"
+#include "schedule/installed.hpp"
 #include "schedule/user_crontab.hpp"
 #include "triggers/events.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
+#include "workspace/layout.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -155,6 +158,12 @@ void install_crontab(const Options& options, const Workspace& workspace, const C
   add_zone_note(files, plan.notes);
   std::vector<std::string> named;
   for (const schedule::Served& file : files) named.push_back(file.file);
+  if (!plan.by_daemon.empty()) {
+    for (const std::string& unit : schedule::units_of(workspace))
+      plan.notes.push_back(unit +
+                           " of your systemd runs a daemon of this workspace, too: while it does, the line "
+                           "has nothing to do; `mlops schedule install --systemd --remove` takes it away");
+  }
   const bool others = serves_others(workspace, database, named, true);
   const auto edit = [&](const std::vector<std::string>& lines) {
     return schedule::with_added(lines, plan, files, others);
@@ -231,6 +240,45 @@ void remove_files(const Options& options, const Workspace& workspace, const std:
   print_served(served);
 }
 
+/// What becomes of schedules of which the system's cron or systemd was told no more.
+struct Remaining {
+  std::vector<std::string> on;       ///< what the ledger lets a daemon serve
+  std::vector<std::string> by_hand;  ///< what had a line of its own, and nothing else
+  std::vector<std::string> starters;
+};
+
+Remaining remaining(const Workspace& workspace, const std::vector<std::string>& block) {
+  Remaining result;
+  db::Database database = open_to_look(workspace);
+  const auto on = schedule::served_files(workspace, database);
+  for (const std::string& file : on) result.on.push_back(workspace.relative(file));
+  for (const std::string& file : schedule::files_of_block(block)) {
+    if (std::ranges::find(on, file) == on.end()) result.by_hand.push_back(workspace.relative(file));
+  }
+  if (process::LockFile::is_locked(layout::in(workspace.state_directory(), layout::daemon_lock)))
+    result.starters.emplace_back("the daemon that runs");
+  return result;
+}
+
+nlohmann::json to_json(const Remaining& r) {
+  return {{"on", r.on}, {"by_hand", r.by_hand}, {"started_by", r.starters}};
+}
+
+void print_remaining(const Remaining& r) {
+  if (!r.by_hand.empty())
+    std::printf("%s: by hand only from now on, as with `mlops run FILE --slot now`\n",
+                shown(util::join(r.by_hand, ", ")).c_str());
+  if (r.on.empty()) return;
+  const std::string files = shown(util::join(r.on, ", "));
+  if (!r.starters.empty())
+    return static_cast<void>(
+        std::printf("%s: served still, by %s\n", files.c_str(), util::join(r.starters, " and ").c_str()));
+  std::printf(
+      "%s: on still, but nothing starts what is due any more, until `mlops daemon` or `mlops schedule "
+      "install` does;\n  `mlops schedule remove FILE` takes a file off the list\n",
+      files.c_str());
+}
+
 void remove_crontab(const Options& options, const Workspace& workspace) {
   const std::string crontab = schedule::read_user_crontab();
   if (!schedule::find_block(schedule::lines_of(crontab), workspace.root()))
@@ -242,87 +290,165 @@ void remove_crontab(const Options& options, const Workspace& workspace) {
     schedule::edit_crontab_block(workspace, options.force, [](const auto& lines) {
       return schedule::BlockChange{{}, lines};
     });
-  if (options.json) return print_json({{"removed", !options.print}, {"lines", block}});
+  Remaining rest = remaining(workspace, block);
+  const auto left = schedule::Installed{{}, schedule::units_of(workspace)}.starters();
+  rest.starters.insert(rest.starters.end(), left.begin(), left.end());
+  if (options.json)
+    return print_json({{"removed", !options.print}, {"lines", block}, {"remaining", to_json(rest)}});
   std::printf("%s\n", options.print ? "would be taken out of the crontab:" : "taken out of the crontab:");
   print_lines(block);
+  print_remaining(rest);
 }
 
-void print_unit_result(const Options& options, const schedule::InstalledUnit& unit, const std::string& name,
-                       const std::vector<std::string>& served, const std::vector<std::string>& notes,
-                       const std::vector<schedule::ActiveLine>& active) {
+// Those of the crontab whose schedules the daemon does not serve, and what the daemon serves besides them.
+void add_crontab_notes(const Workspace& workspace, const schedule::Installed& before,
+                       const std::vector<std::string>& served, std::vector<std::string>& notes) {
+  std::vector<std::string> twice, own;
+  for (const std::string& file : before.files())
+    (std::ranges::find(served, file) != served.end() ? twice : own).push_back(workspace.relative(file));
+  if (!own.empty())
+    notes.push_back(util::join(own, ", ") + ": served by lines of the crontab, as before, not by the daemon");
+  if (!twice.empty())
+    notes.push_back(
+        util::join(twice, ", ") +
+        ": has lines of its own in the crontab as well, which stay; a slot runs once all the same" +
+        (own.empty() ? ". `mlops schedule install --crontab --remove` takes them out" : ""));
+  if (schedule::serves_all(before.block))
+    notes.emplace_back(
+        "the crontab has a line that serves this workspace as well, which stays; a slot runs once all the "
+        "same" +
+        std::string(own.empty() ? ". `mlops schedule install --crontab --remove` takes it out" : ""));
+}
+
+int print_install(const Options& options, const schedule::InstalledUnit& unit, const std::string& name,
+                  const std::vector<std::string>& served, const std::vector<std::string>& notes,
+                  const std::vector<schedule::ActiveLine>& active) {
+  const int code = unit.started ? 0 : static_cast<int>(ExitCode::unreachable);
   if (options.json) {
-    nlohmann::json result = {{"file", unit.path},
-                             {"done", unit.started},
-                             {"to_type", unit.to_type},
-                             {options.remove ? "removed" : "written", true}};
-    if (!options.remove)
-      result.update(
-          {{"notes", notes}, {"gone", unit.gone}, {"serves", served}, {"twice", twice_json(active)}});
-    return print_json(result);
+    print_json({{"file", unit.path},
+                {"written", true},
+                {"done", unit.started},
+                {"why", unit.why},
+                {"to_type", unit.to_type},
+                {"replaced", unit.replaced},
+                {"other_daemon", unit.rival},
+                {"notes", notes},
+                {"gone", unit.gone},
+                {"serves", served},
+                {"twice", twice_json(active)}});
+    return code;
   }
-  std::printf("%s %s\n", options.remove ? "removed" : "wrote", unit.path.c_str());
+  for (const std::string& path : unit.replaced)
+    std::printf("took %s away: a workspace has one daemon\n", path.c_str());
+  std::printf("wrote %s\n", unit.path.c_str());
   if (!unit.gone.empty()) std::printf("no longer in it:\n");
   print_lines(unit.gone);
   if (unit.started) {
-    std::printf("%s is %s\n", name.c_str(), options.remove ? "stopped; its runs go on" : "enabled and runs");
-  } else {
-    std::printf("no systemd of the user answers here; where one does:\n");
-    for (const std::string& line : unit.to_type) std::printf("  %s\n", line.c_str());
+    std::printf("%s is enabled%s\n", name.c_str(), unit.rival == 0 ? " and runs" : "");
+    std::printf("it lives as long as somebody is logged in; `loginctl enable-linger` lets it live always\n");
+    print_served(served);
   }
-  if (options.remove) return;
-  std::printf("it lives as long as somebody is logged in; `loginctl enable-linger` lets it live always\n");
-  print_served(served);
   print_notes(notes);
+  if (unit.rival > 0)
+    std::fprintf(stderr,
+                 "warning: process %d is a daemon of this workspace already, and the one of %s gives way to "
+                 "it\n  end that one, then let this one start: kill %d; systemctl --user restart %s\n",
+                 unit.rival, name.c_str(), unit.rival, name.c_str());
   warn_of_twice(active);
+  if (unit.started) return code;
+  throw Error(ExitCode::unreachable,
+              "'" + name + "' is written, but not started, so that nothing serves " +
+                  util::join(served, ", ") + " yet: " + unit.why,
+              "where a systemd of yours answers: " + util::join(unit.to_type, "; ") +
+                  "\n  where none does: mlops schedule install --crontab, or mlops daemon; "
+                  "mlops schedule install --systemd --remove takes the unit away");
 }
 
-void install_systemd(const Options& options, const Workspace& workspace) {
+void print_removal(const Options& options, const Workspace& workspace, const schedule::InstalledUnit& unit,
+                   const std::string& name) {
+  Remaining rest = remaining(workspace, {});
+  const auto left = schedule::installed_for(workspace).starters();
+  rest.starters.insert(rest.starters.end(), left.begin(), left.end());
+  if (options.json)
+    return print_json({{"file", unit.path},
+                       {"removed", true},
+                       {"done", unit.started},
+                       {"why", unit.why},
+                       {"to_type", unit.to_type},
+                       {"remaining", to_json(rest)}});
+  std::printf("removed %s\n", unit.path.c_str());
+  if (unit.started) {
+    std::printf("%s is stopped; its runs go on\n", name.c_str());
+  } else {
+    std::printf("no systemd of the user answers here (%s); where one does:\n", unit.why.c_str());
+    for (const std::string& line : unit.to_type) std::printf("  %s\n", line.c_str());
+  }
+  print_remaining(rest);
+}
+
+// The one that is asked for, else the one that is there, else one that is called as the workspace is.
+std::string name_of_unit(const Options& options, const Workspace& workspace) {
+  constexpr std::string_view ending = ".service";
   std::string name = options.name;
   if (name.empty())
     name = "mlops-" + schedule::unit_name(std::filesystem::path(workspace.root()).filename().string());
   if (schedule::unit_name(name) != name)
     throw Error(ExitCode::usage, "'" + name + "' is no name for a unit", "letters, digits, '_', '.' and '-'");
+  if (!options.name.empty()) return name;
+  const auto units = schedule::units_of(workspace);
+  if (units.empty() || std::ranges::find(units, name + std::string(ending)) != units.end()) return name;
+  return units[0].substr(0, units[0].size() - ending.size());
+}
+
+void remove_systemd(const Options& options, const Workspace& workspace, const std::string& file) {
+  if (!options.files.empty())
+    throw Error(ExitCode::usage, "the unit serves the workspace, not '" + options.files[0] + "' alone",
+                "`mlops schedule remove " + options.files[0] + "` takes a file away from it");
+  if (options.print) {
+    std::printf("%s\n", schedule::user_unit_path(file).c_str());
+    return;
+  }
+  print_removal(options, workspace, schedule::remove_unit(workspace, file, options.force), file);
+}
+
+int install_systemd(const Options& options, const Workspace& workspace) {
+  const std::string name = name_of_unit(options, workspace);
   if (options.remove) {
-    if (!options.files.empty())
-      throw Error(ExitCode::usage, "the unit serves the workspace, not '" + options.files[0] + "' alone",
-                  "`mlops schedule remove " + options.files[0] + "` takes a file away from it");
-    const std::string file = name + ".service";
-    if (options.print) {
-      std::printf("%s\n", schedule::user_unit_path(file).c_str());
-      return;
-    }
-    return print_unit_result(options, schedule::remove_unit(workspace, file, options.force), file, {}, {},
-                             {});
+    remove_systemd(options, workspace, name + ".service");
+    return 0;
   }
   db::Database database =
       options.print ? open_to_look(workspace) : db::Database::open(workspace.database_path());
-  const auto files = load_files(options, workspace, database, {});
+  const schedule::Installed before = schedule::installed_for(workspace);
+  const auto files = load_files(options, workspace, database, before.block);
   const auto call = schedule::call_of_this_program(workspace, options.variables, !options.no_path);
   const schedule::Unit unit = schedule::daemon_unit(call, name);
   const std::string path = schedule::user_unit_path(unit.name);
   if (options.print) {
-    if (options.json) return print_json({{"written", false}, {"file", path}, {"text", unit.text}});
-    std::printf("# %s\n%s", path.c_str(), unit.text.c_str());
-    return;
+    if (options.json) {
+      print_json({{"written", false}, {"file", path}, {"text", unit.text}});
+    } else {
+      std::printf("# %s\n%s", path.c_str(), unit.text.c_str());
+    }
+    return 0;
   }
   std::vector<const schedule::Served*> all;
   for (const schedule::Served& file : files) all.push_back(&file);
-  std::vector<std::string> notes;
+  std::vector<std::string> notes, served;
   add_zone_note(files, notes);
   const auto installed = schedule::install_unit(workspace, unit, options.force);
   schedule::take_up(workspace, database, files, all, calendar::now_seconds());
-  std::set<std::string> served;
-  for (const std::string& file : schedule::served_files(workspace, database))
-    served.insert(workspace.relative(file));
-  print_unit_result(options, installed, unit.name, {served.begin(), served.end()}, notes,
-                    active_lines(files));
+  const auto on = schedule::served_files(workspace, database);
+  for (const std::string& file : on) served.push_back(workspace.relative(file));
+  add_crontab_notes(workspace, before, on, notes);
+  return print_install(options, installed, unit.name, served, notes, active_lines(files));
 }
 
-void install(const Options& options, const Context& context) {
+void install(const Options& options, Context& context) {
   util::set_up_log(context.verbose);
   const Workspace workspace = find_workspace(options, context);
   if (options.systemd) {
-    install_systemd(options, workspace);
+    context.exit_code = install_systemd(options, workspace);
   } else if (options.remove) {
     remove_crontab(options, workspace);
   } else {

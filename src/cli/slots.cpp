@@ -9,7 +9,7 @@
 #include "db/triggers.hpp"
 #include "process/lock_file.hpp"
 #include "schedule/bell.hpp"
-#include "schedule/install.hpp"
+#include "schedule/installed.hpp"
 #include "schedule/known.hpp"
 #include "schedule/ledger.hpp"
 #include "triggers/events.hpp"
@@ -27,6 +27,7 @@ namespace {
 
 using calendar::sys_seconds;
 using schedule::Known;
+using schedule::OwnLine;
 
 struct Options {
   std::string file;
@@ -34,23 +35,40 @@ struct Options {
   bool json = false;
 };
 
-std::string state_of(const ScheduleRecord& record) {
+// Who asks for its slots, where the daemon does not.
+const char* asker_of(OwnLine own_line) {
+  switch (own_line) {
+    case OwnLine::exact: return "by its crontab line";
+    case OwnLine::other_times: return "by an older crontab line";
+    case OwnLine::none: break;
+  }
+  return "by hand";
+}
+
+std::string state_of(const ScheduleRecord& record, OwnLine own_line) {
   if (record.removed_at) return "removed";
   if (!record.problem.empty()) return "broken";
   if (record.paused_at) return "paused";
-  return record.served ? "on" : "by hand";
+  return record.served ? "on" : asker_of(own_line);
 }
 
 // One that the daemon does not serve is paused for whoever asks with --slot.
-std::string state_words(const ScheduleRecord& record) {
-  const std::string state = state_of(record);
-  return state == "paused" && !record.served ? "by hand, paused" : state;
+std::string state_words(const ScheduleRecord& record, OwnLine own_line) {
+  std::string state = state_of(record, own_line);
+  if (state == "paused" && !record.served) return asker_of(own_line) + std::string(", paused");
+  if (state == "on" && own_line != OwnLine::none) state += std::string(", also ") + asker_of(own_line);
+  return state;
 }
 
 // Why its slots are not run. Of an entry that is gone that is no news.
 std::string note_of(const ScheduleRecord& record) {
   if (record.removed_at) return {};
   return record.paused_at ? record.pause_note : record.problem;
+}
+
+bool is_on(const Known& known) {
+  const ScheduleRecord& record = known.record;
+  return record.served && !record.removed_at && !record.paused_at && record.problem.empty();
 }
 
 std::string paused_hint(const std::string& file) {
@@ -61,6 +79,11 @@ void list(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::vector<Known> all = known_schedules(open, options.file);
   const sys_seconds now = calendar::now_seconds();
+  const schedule::Installed installed =
+      all.empty() ? schedule::Installed{} : schedule::installed_for(open.workspace);
+  const auto files_with_lines = installed.files();
+  const std::set<std::string> with_lines(files_with_lines.begin(), files_with_lines.end());
+  std::vector<std::string> old_lines;
   nlohmann::json json = nlohmann::json::array();
   std::vector<schedule::Promise> promises;
   Table table({"FILE", "SCHEDULE", "TIMES", "STATE", "NEXT", "LAST"});
@@ -71,6 +94,13 @@ void list(const Options& options, const Context& context) {
       const auto at = calendar::next_fire(known.timetable->rule, now);
       next = at ? known.timetable->text(*at) : "never";
     }
+    const std::string path =
+        record.file.starts_with('/') ? record.file : open.workspace.root() + "/" + record.file;
+    const OwnLine own_line =
+        !record.removed_at && with_lines.contains(path)
+            ? installed.line_for(path, known.timetable ? &*known.timetable : nullptr, now)
+            : OwnLine::none;
+    if (own_line == OwnLine::other_times) old_lines.push_back(record.file);
     const auto last = db::list_slots(open.database.connection(),
                                      {.schedule = record.id, .since = {}, .until = now, .limit = 1});
     nlohmann::json promised = nlohmann::json::array();
@@ -93,28 +123,42 @@ void list(const Options& options, const Context& context) {
            {"pipeline", record.pipeline},
            {"schedule", record.name},
            {"times", times},
-           {"state", state_of(record)},
+           {"state", state_of(record, own_line)},
            {"served", record.served && !record.removed_at},
+           {"crontab_line", own_line != OwnLine::none},
            {"note", note_of(record)},
            {"next", next},
            {"promises", std::move(promised)},
            {"last", last.empty() ? nlohmann::json(nullptr) : slot_json(last.back(), record, run_state)}});
     } else {
-      table.add({record.file, record.name, times, state_words(record), next, ended});
+      table.add({record.file, record.name, times, state_words(record, own_line), next, ended});
     }
   }
-  if (options.json) return print_json({{"schedules", std::move(json)}});
+  const bool daemon =
+      process::LockFile::is_locked(layout::in(open.workspace.state_directory(), layout::daemon_lock));
+  const auto starters = installed.starters();
+  if (options.json)
+    return print_json({{"schedules", std::move(json)}, {"daemon", daemon}, {"installed", starters}});
   if (all.empty()) {
     std::fprintf(stderr, "no schedule is in the ledger yet; `mlops run FILE --slot now` takes one up\n");
     return;
   }
   table.print(stdout);
-  const bool daemon =
-      process::LockFile::is_locked(layout::in(open.workspace.state_directory(), layout::daemon_lock));
   std::printf("%s\n",
               daemon
                   ? "a daemon serves them"
                   : "no daemon runs just now: slots are run by `mlops run --slot` and `mlops daemon --once`");
+  if (!starters.empty()) {
+    std::printf("what is on is started by %s\n", util::join(starters, " and ").c_str());
+  } else if (!daemon && std::ranges::any_of(all, is_on)) {
+    std::printf(
+        "nothing is installed that starts what is on: `mlops daemon` or `mlops schedule install` does\n");
+  }
+  for (const std::string& file : old_lines)
+    std::printf(
+        "%s: its line in the crontab has other times than the file: `mlops schedule install --crontab "
+        "--lines %s` writes it anew\n",
+        shown(file).c_str(), shown(util::shell_quote(file)).c_str());
   for (const schedule::Promise& promise : promises) print_promise(promise);
   for (const Known& known : all) {
     const std::string note = note_of(known.record);
@@ -211,7 +255,7 @@ void unserve(const Options& options, const Context& context) {
     gone.insert(known.record.file);
   }
   schedule::ring(open.workspace, layout::daemon_bell);
-  for (const std::string& file : schedule::files_in_crontab(open.workspace)) {
+  for (const std::string& file : schedule::installed_for(open.workspace).files()) {
     const std::string name = open.workspace.relative(file);
     if (gone.contains(name))
       std::fprintf(stderr,

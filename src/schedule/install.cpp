@@ -206,13 +206,7 @@ std::vector<std::string> files_of_block(const std::vector<std::string>& block) {
   return {files.begin(), files.end()};
 }
 
-std::vector<std::string> files_in_crontab(const Workspace& workspace) {
-  try {
-    return files_of_block(read_block(read_user_crontab(), workspace, true));
-  } catch (const Error&) {
-    return {};
-  }
-}
+std::string file_of_line(const std::string& line) { return read_block_line(line).file; }
 
 bool serves_all(const std::vector<std::string>& block) {
   return std::ranges::any_of(block, [](const std::string& line) { return read_block_line(line).all; });

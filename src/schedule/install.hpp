@@ -66,9 +66,8 @@ BlockChange without_files(const std::vector<std::string>& block, const std::vect
 
 /// The files that a block has lines of their own for.
 std::vector<std::string> files_of_block(const std::vector<std::string>& block);
-/// Those that the crontab of the user has lines for, in the block of the workspace; none where it cannot be
-/// read.
-std::vector<std::string> files_in_crontab(const Workspace& workspace);
+/// The one that this line is for; empty if it is for all, or not by mlops.
+std::string file_of_line(const std::string& line);
 /// Whether one of its lines serves all that the ledger serves.
 bool serves_all(const std::vector<std::string>& block);
 
@@ -88,10 +87,16 @@ bool crontab_has_own_zone(const std::string& crontab, const Workspace& workspace
 struct InstalledUnit {
   std::string path;
   bool started = false;              ///< or stopped: a manager runs, and did it
-  std::vector<std::string> to_type;  ///< else: what does it
-  std::vector<std::string> gone;     ///< lines of the unit that was there before and that are not in this one
+  std::string why;                   ///< else: what `systemctl` said
+  std::vector<std::string> to_type;  ///< and what does it
+  std::vector<std::string> gone;  ///< lines of the units that were there before and that are not in this one
+  std::vector<std::string> replaced;  ///< paths of other units, which ran a daemon of the workspace, too
+  int rival = 0;                      ///< the daemon, of somebody else, that it has to give way to
 };
 std::string user_unit_path(const std::string& name);
+/// Names of those that run the daemon of the workspace.
+std::vector<std::string> units_of(const Workspace& workspace);
+/// A workspace has one daemon: other units of it are taken away.
 InstalledUnit install_unit(const Workspace& workspace, const Unit& unit, bool force);
 InstalledUnit remove_unit(const Workspace& workspace, const std::string& name, bool force);
 

@@ -16,7 +16,10 @@ S
 cat > bin/systemctl <<'S'
 #!/bin/sh
 echo "$*" >> "$CALLS"
-[ -e "$MANAGER" ]
+[ -e "$MANAGER" ] || { echo "Failed to connect to bus" >&2; exit 1; }
+wants=$HOME/.config/systemd/user/default.target.wants
+[ "$2" != enable ] || { mkdir -p "$wants"; ln -sf "../$3" "$wants/$3"; }
+[ "$2" != disable ] || rm -f "$wants/$4"
 S
 chmod +x bin/*
 ln -s "$MLOPS" bin/mlops
@@ -147,7 +150,12 @@ cd ..
 cd "work 100%"
 unit=$HOME/.config/systemd/user/mlops-work-100.service
 mlops schedule install --systemd --print p.yaml; expect_ok; expect_out "KillMode=process"; expect_missing "$unit"
-mlops schedule install --systemd p.yaml; expect_ok; expect_out "no systemd of the user answers here"; expect_exists "$unit"
+mlops schedule install --systemd p.yaml; expect_exit 69; expect_out "wrote $unit"; expect_exists "$unit"
+expect_err "'mlops-work-100.service' is written, but not started, so that nothing serves p.yaml, q.yaml yet: \`systemctl --user daemon-reload\`: Failed to connect to bus"
+expect_err "enable --now mlops-work-100.service"; expect_err "where none does: mlops schedule install --crontab"
+mlops schedule install --systemd p.yaml --json; expect_exit 69; expect_equal "$(json 'j["done"], j["serves"], len(j["to_type"])')" "(False, ['p.yaml', 'q.yaml'], 2)"
+mlops schedule list; expect_out "what is on is started by mlops-work-100.service of your systemd, once it is enabled"; : > "$CALLS"
+mlops schedule install --systemd p.yaml; expect_exit 69
 expect_equal "$(cat "$CALLS")" "--user daemon-reload"
 touch "$MANAGER"; : > "$CALLS"
 A='a "b" $c %d \e' mlops schedule install --systemd p.yaml --env A; expect_ok; expect_out "enabled and runs"
@@ -166,7 +174,52 @@ mlops schedule install --systemd --remove; expect_exit 5
 mkdir ../other; (cd ../other && "$MLOPS" init > /dev/null 2>&1); cp p.yaml ../other/
 run "$MLOPS" schedule install --systemd ../other/p.yaml --name mlops-work-100; expect_exit 5; expect_err "belongs to another workspace"
 mlops schedule install --systemd --remove --force; expect_ok; expect_out "its runs go on"; expect_missing "$unit"
+expect_out "p.yaml, q.yaml: on still, but nothing starts what is due any more"
 mlops schedule install --systemd --remove; expect_exit 2
+
+# A workspace has one unit: another name takes the place of the one that was there, and stays.
+mlops schedule install --systemd p.yaml; expect_ok; : > "$CALLS"
+mlops schedule install --systemd --name mine; expect_ok; expect_out "took $unit away: a workspace has one daemon"; expect_missing "$unit"
+expect_equal "$(head -n 2 "$CALLS")" "--user disable --now mlops-work-100.service
+--user daemon-reload"
+mlops schedule install --systemd p.yaml; expect_ok; expect_out "mine.service is enabled and runs"; expect_missing "$unit"
+mlops schedule list; expect_out "what is on is started by mine.service of your systemd"; expect_no_out "once it"
+echo "# mine" >> "$HOME/.config/systemd/user/mine.service"
+mlops schedule install --systemd p.yaml --name third; expect_exit 5; expect_err "somebody has edited"; expect_missing "$HOME/.config/systemd/user/third.service"
+mlops schedule install --systemd p.yaml --name third --force; expect_ok
+"$MLOPS" daemon --quiet > /dev/null 2>&1 & pid=$!; cleanups+=("kill $pid 2> /dev/null"); wait_for 20 grep -q . .mlops/daemon.lock
+wait_for 20 eval '"$MLOPS" schedule list | grep -q "a daemon serves"'
+mlops schedule install --systemd p.yaml; expect_ok; expect_err "process $pid is a daemon of this workspace already"; expect_err "kill $pid; systemctl --user restart third.service"
+kill $pid; wait $pid
+mlops schedule install --systemd --remove; expect_ok
+cd ..
+
+# --- What is installed is known, and kept ---
+mkdir known; cd known; mlops init > /dev/null 2>&1; rm -f pipeline.yaml
+for name in p q; do printf 'name: %s\nschedule: "0 3 * * *"\nsteps: {x: {run: "true"}}\n' $name > $name.yaml; done
+states() { run "$MLOPS" schedule list --json; json '[(x["file"], x["state"], x["crontab_line"]) for x in j["schedules"]], j["installed"]'; }
+mlops schedule install --crontab --lines p.yaml; expect_ok
+mlops schedule list; expect_out "by its crontab line"; expect_equal "$(states)" "([('p.yaml', 'by its crontab line', True)], [])"
+mlops schedule pause p; mlops schedule list; expect_out "by its crontab line, paused"; mlops schedule resume p
+sed -i 's/0 3/0 4/' p.yaml; "$MLOPS" run p.yaml --slot now > /dev/null 2>&1
+mlops schedule list; expect_out "by an older crontab line"; expect_out "p.yaml: its line in the crontab has other times than the file: \`mlops schedule install --crontab --lines p.yaml\`"
+mlops schedule install --crontab --lines p.yaml; expect_ok; mlops schedule list; expect_no_out "older"
+# The daemon of systemd serves what is named; the line stays, and is told of.
+mlops schedule install --systemd q.yaml; expect_ok; expect_err "p.yaml: served by lines of the crontab, as before"; expect_out "serving q.yaml"
+expect_equal "$(states)" "([('p.yaml', 'by its crontab line', True), ('q.yaml', 'on', False)], ['mlops-known.service of your systemd'])"
+# Without names it serves all that is served already.
+mlops schedule install --systemd; expect_ok; expect_out "serving p.yaml, q.yaml"; expect_err "p.yaml: has lines of its own in the crontab as well, which stay"
+mlops schedule list; expect_out "on, also by its crontab line"
+mlops schedule install --crontab q.yaml; expect_ok; expect_err "mlops-known.service of your systemd runs a daemon of this workspace, too"
+mlops schedule install --crontab --remove; expect_ok; expect_out "p.yaml, q.yaml: served still, by mlops-known.service of your systemd"
+mlops schedule install --systemd --remove; expect_ok; expect_out "p.yaml, q.yaml: on still, but nothing starts what is due any more"
+mlops schedule list; expect_out "nothing is installed that starts what is on"
+mlops schedule remove p; mlops schedule install --crontab --lines p.yaml; expect_ok; mlops schedule install --crontab q.yaml; expect_ok
+mlops schedule list; expect_out "what is on is started by a line of the crontab, each minute"
+mlops schedule install --crontab --remove --print; expect_ok; expect_out "p.yaml: by hand only from now on"
+mlops schedule install --crontab --remove; expect_ok; expect_out "p.yaml: by hand only from now on"; expect_out "q.yaml: on still, but nothing starts"
+mlops schedule install --crontab --lines p.yaml; expect_ok; mlops schedule install --crontab --remove --json; expect_equal "$(json 'j["remaining"]')" "{'by_hand': ['p.yaml'], 'on': ['q.yaml'], 'started_by': []}"
+cd "../work 100%"
 mlops schedule install --systemd p.yaml --name ../../x; expect_exit 2; expect_err "no name for a unit"
 cd ..
 
@@ -284,7 +337,7 @@ mlops import crontab --out jobs --dry-run --json; expect_equal "$(json 'j["way_o
 mlops schedule install --crontab own.yaml jobs/train.yaml jobs/sync.yaml; expect_ok
 expect_err "warning: line 2 of the crontab runs train as well, so that it runs twice: 30 3 * * 1-5 ./train.sh --all"
 expect_err "line 4 of the crontab runs sync"; expect_err "line 5 of the crontab runs own"; expect_err "take them out: crontab -l | sed '2s/^/# /;4s/^/# /;5s/^/# /' | crontab -"
-mlops schedule install --systemd own.yaml; expect_ok; expect_err "line 5 of the crontab runs own"
+mlops schedule install --systemd own.yaml; expect_ok; expect_err "line 5 of the crontab runs own"; mlops schedule install --systemd --remove; expect_ok
 mlops schedule add own.yaml; expect_ok; expect_err "line 5 of the crontab runs own"
 "$MLOPS" daemon > daemon.log 2>&1 & pid=$!; cleanups+=("kill $pid 2> /dev/null"); wait_for 20 grep -q serving daemon.log; kill $pid; wait $pid
 grep -q "line 2 of the crontab runs train as well" daemon.log || fail "$(cat daemon.log)"
