@@ -103,9 +103,10 @@ std::string way_out(const Options& options, const Source& source, const schedule
   if (!source.is_own && !options.system) return {};
   std::vector<schedule::ActiveLine> lines;
   for (const schedule::ImportedJob& job : import.jobs) {
-    if (!job.times.empty()) lines.push_back({job.line, "", job.name});
+    if (!job.times.empty())
+      lines.push_back({job.line, "", job.name, source.is_own ? std::string() : source.name});
   }
-  return options.file == "-" ? "" : schedule::way_out(lines, source.is_own ? "" : source.name);
+  return options.file == "-" ? "" : schedule::way_out(lines);
 }
 
 void print_next(const Options& options, const Source& source, const schedule::CronImport& import) {

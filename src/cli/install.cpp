@@ -127,13 +127,17 @@ std::vector<std::string> served_by(const std::vector<std::string>& lines, const 
 std::vector<schedule::ActiveLine> active_lines(const std::vector<schedule::Served>& files) {
   std::vector<const Pipeline*> pipelines;
   for (const schedule::Served& file : files) pipelines.push_back(&file.pipeline);
-  return schedule::active_lines(schedule::jobs_of_user(), pipelines);
+  return schedule::active_lines(schedule::jobs_of_cron(), pipelines);
 }
 
 nlohmann::json twice_json(const std::vector<schedule::ActiveLine>& lines) {
   nlohmann::json list = nlohmann::json::array();
   for (const schedule::ActiveLine& each : lines)
-    list.push_back({{"line", each.line}, {"written", each.written}, {"pipeline", each.pipeline}});
+    list.push_back({{"line", each.line},
+                    {"written", each.written},
+                    {"pipeline", each.pipeline},
+                    {"file", each.file},
+                    {"user", each.user}});
   return {{"lines", std::move(list)}, {"way_out", schedule::way_out(lines)}};
 }
 

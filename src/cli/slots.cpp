@@ -193,7 +193,7 @@ void set_paused(const Options& options, const Context& context, bool paused) {
 
 void serve(const std::vector<std::string>& files, const Context& context) {
   util::set_up_log(context.verbose);
-  const auto jobs = schedule::jobs_of_user();
+  const auto jobs = schedule::jobs_of_cron();
   for (const std::string& file : files) {
     const Pipeline pipeline = load_pipeline(file, {.overrides = {}, .check_files = true});
     if (pipeline.schedules.empty() && pipeline.triggers.empty())

@@ -167,10 +167,10 @@ bool Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecor
 // whoever wrote it was told.
 void Daemon::look_at_crontab(const Pipeline& pipeline) {
   if (settings_.once || pipeline.schedules.empty()) return;
-  if (!cron_) cron_ = schedule::jobs_of_user(crontab_limit_ms);
+  if (!cron_) cron_ = schedule::jobs_of_cron(crontab_limit_ms);
   const auto lines = schedule::active_lines(*cron_, {&pipeline});
   for (const schedule::ActiveLine& line : lines) complain(words_for(line));
-  if (!lines.empty()) complain("to take that out of the crontab: " + schedule::way_out(lines));
+  if (!lines.empty()) complain("to take that out: " + schedule::way_out(lines));
 }
 
 // The name of its pipeline, "" for none. Who could not have the one that it had may have it now.

@@ -28,6 +28,8 @@ struct CronJob {
   std::map<std::string, std::string> variables;  ///< as set above it
   std::string comment;                           ///< the line above it, if that is one
   bool watched = false;                          ///< by a shadow, which notes its start
+  std::string file;                              ///< of the system, where it stands; empty: elsewhere
+  std::string directory;                         ///< where its command begins; empty: nobody has looked
 };
 
 /// Something to say about a line.

@@ -7,9 +7,14 @@
 #include "util/files.hpp"
 #include "util/strings.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <filesystem>
+#include <initializer_list>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -18,6 +23,8 @@ namespace mlops::schedule {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr std::size_t most_bytes = 1 << 20;
 
 /// A command and where it runs.
 struct Work {
@@ -90,51 +97,99 @@ bool runs_file(const std::string& command, std::string directory, const std::str
   return false;
 }
 
+// Debian's cron reads what has a plain name, cronie all that is not left behind by an editor or by rpm.
+bool is_read(const std::string& name, CronKind kind) {
+  if (kind == CronKind::debian)
+    return std::ranges::all_of(name,
+                               [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-'; });
+  const auto is_ending = [&](const char* ending) { return name.ends_with(ending); };
+  return name[0] != '.' && name[0] != '#' &&
+         !std::ranges::any_of(std::initializer_list<const char*>{"~", ".rpmsave", ".rpmorig", ".rpmnew"},
+                              is_ending);
+}
+
+std::string directory_of(const CronJob& job, const CronUser& user) {
+  const auto own = job.variables.find("HOME");
+  return own == job.variables.end() ? user.home : own->second;
+}
+
 }  // namespace
 
-std::vector<CronJob> jobs_of_user(int limit_ms) {
+std::vector<CronJob> jobs_of_cron(int limit_ms) {
+  const CronKind kind = installed_cron();
+  std::vector<CronJob> jobs = jobs_of_system("/etc", kind);
   try {
-    std::vector<CronJob> jobs = read_crontab(read_user_crontab(limit_ms), {installed_cron()}).jobs;
-    std::erase_if(jobs, [](const CronJob& job) { return job.times == "@reboot"; });
-    return jobs;
-  } catch (const Error&) {
-    return {};
+    auto own = read_crontab(read_user_crontab(limit_ms), {kind}).jobs;
+    for (CronJob& job : own) job.directory = directory_of(job, this_user());
+    jobs.insert(jobs.begin(), own.begin(), own.end());
+  } catch (const Error&) {  // there is no cron for this user
   }
+  std::erase_if(jobs, [](const CronJob& job) { return job.times == "@reboot"; });
+  return jobs;
+}
+
+std::vector<CronJob> jobs_of_system(const std::string& etc, CronKind kind) {
+  std::set<std::string> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(etc + "/cron.d", error)) {
+    if (is_read(entry.path().filename().string(), kind)) files.insert(entry.path().string());
+  }
+  files.insert(etc + "/crontab");
+  std::vector<CronJob> jobs;
+  for (const std::string& file : files) {
+    try {
+      for (CronJob& job :
+           read_crontab(util::read_regular_file(file, most_bytes).value_or(""), {kind, true}).jobs) {
+        const auto user = find_user(job.user);
+        if (!user) continue;  // nor does cron run it
+        job.file = file;
+        job.directory = directory_of(job, *user);
+        jobs.push_back(std::move(job));
+      }
+    } catch (const Error&) {  // it is not for us to read
+    }
+  }
+  return jobs;
 }
 
 std::vector<ActiveLine> active_lines(const std::vector<CronJob>& jobs,
                                      const std::vector<const Pipeline*>& pipelines) {
   std::vector<ActiveLine> lines;
   if (jobs.empty()) return lines;
-  const std::string home = this_user().home;
   for (const Pipeline* pipeline : pipelines) {
     if (pipeline->schedules.empty()) continue;
     const std::vector<Work> works = works_of(*pipeline);
     const std::string file = util::absolute_path(pipeline->file);
     for (const CronJob& job : jobs) {
-      const auto own = job.variables.find("HOME");
-      const std::string directory = own == job.variables.end() ? home : own->second;
+      const std::string directory = job.directory.empty() ? directory_of(job, this_user()) : job.directory;
       if (std::ranges::find(works, work_of(job.command, directory)) != works.end() ||
           runs_file(job.command, directory, file))
-        lines.push_back({job.line, job.written, pipeline->name});
+        lines.push_back({job.line, job.written, pipeline->name, job.file, job.user});
     }
   }
   return lines;
 }
 
-std::string way_out(const std::vector<ActiveLine>& lines, const std::string& file) {
-  std::set<int> numbers;
-  for (const ActiveLine& each : lines) numbers.insert(each.line);
-  std::string edit;
-  for (const int line : numbers) edit += (edit.empty() ? "" : ";") + std::to_string(line) + "s/^/# /";
-  if (edit.empty()) return {};
-  return file.empty() ? "crontab -l | sed '" + edit + "' | crontab -"
-                      : "sed -i '" + edit + "' " + util::shell_quote(file);
+std::string way_out(const std::vector<ActiveLine>& lines) {
+  std::map<std::string, std::set<int>> numbers;
+  for (const ActiveLine& each : lines) numbers[each.file].insert(each.line);
+  std::vector<std::string> commands;
+  for (const auto& [file, of_file] : numbers) {
+    std::string edit;
+    for (const int line : of_file) edit += (edit.empty() ? "" : ";") + std::to_string(line) + "s/^/# /";
+    const bool others = !file.empty() && ::access(file.c_str(), W_OK) != 0 && errno == EACCES;
+    commands.push_back(file.empty()
+                           ? "crontab -l | sed '" + edit + "' | crontab -"
+                           : (others ? "sudo sed -i '" : "sed -i '") + edit + "' " + util::shell_quote(file));
+  }
+  return util::join(commands, "; ");
 }
 
 std::string words_for(const ActiveLine& line) {
-  return "line " + std::to_string(line.line) + " of the crontab runs " + line.pipeline +
-         " as well, so that it runs twice: " + util::escape_controls(line.written);
+  return "line " + std::to_string(line.line) + " of " +
+         (line.file.empty() ? "the crontab" : util::escape_controls(line.file)) + " runs " + line.pipeline +
+         " as well" + (line.user.empty() ? "" : ", as " + util::escape_controls(line.user)) +
+         ", so that it runs twice: " + util::escape_controls(line.written);
 }
 
 }  // namespace mlops::schedule

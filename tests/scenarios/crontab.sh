@@ -348,4 +348,17 @@ eval "crontab -l | sed '5s/^/# /' | crontab -"
 mlops schedule install --crontab; expect_ok; expect_equal "$err" ""
 mlops import crontab --dry-run; expect_ok; expect_out "what \`mlops schedule install\` has written, down to line"; expect_out "would write 1 pipeline file"
 mlops schedule install --crontab --remove; expect_ok
+# Those of the system are looked at, too, as far as they can be read.
+if unshare --mount true 2> /dev/null && [ -d /etc/cron.d ]; then
+    mkdir "$here/cron.d"; printf 'X=1\n0 5 * * * root cd %s && mlops run own.yaml --quiet\n' "$PWD" > "$here/cron.d/own"
+    within() { run unshare --mount sh -c 'mount --bind "$1" /etc/cron.d && shift && exec "$@"' - "$here/cron.d" "$MLOPS" "$@"; }
+    within schedule add own.yaml; expect_ok; expect_err "warning: line 2 of /etc/cron.d/own runs own as well, as root, so that it runs twice: 0 5 * * * root cd $PWD"
+    expect_err "take it out: sed -i '2s/^/# /' /etc/cron.d/own"
+    within schedule install --crontab own.yaml --print --json; expect_ok; expect_equal "$(json '[(x["file"], x["user"], x["line"]) for x in j["twice"]["lines"]]')" "[('/etc/cron.d/own', 'root', 2)]"
+    unshare --mount sh -c 'mount --bind "$1" /etc/cron.d && exec "$2" daemon' - "$here/cron.d" "$MLOPS" > daemon.log 2>&1 & pid=$!
+    cleanups+=("kill $pid 2> /dev/null"); wait_for 20 grep -q serving daemon.log; kill $pid; wait $pid
+    grep -q "line 2 of /etc/cron.d/own runs own as well" daemon.log || fail "$(cat daemon.log)"
+else
+    echo "NOT TRIED: crontabs of the system, which need a mount of one's own"
+fi
 exit 0

@@ -5,7 +5,11 @@
 #include "schedule/cron_import.hpp"
 #include "schedule/cutover.hpp"
 #include "schedule/times.hpp"
+#include "temp_dir.hpp"
+#include "util/files.hpp"
 #include "util/strings.hpp"
+
+#include <filesystem>
 
 using namespace mlops;
 using namespace mlops::schedule;
@@ -114,6 +118,35 @@ TEST_CASE("lines of the crontab that run what a schedule runs are found") {
 TEST_CASE("a line that takes lines out is for the shell") {
   REQUIRE(way_out({active(12), active(3), active(12)}) ==
           "crontab -l | sed '3s/^/# /;12s/^/# /' | crontab -");
-  REQUIRE(way_out({active(1)}, "/etc/cron.d/my jobs") == "sed -i '1s/^/# /' '/etc/cron.d/my jobs'");
+  const ActiveLine of_system{1, "x", "p", "/etc/cron.d/my jobs", "root"};
+  REQUIRE(way_out({of_system}) == "sed -i '1s/^/# /' '/etc/cron.d/my jobs'");
+  REQUIRE(way_out({of_system, active(3)}) ==
+          "crontab -l | sed '3s/^/# /' | crontab -; sed -i '1s/^/# /' '/etc/cron.d/my jobs'");
+  REQUIRE(words_for(of_system) ==
+          "line 1 of /etc/cron.d/my jobs runs p as well, as root, so that it runs twice: x");
   REQUIRE(way_out({}) == "");
+}
+
+TEST_CASE("crontabs of the system are looked at, with their users") {
+  const TempDir directory;
+  const std::string etc = directory.path();
+  std::filesystem::create_directories(etc + "/cron.d");
+  util::write_file(etc + "/crontab", "HOME=/srv/churn\n0 3 * * * root ./train.sh > log\n@reboot root x\n");
+  util::write_file(etc + "/cron.d/b", "0 4 * * * root cd /srv/churn && mlops run p.yaml\n");
+  util::write_file(etc + "/cron.d/a.bak", "0 5 * * * root cd /srv/churn && ./train.sh\n");
+  util::write_file(etc + "/cron.d/c",
+                   "0 6 * * * nobody-at-all cd /srv/churn && ./train.sh\n5 5 * * * root\n");
+  util::write_file(etc + "/cron.d/d~", "0 7 * * * root cd /srv/churn && ./train.sh\n");
+  std::filesystem::create_directory(etc + "/cron.d/e");
+  const Pipeline pipeline = parse_pipeline("name: p\nschedule: '0 3 * * *'\nsteps: {a: {run: ./train.sh}}\n",
+                                           "/srv/churn/p.yaml", {.overrides = {}, .check_files = false});
+  const auto found = [&](CronKind kind) {
+    std::string out;
+    for (const ActiveLine& line : active_lines(jobs_of_system(etc, kind), {&pipeline}))
+      out += line.file.substr(etc.size() + 1) + " " + std::to_string(line.line) + " " + line.user + ", ";
+    return out;
+  };
+  REQUIRE(found(CronKind::debian) == "cron.d/b 1 root, crontab 2 root, ");
+  REQUIRE(found(CronKind::cronie) == "cron.d/a.bak 1 root, cron.d/b 1 root, crontab 2 root, ");
+  REQUIRE(jobs_of_system(etc + "/none", CronKind::debian).empty());
 }
