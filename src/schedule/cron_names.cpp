@@ -16,6 +16,11 @@ const std::set<std::string, std::less<>> preparations = {
     "cd",   "test", "[",     "[[",   "export", "set",    "source", ".",    "umask", "sleep", "ulimit",
     "true", "trap", "false", "exit", "mkdir",  "echo",   "printf", "date", "pushd", "popd",  "shift",
     "eval", "wait", "unset", "for",  "case",   "logger", "fi",     "done", "esac",  ":"};
+// Of these, some say or do something by themselves: what is left, if nothing comes after them.
+const std::set<std::string, std::less<>> last_resorts = {"echo",  "printf", "date",   "logger",
+                                                         "sleep", "mkdir",  "export", "eval"};
+// Their `run` wraps what comes after it.
+const std::set<std::string, std::less<>> managers = {"uv", "poetry", "pipenv", "pdm", "hatch", "pixi", "rye"};
 const std::set<std::string, std::less<>> openings = {"{", "!", "if", "then", "else", "do", "while", "until"};
 const std::set<std::string, std::less<>> wrappers = {
     "nice",   "ionice",  "nohup",   "time",    "timeout",   "flock",   "env",
@@ -42,6 +47,11 @@ bool is_name(const std::string& word) {
          std::ranges::any_of(word, [](unsigned char c) { return std::isalpha(c) != 0; });
 }
 
+// Of the shell, and nothing else.
+bool is_variable(const std::string& word) {
+  return word.size() > 1 && word[0] == '$' && word.find('/') == word.npos;
+}
+
 // "90s" and "10m" are no names.
 bool is_number(const std::string& word) { return std::isdigit(static_cast<unsigned char>(word[0])) != 0; }
 
@@ -57,10 +67,16 @@ std::string without_extension(std::string name) {
 std::string name_in(const std::vector<std::string>& words) {
   std::size_t i = 0;
   while (i < words.size() && (is_assignment(words[i]) || openings.contains(words[i]))) ++i;
-  if (i == words.size() || preparations.contains(words[i]) || !is_name(words[i])) return {};
-  const std::string program = base_name(words[i]);
+  if (i == words.size() || preparations.contains(words[i])) return {};
+  const bool unknown = is_variable(words[i]);  // as `$PYTHON` in front of a script
+  if (!unknown && !is_name(words[i])) return {};
+  const std::string program = unknown ? "" : base_name(words[i]);
   if (preparations.contains(program)) return {};
-  const bool wraps = wrappers.contains(program), interprets = is_interpreter(program);
+  const bool wraps = wrappers.contains(program), interprets = unknown || is_interpreter(program);
+  if (managers.contains(program) && i + 2 < words.size() && words[i + 1] == "run") {
+    const auto rest = std::find_if(words.begin() + static_cast<std::ptrdiff_t>(i) + 2, words.end(), is_name);
+    return rest == words.end() ? program : name_in({rest, words.end()});
+  }
   if (!wraps && !interprets) return program;
   bool skip = program == "flock";  // the file that it locks
   for (std::size_t k = i + 1; k < words.size(); ++k) {
@@ -123,6 +139,10 @@ std::string name_of_command(const std::string& command) {
   const auto commands = simple_commands(command);
   for (auto words = commands.begin(); words != commands.end() && found.empty(); ++words)
     found = name_in(*words);
+  for (auto words = commands.begin(); words != commands.end() && found.empty(); ++words) {
+    const auto program = std::find_if_not(words->begin(), words->end(), is_assignment);
+    if (program != words->end() && last_resorts.contains(base_name(*program))) found = base_name(*program);
+  }
   if (found.empty() && !commands[0].empty() && is_name(commands[0][0])) found = base_name(commands[0][0]);
   std::string name;
   for (const char c : without_extension(found)) {

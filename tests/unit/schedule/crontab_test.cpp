@@ -177,6 +177,14 @@ TEST_CASE("a command gives its job a name") {
           "cron.daily");
   REQUIRE(name("[ -d /x ] && rm -rf /x/*") == "rm");
   REQUIRE(name("echo hi") == "echo");
+  REQUIRE(name("cd /srv/app && echo hi") == "echo");
+  REQUIRE(name("cd /srv/app && A=1 date > now") == "date");
+  REQUIRE(name("cd X && ./train.sh") == "train");
+  REQUIRE(name("cd /srv/app") == "cd");
+  REQUIRE(name("cd /srv/app && $PYTHON -u etl/load.py") == "load");
+  REQUIRE(name("cd /srv/app && poetry run --quiet python train.py") == "train");
+  REQUIRE(name("uv run app/report.py --all") == "report");
+  REQUIRE(name("uv run") == "uv");
   REQUIRE(name("env > /tmp/env.txt 2>&1; pwd >>/tmp/x") == "env");
   REQUIRE(name("cd /x >/dev/null; sort < in > out") == "sort");
   REQUIRE(name("$HOME/bin/x.py") == "job");
