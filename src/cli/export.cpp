@@ -1,13 +1,17 @@
 #include "schedule/export.hpp"
 
+#include <mlops/error.hpp>
+
 #include "calendar/instants.hpp"
 #include "cli/export.hpp"
 #include "cli/output.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
+#include "util/strings.hpp"
 
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 
 namespace mlops::cli {
@@ -25,16 +29,41 @@ struct Loaded {
   Workspace workspace;
   schedule::Call call;
   std::vector<schedule::Served> files;
+  std::vector<schedule::Loss> losses;  ///< files that cannot be exported at all
 };
 
+// In a few words, without the name of the file.
+std::string why_of(const Error& error, const std::string& file) {
+  if (const auto* bad = dynamic_cast<const BadFile*>(&error)) {
+    const Diagnostic& first = bad->problems().at(0);
+    const std::size_t more = bad->problems().size() - 1;
+    return "line " + std::to_string(first.at.line) + ": " + first.message +
+           (first.hint.empty() ? "" : " (" + first.hint + ")") +
+           (more > 0 ? ", and " + counted(more, "more problem") : "");
+  }
+  const std::string name = "'" + file + "' ", what = error.what();
+  return what.starts_with(name) ? "it " + what.substr(name.size()) : what;
+}
+
+// A file that is there but cannot be exported hides nothing of the others, if there are some that can.
 Loaded load(const Options& options, const Context& context) {
   util::set_up_log(context.verbose);
   const std::string directory = std::filesystem::path(options.files[0]).parent_path().string();
   Workspace workspace = Workspace::require(directory.empty() ? "." : directory, context.workspace);
   schedule::Call call = schedule::call_of_this_program(workspace, options.variables, !options.no_path);
-  std::vector<schedule::Served> files;
-  for (const std::string& file : options.files) files.push_back(schedule::load_served(file));
-  return {std::move(workspace), std::move(call), std::move(files)};
+  Loaded loaded{std::move(workspace), std::move(call), {}, {}};
+  std::exception_ptr first;
+  for (const std::string& file : options.files) {
+    try {
+      loaded.files.push_back(schedule::load_served(file));
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::usage || !util::exists(file)) throw;
+      if (!first) first = std::current_exception();
+      loaded.losses.push_back({file, "", why_of(error, file), true});
+    }
+  }
+  if (loaded.files.empty()) std::rethrow_exception(first);
+  return loaded;
 }
 
 nlohmann::json losses_json(const std::vector<schedule::Loss>& losses) {
@@ -49,8 +78,8 @@ nlohmann::json losses_json(const std::vector<schedule::Loss>& losses) {
 int tell(const std::vector<schedule::Loss>& losses) {
   std::fflush(stdout);
   for (const schedule::Loss& loss : losses)
-    std::fprintf(stderr, "%s: %s %s: %s\n", loss.whole ? "not exported" : "lost", loss.pipeline.c_str(),
-                 loss.entry.c_str(), loss.text.c_str());
+    std::fprintf(stderr, "%s: %s%s: %s\n", loss.whole ? "not exported" : "lost", shown(loss.pipeline).c_str(),
+                 shown(loss.entry.empty() ? "" : " " + loss.entry).c_str(), shown(loss.text).c_str());
   return std::ranges::any_of(losses, &schedule::Loss::whole) ? static_cast<int>(ExitCode::gate_refused) : 0;
 }
 
@@ -63,7 +92,10 @@ void require_free(const Options& options, const std::string& path) {
 int to_crontab(const Options& options, const Context& context) {
   const Loaded loaded = load(options, context);
   const auto clock = calendar::TimeZone::load(calendar::TimeZone::machine_name());
-  const auto exported = schedule::export_crontab(loaded.call, loaded.files, clock, calendar::now_seconds());
+  auto exported = schedule::export_crontab(loaded.call, loaded.files, clock, calendar::now_seconds());
+  for (const schedule::Loss& loss : loaded.losses)
+    exported.lines.push_back("# not here: " + util::escape_controls(loss.pipeline + ": " + loss.text));
+  exported.losses.insert(exported.losses.end(), loaded.losses.begin(), loaded.losses.end());
   std::string text;
   for (const std::string& line : exported.lines) text += line + "\n";
   if (!options.output.empty()) {
@@ -80,7 +112,8 @@ int to_crontab(const Options& options, const Context& context) {
 
 int to_systemd(const Options& options, const Context& context) {
   const Loaded loaded = load(options, context);
-  const auto exported = schedule::export_units(loaded.call, loaded.files, calendar::now_seconds());
+  auto exported = schedule::export_units(loaded.call, loaded.files, calendar::now_seconds());
+  exported.losses.insert(exported.losses.end(), loaded.losses.begin(), loaded.losses.end());
   nlohmann::json units = nlohmann::json::array();
   if (!options.output.empty()) {
     for (const schedule::Unit& unit : exported.units) require_free(options, options.output + "/" + unit.name);
@@ -131,9 +164,9 @@ void set_up_export(CLI::App& app, Context& context) {
       "  mlops export systemd pipeline.yaml -o ~/.config/systemd/user");
   systemd->callback([options, &context] { context.exit_code = to_systemd(*options, context); });
   app.footer(
-      "What the other scheduler has no words for is said on stderr; where an entry is not there at all, the "
-      "exit code "
-      "is 3.\n"
+      "What the other scheduler has no words for is said on stderr; where an entry or a file is not there "
+      "at\n"
+      "all, the exit code is 3.\n"
       "Examples:\n"
       "  mlops export crontab pipeline.yaml\n"
       "  mlops export systemd pipeline.yaml -o ~/.config/systemd/user");

@@ -227,6 +227,14 @@ cd ..
 cd "work 100%"
 mlops export crontab p.yaml q.yaml; expect_exit 3
 expect_out "0 3 * * 1-5 flock -n -E 75 "; expect_out "# not here: main (0 3 L * *)"; expect_err "not exported: q 0 4 * * *:"; expect_err "lost: p main: \`catchup\`"
+# A file that cannot be exported hides nothing of the others.
+printf 'name: none\nsteps: {a: {run: "true"}}\n' > none.yaml; printf 'name: boot\nschedule: [{cron: "@reboot"}, {cron: "0 3 * * *", name: x}]\nsteps: {a: {run: "true"}}\n' > boot.yaml
+mlops export crontab boot.yaml p.yaml none.yaml; expect_exit 3; expect_out "0 3 * * 1-5 flock"; expect_out "# not here: none.yaml: it has no schedule"
+expect_err "not exported: none.yaml: it has no schedule"; expect_err "not exported: boot.yaml: line 2: schedule: @reboot is no time, so it has no slots (let the system do it"
+mlops export systemd none.yaml p.yaml --json; expect_exit 3; expect_equal "$(json 'len(j["units"]), [x["pipeline"] for x in j["losses"] if x["whole"]]')" "(3, ['none.yaml'])"
+mlops export crontab boot.yaml; expect_exit 2; expect_err "@reboot is no time"
+mlops export crontab none.yaml; expect_exit 2; mlops export crontab p.yaml missing.yaml; expect_exit 2; expect_err "missing.yaml"
+rm none.yaml boot.yaml
 mlops export systemd q.yaml; expect_ok; expect_out "OnCalendar=*-*~01 03:00:00"; expect_out "OnCalendar=*-*-* 04:00:00 America/New_York"
 expect_out "OnCalendar=*-*-* *:*:00/15 UTC"; expect_err "lost: q 0 4 * * *: a time of day that clocks skip"
 mlops export systemd p.yaml -o units; expect_ok; expect_exists units/mlops-p.timer
