@@ -35,7 +35,7 @@ struct Options {
   std::string order = "oldest";
   std::int64_t id = 0;
   int jobs = 0;
-  bool force = false, dry_run = false, detach = false, json = false;
+  bool force = false, dry_run = false, detach = false, quiet = false, json = false;
 };
 
 schedule::BackfillChoice choice_of(const Options& options) {
@@ -220,8 +220,9 @@ void show(const Options& options, const Context& context) {
 }
 
 // Runs what is left of a backfill until that is over, or a signal comes, which pauses it.
-int drain(const Workspace& workspace, std::int64_t id, bool json) {
-  if (json) daemon::set_talk(daemon::Talk::nothing);
+int drain(const Options& options, const Workspace& workspace, std::int64_t id) {
+  if (options.json || options.quiet)
+    daemon::set_talk(options.json ? daemon::Talk::nothing : daemon::Talk::troubles);
   const auto open = [&] { return db::Database::open(workspace.database_path()); };
   int jobs = 0;
   {
@@ -238,33 +239,37 @@ int drain(const Workspace& workspace, std::int64_t id, bool json) {
   const std::vector<BackfillSlot> slots = db::slots_of_backfill(database.connection(), id);
   const auto progress = schedule::progress_of(slots);
   const std::string state = state_of(backfill, progress);
-  if (json) {
+  if (options.json) {
     print_backfill_json(backfill, slots);
-  } else {
+  } else if (!options.quiet || !whole || !progress.is_done()) {
+    std::FILE* out = options.quiet ? stderr : stdout;  // where what went wrong is said
     for (const BackfillSlot& slot : slots) {
       if (slot.is_failed())
-        std::printf(
-            "%s %s: %s%s%s\n", slot.local.c_str(), state_of(slot).c_str(), slot.run_id.empty() ? "" : "run ",
-            slot.run_id.empty() ? "" : (slot.run_id + ": ").c_str(), in_one_line(slot.reason).c_str());
+        std::fprintf(out, "%s %s: %s%s%s\n", slot.local.c_str(), state_of(slot).c_str(),
+                     slot.run_id.empty() ? "" : "run ",
+                     slot.run_id.empty() ? "" : (slot.run_id + ": ").c_str(),
+                     in_one_line(slot.reason).c_str());
     }
-    std::printf("backfill %lld is %s: %s of %zu\n", static_cast<long long>(id), state.c_str(),
-                progress_words(progress).c_str(), slots.size());
+    std::fprintf(out, "backfill %lld is %s: %s of %zu\n", static_cast<long long>(id), state.c_str(),
+                 progress_words(progress).c_str(), slots.size());
     if (!progress.is_over() && backfill.state == BackfillState::paused)
-      std::printf("  go on with `mlops backfill resume %lld`\n", static_cast<long long>(id));
-    if (progress.is_over() && progress.failed > 0) std::printf("  the same command again runs what failed\n");
+      std::fprintf(out, "  go on with `mlops backfill resume %lld`\n", static_cast<long long>(id));
+    if (progress.is_over() && progress.failed > 0)
+      std::fprintf(out, "  the same command again runs what failed\n");
   }
   if (!whole) return static_cast<int>(ExitCode::interrupted);
   return progress.is_done() ? 0 : static_cast<int>(ExitCode::step_failed);
 }
 
-int leave(const Workspace& workspace, std::int64_t id, bool json) {
-  if (json) {
+int leave(const Options& options, const Workspace& workspace, std::int64_t id) {
+  if (options.json) {
     db::Database database = db::Database::open(workspace.database_path());
     print_backfill_json(Backfills(workspace, database).get(id),
                         db::slots_of_backfill(database.connection(), id));
   } else {
-    std::printf("backfill %lld waits for a worker or the daemon: `mlops backfill show %lld`\n",
-                static_cast<long long>(id), static_cast<long long>(id));
+    if (!options.quiet)
+      std::printf("backfill %lld waits for a worker or the daemon: `mlops backfill show %lld`\n",
+                  static_cast<long long>(id), static_cast<long long>(id));
     warn_if_nobody_works(workspace);
   }
   return 0;
@@ -310,6 +315,8 @@ int nothing_to_run(const Options& options, const Pipeline& pipeline, const std::
   });
   if (options.json) {
     print_json(plan_json(pipeline, entry, plan, std::max(1, options.jobs)));
+  } else if (options.quiet) {
+    // Neither is a fault.
   } else if (other == plan.slots.end()) {
     std::printf("nothing is left to run\n");
   } else {
@@ -344,7 +351,7 @@ int backfill(const Options& options, const Context& context) {
     db::Database database = db::Database::open(workspace.database_path());
     engine::recover_all(workspace, database);
     const BackfillPlan plan = make_plan_of(options, pipeline, timetable, workspace, database);
-    if (!options.json) print_summary(pipeline, timetable.entry.name, plan, options);
+    if (!options.json && !options.quiet) print_summary(pipeline, timetable.entry.name, plan, options);
     if (plan.order.empty()) return nothing_to_run(options, pipeline, timetable.entry.name, plan);
     id = Backfills(workspace, database).begin(pipeline, timetable, plan, std::max(1, options.jobs));
     if (!id)
@@ -352,7 +359,7 @@ int backfill(const Options& options, const Context& context) {
                             make_plan_of(options, pipeline, timetable, workspace, database));
   }
   std::fflush(stdout);
-  return options.detach ? leave(workspace, *id, options.json) : drain(workspace, *id, options.json);
+  return options.detach ? leave(options, workspace, *id) : drain(options, workspace, *id);
 }
 
 int resume(const Options& options, const Context& context) {
@@ -361,8 +368,7 @@ int resume(const Options& options, const Context& context) {
     Backfills(open.workspace, open.database).resume(options.id, options.jobs);
     return open.workspace;
   }();
-  return options.detach ? leave(workspace, options.id, options.json)
-                        : drain(workspace, options.id, options.json);
+  return options.detach ? leave(options, workspace, options.id) : drain(options, workspace, options.id);
 }
 
 // Pauses or cancels one, and says what goes on all the same.
@@ -391,6 +397,7 @@ CLI::App* add_one(CLI::App& app, const char* name, const char* what,
 void add_jobs(CLI::App& app, Options& options, const char* what) {
   app.add_option("-j,--jobs", options.jobs, what)->type_name("N")->check(CLI::Range(1, 1'000));
   app.add_flag("--detach", options.detach, "leave the runs to a worker or the daemon, and end");
+  app.add_flag("-q,--quiet", options.quiet, "print only what went wrong");
 }
 
 void add_subcommands(CLI::App& app, Context& context, const std::shared_ptr<Options>& options) {

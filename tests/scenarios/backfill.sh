@@ -154,3 +154,16 @@ wait_for 10 test -e began
 mlops run live.yaml --slot now --quiet; expect_ok
 touch on; wait $pid || fail "the backfill beside it: $(cat live.out)"
 mlops schedule audit live.yaml --last all --json; expect_equal "$(json 'j["summary"]')" "{'ran': 2}"
+
+# --quiet: nothing of what succeeds, and of what fails what failed.
+mkdir quiet; cd quiet
+printf 'name: hush\nschedule: {cron: "0 3 * * *", timezone: UTC}\nsteps: {a: {run: "echo out; [ ${slot.start} != 2026-01-03T03:00:00+00:00 ] || [ -e go ]"}}\n' > hush.yaml
+mlops backfill hush.yaml --from 2026-01-01 --to 2026-01-02 --quiet; expect_ok; expect_equal "$out$err" ""
+mlops backfill hush.yaml --from 2026-01-01 --to 2026-01-02 -q; expect_ok; expect_equal "$out$err" ""
+mlops backfill hush.yaml --from 2026-01-01 --to 2026-01-05 --quiet; expect_exit 1; expect_no_out "done of"
+expect_err "2026-01-04T03:00:00+00:00 failed: run "; expect_err "is failed: 2 done, 1 failed of 3"; expect_err "the same command again"
+mlops backfill hush.yaml --from 2026-01-01 --to 2026-01-05 --quiet --json; expect_exit 1; expect_equal "$(json 'j["progress"]["failed"]')" 1
+touch go; mlops backfill hush.yaml --from 2026-01-04 --to 2026-01-04 --quiet --detach; expect_ok; expect_equal "$out" ""
+mlops backfill hush.yaml --from 2026-01-04 --to 2026-01-04 --quiet; expect_exit 75; expect_equal "$out$err" ""
+mlops backfill resume "$(sql "select max(id) from backfills")" --quiet; expect_ok; expect_equal "$out$err" ""
+cd ..
