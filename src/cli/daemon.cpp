@@ -3,8 +3,8 @@
 #include <mlops/error.hpp>
 
 #include "cli/context.hpp"
+#include "cli/stop_within.hpp"
 #include "util/log.hpp"
-#include "util/quantity.hpp"
 
 namespace mlops::cli {
 
@@ -45,16 +45,7 @@ void set_up_daemon(CLI::App& app, Context& context) {
       ->type_name("HOST");
   app.add_flag("--insecure-behind-proxy", options->settings.web.insecure_behind_proxy,
                "listen also where other machines can reach it: there has to be a proxy with TLS");
-  app.add_option_function<std::string>(
-         "--stop-within",
-         [options](const std::string& text) {
-           const auto time = util::parse_duration(text);
-           if (!time || time->count() <= 0)
-             throw Error(ExitCode::usage, "cannot read --stop-within '" + text + "'", "such as 8s or 2m");
-           options->settings.stop_within = *time;
-         },
-         "as process 1, kill runs that take longer to end when it is stopped (default 8s)")
-      ->type_name("DURATION");
+  add_stop_within(app, options->settings.stop_within, "runs");
   app.add_flag("--once", options->settings.once, "run what is due, and end when it has ended");
   app.add_flag("-q,--quiet", options->settings.quiet, "say only what went wrong");
   app.add_flag(

@@ -5,12 +5,14 @@
 #include "cli/output.hpp"
 #include "cli/plan.hpp"
 #include "cli/progress.hpp"
+#include "cli/stop_within.hpp"
 #include "db/steps.hpp"
 #include "engine/resources.hpp"
 #include "notify/delivery.hpp"
 #include "notify/outbox.hpp"
 #include "pipeline/source.hpp"
 #include "process/keeper.hpp"
+#include "process/stand_in.hpp"
 #include "schedule/backfills.hpp"
 #include "schedule/ledger.hpp"
 #include "schedule/requests.hpp"
@@ -18,6 +20,7 @@
 #include "util/log.hpp"
 #include "util/strings.hpp"
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
 
@@ -34,6 +37,7 @@ struct Options {
   RunSettings settings;
   std::string output = "live";
   bool quiet = false;
+  std::chrono::milliseconds stop_within{8'000};  // as process 1
   bool dry_run = false;
   bool json = false;
   bool propagate_exit_code = false;
@@ -406,6 +410,7 @@ void set_up_run(CLI::App& app, Context& context) {
       ->excludes(output);
   app.add_flag("--propagate-exit-code", options->propagate_exit_code,
                "when a step fails, exit with its exit code");
+  add_stop_within(app, options->stop_within, "steps");
   app.add_option("--claimed", options->claimed)->group("");  // the daemon's own
   app.add_flag("--json", options->json, "print only the result, as JSON");
   app.footer(
@@ -421,7 +426,10 @@ void set_up_run(CLI::App& app, Context& context) {
       "  0 3 * * *  cd /srv/churn && mlops run pipeline.yaml --quiet\n"
       "  0 3 * * *  cd /srv/churn && mlops run pipeline.yaml --slot now --quiet   # each slot once, on the "
       "record");
-  app.callback([options, &context, &app] { context.exit_code = run(*options, context, app); });
+  app.callback([options, &context, &app] {
+    const auto ended = process::stand_in(options->stop_within);
+    context.exit_code = ended ? *ended : run(*options, context, app);
+  });
 }
 
 }  // namespace mlops::cli

@@ -2,6 +2,7 @@
 
 #include "cli/context.hpp"
 #include "cli/queue.hpp"
+#include "cli/stop_within.hpp"
 #include "util/log.hpp"
 
 namespace mlops::cli {
@@ -31,6 +32,7 @@ void set_up_worker(CLI::App& app, Context& context) {
   app.add_option("-j,--runs", settings->runs, "runs at a time (default: the machine's cores)")
       ->type_name("N")
       ->check(CLI::Range(1, 10'000));
+  add_stop_within(app, settings->stop_within, "runs");
   app.add_flag("--once", settings->once, "end when nothing more can begin");
   app.footer(
       "Runs what `mlops submit` put into queues until it is asked to stop (SIGTERM, SIGINT); runs go on by "

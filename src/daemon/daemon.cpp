@@ -317,31 +317,13 @@ void Daemon::note_look() {
   ::utimensat(AT_FDCWD, lock_path(workspace_).c_str(), nullptr, 0);
 }
 
-// Process 1, as in a container, takes all others with it: so its runs are ended in order, and say so in their
-// records, before whoever stops the container loses patience and kills it.
 void Daemon::end_all_runs() {
-  say("stopping, as process 1: " + std::to_string(dispatcher_.children().running()) +
-      " runs are ended first");
   agenda_.clear();  // nothing is due any more
   again_.reset();
-  dispatcher_.end_all(SIGTERM);
-  const std::int64_t kill_ms = util::monotonic_ms() + settings_.stop_within.count();
-  bool killed = false;
-  while (dispatcher_.children().running() > 0) {
-    const std::chrono::milliseconds left(kill_ms - util::monotonic_ms());
-    if (!killed && left.count() <= 0) {
-      killed = true;
-      say("runs that have not ended within " + util::format_duration(settings_.stop_within) + " are killed");
-      dispatcher_.end_all(SIGQUIT);
-    }
-    kill_at_ = util::now() + (killed ? std::chrono::hours(1) : left);
+  end_as_process_1(dispatcher_, settings_.stop_within, [this](Instant until) {
+    kill_at_ = until;
     wait();
-    try {
-      dispatcher_.end();
-    } catch (const std::exception& error) {
-      complain(error.what());
-    }
-  }
+  });
 }
 
 int Daemon::run() {

@@ -34,7 +34,7 @@ struct DaemonSettings {
   bool once = false;                             ///< run what is due, and end when it has ended
   bool queue = true;                             ///< run also what waits in queues
   bool quiet = false;                            ///< say only what went wrong
-  std::chrono::milliseconds stop_within{8'000};  ///< as process 1: runs that take longer to end are killed
+  std::chrono::milliseconds stop_within = usual_stop_within;  ///< as process 1: runs that take longer to end are killed
   WebSettings web = {};
 };
 

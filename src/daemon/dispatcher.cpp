@@ -4,12 +4,14 @@
 #include <mlops/pipeline.hpp>
 
 #include "notify/outbox.hpp"
+#include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
 
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -232,6 +234,28 @@ void Dispatcher::record(const Ended& ended) {
   }
   const std::string what = "run " + ended.job.run_id + " of " + ended.job.what;
   code == 0 ? say(what + " is done") : complain(what + ": " + words);
+}
+
+void end_as_process_1(Dispatcher& dispatcher, std::chrono::milliseconds within,
+                      const std::function<void(Instant)>& wait) {
+  say("stopping, as process 1: " + std::to_string(dispatcher.children().running()) + " runs are ended first");
+  dispatcher.end_all(SIGTERM);
+  const std::int64_t kill_ms = util::monotonic_ms() + within.count();
+  bool killed = false;
+  while (dispatcher.children().running() > 0) {
+    const std::chrono::milliseconds left(kill_ms - util::monotonic_ms());
+    if (!killed && left.count() <= 0) {
+      killed = true;
+      say("runs that have not ended within " + util::format_duration(within) + " are killed");
+      dispatcher.end_all(SIGQUIT);
+    }
+    wait(util::now() + (killed ? std::chrono::hours(1) : left));
+    try {
+      dispatcher.end();
+    } catch (const std::exception& error) {
+      complain(error.what());
+    }
+  }
 }
 
 }  // namespace mlops::daemon

@@ -10,6 +10,8 @@
 #include "schedule/requests.hpp"
 #include "workspace/config.hpp"
 
+#include <chrono>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -88,5 +90,14 @@ class Dispatcher {
   std::vector<process::Identity> holders_;
   bool in_doubt_ = false;  // whether all that was claimed is known here
 };
+
+/// Process 1, as in a container, takes all others with it: so its runs are ended in order first, and those
+/// that take longer than `within` are killed, so that their end is on record before whoever stops the
+/// container loses patience. `wait` returns at that time, or when something has happened.
+void end_as_process_1(Dispatcher& dispatcher, std::chrono::milliseconds within,
+                      const std::function<void(Instant)>& wait);
+
+/// How long that may take, if nobody says otherwise: `docker stop` waits for ten seconds.
+constexpr std::chrono::milliseconds usual_stop_within{8'000};
 
 }  // namespace mlops::daemon

@@ -10,6 +10,8 @@
 #include "util/strings.hpp"
 #include "util/time.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <utility>
@@ -115,6 +117,8 @@ bool Worker::run() {
     wakeup_.watch(dispatcher_.holders());
     const News news = wakeup_.wait(next);
     if (news.stop) {
+      if (::getpid() == 1)
+        end_as_process_1(dispatcher_, settings_.stop_within, [this](Instant until) { wakeup_.wait(until); });
       say_stopping(dispatcher_.children());
       return false;
     }

@@ -14,9 +14,10 @@
 namespace mlops::daemon {
 
 struct WorkerSettings {
-  std::vector<std::string> queues;  ///< empty: all
-  std::size_t runs = 0;             ///< at a time; 0: usual_runs()
-  bool once = false;                ///< end when nothing more can begin
+  std::vector<std::string> queues;                            ///< empty: all
+  std::size_t runs = 0;                                       ///< at a time; 0: usual_runs()
+  bool once = false;                                          ///< end when nothing more can begin
+  std::chrono::milliseconds stop_within = usual_stop_within;  ///< as DaemonSettings has it
   std::optional<std::int64_t> backfill =
       {};  ///< only this one, until nothing of it is left or it is not open any more
 };
@@ -28,7 +29,8 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// Until a signal asks it to stop, which leaves runs to themselves. False: one did.
+  /// Until a signal asks it to stop, which leaves runs to themselves, but for those of process 1. False: one
+  /// did.
   bool run();
 
  private:

@@ -68,3 +68,44 @@ daemon=$(inner); kill -TERM "$daemon"; (sleep 10; kill -9 "$daemon" 2> /dev/null
 wait $outer; expect_equal "$?" 0; kill $docker 2> /dev/null
 grep -q "runs that have not ended within 2.0s are killed" deaf.log || fail "the daemon's last words: $(tail -n 3 deaf.log)"
 expect_equal "$(python3 -c 'import sqlite3; print(sqlite3.connect(".mlops/mlops.db").execute("select distinct state from runs where pipeline = ?", ("deaf",)).fetchall())')" "[('cancelled',)]"
+
+# So it is with a worker,
+cat > asked.yaml <<'Y'
+name: asked
+steps: {a: {run: 'trap "" TERM; touch worked; while :; do sleep 0.1; done', grace: 60s}}
+Y
+mlops submit asked.yaml; expect_ok
+unshare $how "$MLOPS" worker --stop-within 1s > worker.log 2>&1 & outer=$!
+wait_for 20 test -e worked
+kill -TERM "$(inner)"; (sleep 10; kill -9 "$(inner)" 2> /dev/null) & docker=$!
+wait $outer; expect_equal "$?" 0; kill $docker 2> /dev/null
+grep -q "as process 1: 1 runs are ended first" worker.log || fail "the worker's last words: $(tail -n 3 worker.log)"
+grep -q "runs that have not ended within 1.0s are killed" worker.log || fail "the worker's last words: $(tail -n 3 worker.log)"
+expect_equal "$(sql "select state from runs where pipeline = 'asked'")" cancelled
+
+# and with one run, in front of which process 1 only stands: it reaps, and hands on signals and the exit code.
+cat > one.yaml <<'Y'
+name: one
+steps:
+  a:
+    grace: 60s
+    run: |
+      trap "" TERM
+      touch one
+      while :; do sleep 0.1; done
+Y
+run unshare $how "$MLOPS" run one.yaml --stop-within soon; expect_exit 2; expect_err "cannot read --stop-within 'soon'"
+unshare $how "$MLOPS" run one.yaml --stop-within 1s > one.log 2>&1 & outer=$!
+wait_for 20 test -e one
+first=$(inner)
+has_children() { [ "$(pgrep -P "$first" | wc -l)" = "$1" ]; }
+if [[ $how != *--user* ]]; then
+    nsenter -t "$first" --pid sh -c '(while [ ! -e let ]; do sleep 0.05; done) & exit 0' || fail "nsenter"
+    wait_for 10 has_children 2; touch let; wait_for 10 has_children 1
+fi
+kill -TERM "$first"; (sleep 10; kill -9 "$first" 2> /dev/null) & docker=$!
+wait $outer; expect_equal "$?" 143; kill $docker 2> /dev/null
+grep -q "ending all steps at once" one.log || fail "$(cat one.log)"
+expect_equal "$(sql "select state from runs where pipeline = 'one'")" cancelled
+printf 'name: code\nsteps: {a: {run: exit 9}}\n' > code.yaml
+run unshare $how "$MLOPS" run code.yaml --propagate-exit-code; expect_exit 9
