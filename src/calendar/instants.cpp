@@ -31,27 +31,43 @@ std::optional<seconds> cut_offset(std::string& text) {
   return west ? -offset : offset;
 }
 
+struct Clock {
+  seconds time{0};                ///< what it shows, counted from 1970
+  std::optional<seconds> offset;  ///< by which it is ahead of UTC, if that is said
+};
+std::optional<Clock> read_clock(std::string text) {
+  Clock clock;
+  clock.offset = cut_offset(text);
+  if (text.size() == 10) text += " 00:00:00";
+  if (text.size() == 16) text += ":00";
+  const auto read = util::parse_utc(text);
+  if (!read) return std::nullopt;
+  clock.time = floor<seconds>(*read).time_since_epoch();
+  return clock;
+}
+
 }  // namespace
 
 sys_seconds now_seconds() { return std::chrono::floor<std::chrono::seconds>(util::now()); }
 
 sys_seconds read_time(const std::string& text, const TimeZone& zone) {
   if (const auto day = read_day(text)) return begin_of(*day, zone);
-  std::string plain = text;
-  const std::optional<seconds> offset = cut_offset(plain);
-  if (plain.size() == 10) plain += " 00:00:00";
-  if (plain.size() == 16) plain += ":00";
-  const auto read = util::parse_utc(plain);
-  if (!read) {
+  const auto clock = read_clock(text);
+  if (!clock) {
     throw Error(ExitCode::usage, "cannot read the time '" + util::to_utf8(text) + "'",
                 "such as 2026-03-29, \"2026-03-29 02:00\" or 2026-03-29T02:00:00+01:00");
   }
-  const auto clock = floor<seconds>(*read);
-  if (offset) return sys_seconds(clock.time_since_epoch()) - *offset;
-  const auto instants = zone.instants_of(local_seconds(clock.time_since_epoch()));
+  if (clock->offset) return sys_seconds(clock->time - *clock->offset);
+  const auto instants = zone.instants_of(local_seconds(clock->time));
   if (!instants.empty()) return instants.front();
   throw Error(ExitCode::usage, "no clock in " + zone.name() + " ever shows " + text + ": it is skipped there",
               "give the offset, as in 2026-03-29T02:00:00+01:00");
+}
+
+std::optional<sys_seconds> read_instant(const std::string& text) {
+  const auto clock = read_clock(text);
+  if (!clock || !clock->offset) return std::nullopt;
+  return sys_seconds(clock->time - *clock->offset);
 }
 
 sys_seconds begin_of(local_days day, const TimeZone& zone) {

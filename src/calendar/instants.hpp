@@ -18,6 +18,9 @@ sys_seconds now_seconds();
 /// Error(usage), also for a time of day that no clock shows.
 sys_seconds read_time(const std::string& text, const TimeZone& zone);
 
+/// An instant with its offset, written as for read_time(); nothing if it is none.
+std::optional<sys_seconds> read_instant(const std::string& text);
+
 /// The first instant of a day: midnight, or what clocks show next where they skip it.
 sys_seconds begin_of(std::chrono::local_days day, const TimeZone& zone);
 

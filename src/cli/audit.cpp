@@ -116,13 +116,15 @@ void print_why(const Line& line) {
   std::printf("  decided at %s\n", time_words(*line.known, decided).c_str());
 }
 
-// By the beginning of the slot or of its time of day; a time that clocks skip has a space in place of the T.
-// Of many slots that share a row, those between its first and its last.
+// By its instant, in whatever zone that is given, or by the beginning of the slot or of its time of day; a
+// time that clocks skip has a space in place of the T. Of many slots that share a row, those between its
+// first and its last.
 bool is_meant(const Line& line, std::string words) {
   const auto plain = [](std::string text) {
     std::ranges::replace(text, ' ', 'T');
     return text;
   };
+  if (const auto at = calendar::read_instant(words)) return line.slot.at <= *at && *at <= line.slot.until;
   const std::string first = plain(line.slot.local), last = plain(last_slot(line));
   words = plain(std::move(words));
   if (first.starts_with(words) || first.find("T" + words) != first.npos) return true;
@@ -204,7 +206,10 @@ void audit(const Options& options, const Context& context) {
   std::ranges::stable_sort(lines, {}, [](const Line& line) { return line.slot.at; });
   if (!options.why.empty()) {
     if (lines.empty())
-      throw Error(ExitCode::usage, "no slot of the ledger begins with '" + options.why + "'",
+      throw Error(ExitCode::usage,
+                  (calendar::read_instant(options.why) ? "no slot of the ledger is at '"
+                                                       : "no slot of the ledger begins with '") +
+                      options.why + "'",
                   "`mlops schedule audit` lists them; --last all looks further back");
     if (!options.json) {
       for (const Line& line : lines) print_why(line);
@@ -306,7 +311,8 @@ void add_audit_command(CLI::App& app, Context& context) {
   slots
       ->add_option(
           "--why", options->why,
-          "only slots that begin with this, such as 2026-03-29T02 or 02:30, each with all that is known")
+          "only slots that begin with this, such as 2026-03-29T02 or 02:30, or are at this instant, such as "
+          "2026-03-29T01:00:00Z; each with all that is known")
       ->type_name("SLOT");
   slots->add_option("--outcome", options->outcome, "only these: ran, skipped, coalesced, missed, …")
       ->type_name("OUTCOME");

@@ -52,6 +52,9 @@ std::vector<Schedule> read_expression(const std::string& text) {
 }
 
 std::vector<Entry> find_entries(const Options& options) {
+  if (util::trim(options.what).empty())
+    throw Error(ExitCode::usage, "an empty text is neither a pipeline file nor an expression",
+                "such as pipeline.yaml, \"0 3 * * *\" or \"every: 15m\"");
   pipeline::Zones zones;
   std::vector<Entry> entries;
   // An expression has blanks or is a macro; anything else names a file.
@@ -90,6 +93,22 @@ sys_seconds beginning(const Options& options, const Entry& entry) {
   return calendar::now_seconds();
 }
 
+// Why it has no time after `from`; empty if it has one.
+std::string why_never(const Entry& entry, sys_seconds from) {
+  if (calendar::next_fire(entry.rule, from)) return {};
+  if (entry.cron() && entry.cron()->at_boot)
+    return "@reboot is no time: cron runs it once after each start of the machine";
+  const auto text = [&](sys_seconds at) { return calendar::to_text(at, *entry.rule.zone); };
+  const std::string since = text(from + std::chrono::seconds(1));
+  const auto* once = std::get_if<sys_seconds>(&entry.rule.what);
+  if (once && *once <= from) return "`at` is a single time, " + text(*once) + ", and that is before " + since;
+  if (entry.rule.end && *entry.rule.end <= from)
+    return "`end` is " + entry.schedule.end + ", and that is before " + since;
+  if (entry.rule.start || entry.rule.end || !entry.rule.except.empty())
+    return "`start`, `end` and `except` leave none of its times after " + since;
+  return "no such time comes until the end of " + std::to_string(static_cast<int>(calendar::last_year));
+}
+
 // With the jitter; empty where that is not known.
 std::string start_of(const Entry& entry, sys_seconds at) {
   return entry.delay ? calendar::to_text(at + *entry.delay, *entry.rule.zone) : std::string();
@@ -98,12 +117,14 @@ std::string start_of(const Entry& entry, sys_seconds at) {
 using Fires = std::vector<std::pair<sys_seconds, const Entry*>>;
 
 // What is of one entry only is said of the whole where there is no other.
-nlohmann::json next_json(const std::vector<Entry>& entries, const Fires& fires) {
+nlohmann::json next_json(const Options& options, const std::vector<Entry>& entries, const Fires& fires) {
   nlohmann::json list = nlohmann::json::array(), described = list;
   for (const Entry& entry : entries) {
+    const std::string never = why_never(entry, beginning(options, entry));
     described.push_back({{"schedule", entry.schedule.name},
                          {"expression", times_of(entry.schedule)},
-                         {"timezone", entry.rule.zone->name()}});
+                         {"timezone", entry.rule.zone->name()},
+                         {"never", never.empty() ? nlohmann::json(nullptr) : nlohmann::json(never)}});
   }
   for (const auto& [at, entry] : fires) {
     const std::string start = start_of(*entry, at);
@@ -115,6 +136,7 @@ nlohmann::json next_json(const std::vector<Entry>& entries, const Fires& fires) 
   const bool one = entries.size() == 1;
   return {{"expression", one ? described[0]["expression"] : nlohmann::json(nullptr)},
           {"timezone", one ? described[0]["timezone"] : nlohmann::json(nullptr)},
+          {"never", one ? described[0]["never"] : nlohmann::json(nullptr)},
           {"entries", std::move(described)},
           {"next", std::move(list)}};
 }
@@ -130,8 +152,13 @@ void next(const Options& options) {
   }
   std::ranges::stable_sort(fires, {}, &Fires::value_type::first);
   fires.resize(std::min(fires.size(), static_cast<std::size_t>(options.count)));
-  if (options.json) return print_json(next_json(entries, fires));
-  if (fires.empty()) std::fprintf(stderr, "it never runs: no such time comes until the end of 2199\n");
+  if (options.json) return print_json(next_json(options, entries, fires));
+  for (const Entry& entry : entries) {
+    const std::string never = why_never(entry, beginning(options, entry));
+    if (!never.empty())
+      std::fprintf(stderr, "%s has no next time: %s\n",
+                   entries.size() > 1 ? shown(entry.schedule.name).c_str() : "it", never.c_str());
+  }
   const Style style = style_of(stdout);
   for (const auto& [at, entry] : fires) {
     std::vector<std::string> notes;
@@ -212,6 +239,7 @@ nlohmann::json explained(const Options& options, const Entry& entry) {
     warnings.push_back({{"message", doubt.message}, {"hint", doubt.hint}, {"column", doubt.at + 1}});
   for (const sys_seconds at : calendar::fires_between(entry.rule, from, sys_seconds::max(), 3))
     times.push_back(calendar::to_text(at, *entry.rule.zone));
+  const std::string never = why_never(entry, from);
   const bool clocks = entry.cron() && !entry.cron()->at_boot;
   return {{"schedule", entry.schedule.name},
           {"expression", times_of(entry.schedule)},
@@ -219,6 +247,7 @@ nlohmann::json explained(const Options& options, const Entry& entry) {
           {"words", words_for(entry)},
           {"limits", limits_of(entry)},
           {"warnings", std::move(warnings)},
+          {"never", never.empty() ? nlohmann::json(nullptr) : nlohmann::json(never)},
           {"clocks", clocks ? changes_of_clocks(entry, from) : std::vector<std::string>()},
           {"next", std::move(times)}};
 }
@@ -236,7 +265,7 @@ void print_explained(const nlohmann::json& e, bool named) {
                 warning["hint"].get<std::string>().c_str());
   for (const auto& line : e["clocks"]) std::printf("clocks: %s\n", line.get<std::string>().c_str());
   for (const auto& at : e["next"]) std::printf("next:   %s\n", at.get<std::string>().c_str());
-  if (e["next"].empty() && text("expression") != "@reboot") std::printf("next:   never\n");
+  if (e["never"].is_string()) std::printf("next:   never: %s\n", text("never").c_str());
 }
 
 void explain(const Options& options) {

@@ -139,6 +139,30 @@ class Entry {
   const Fields& fields_;
 };
 
+// "every 15s", which is YAML with its colon.
+std::string with_colon(std::string text) {
+  for (const char* key : {"every", "at"}) {
+    if (text.starts_with(key + std::string(" "))) text.insert(std::string_view(key).size(), ":");
+  }
+  return text;
+}
+
+std::string in_braces(const std::string& text) {
+  return text.starts_with('{') || text.starts_with('[') ? text : "{" + with_colon(text) + "}";
+}
+
+// "every: 30s, jitter: 10s": keys behind the first one, as in a map that lacks its braces.
+bool needs_braces(std::string_view text) {
+  if (text.starts_with('{') || text.starts_with('[')) return false;
+  for (std::size_t comma = text.find(','); comma != text.npos; comma = text.find(',', comma + 1)) {
+    const std::string_view rest = util::trim(text.substr(comma + 1));
+    if (std::ranges::any_of(names_of(schedule_keys()),
+                            [&](const std::string& key) { return rest.starts_with(key + ":"); }))
+      return true;
+  }
+  return false;
+}
+
 // What the calendar finds wrong with the zone, the limits and the time: each by itself, so that none hides
 // another.
 void check_parts(const YamlNode& node, const Schedule& schedule, const Pipeline& pipeline,
@@ -185,7 +209,12 @@ void check(const YamlNode& node, const Schedule& schedule, const Pipeline& pipel
   if (!schedule.cron.empty()) {
     calendar::CronProblem problem;
     const auto parsed = calendar::parse_cron(schedule.cron, pipeline.name, problem);
-    if (!parsed) problems.add(cron->at, "schedule: " + problem.message, problem.hint);
+    if (!parsed && is_written_entry(schedule.cron)) {  // in quotes, as on the command line
+      problems.add(cron->at, "schedule: '" + schedule.cron + "' is a text, and a text is a line of cron",
+                   "without the quotes, and in braces: schedule: " + in_braces(schedule.cron));
+    } else if (!parsed) {
+      problems.add(cron->at, "schedule: " + problem.message, problem.hint);
+    }
     if (parsed && parsed->at_boot) {
       problems.add(cron->at, "schedule: @reboot is no time, so it has no slots",
                    "let the system do it, as with a line in the crontab: @reboot mlops run FILE");
@@ -239,10 +268,7 @@ bool is_written_entry(std::string_view text) {
 }
 
 std::vector<Schedule> read_written_entry(const std::string& text) {
-  std::string yaml = text;
-  for (const char* key : {"every", "at"}) {
-    if (text.starts_with(key + std::string(" "))) yaml.insert(std::string_view(key).size(), ":");
-  }
+  const std::string yaml = with_colon(text);
   std::vector<Schedule> result;
   std::vector<Diagnostic> unreadable;
   const YamlNode node = util::parse_yaml(yaml, "", unreadable);
@@ -251,6 +277,9 @@ std::vector<Schedule> read_written_entry(const std::string& text) {
   const params::Scope nothing;
   if (!problems.any()) result = read_schedules(node, Fields(nothing, problems), Pipeline(), false);
   if (!problems.any()) return result;
+  if (needs_braces(text))
+    throw Error(ExitCode::usage, "'" + text + "' has several settings and no braces around them",
+                "write \"" + in_braces(text) + "\"");
   const Diagnostic& first = problems.list().front();
   const std::size_t lead = first.message.starts_with("schedule: ") ? 10 : 0;
   throw Error(ExitCode::usage, first.message.substr(lead), first.hint);

@@ -29,10 +29,34 @@ mlops schedule audit --last all; expect_ok; expect_out "$year-01-01T00:00:00+00:
 mlops schedule audit --last 1d; expect_ok; expect_out "no slot has been due yet"
 mlops schedule audit p.yaml --last all --why "$year"; expect_ok; expect_out "p main: ran"; expect_out "succeeded, begun"
 mlops schedule audit --last all --why 1999; expect_exit 2; expect_err "no slot of the ledger begins with"
+# Also by its instant, in whatever zone that is given.
+for same in "$year-01-01T00:00:00Z" "$year-01-01T00:00Z" "$year-01-01T05:30:00+05:30" "$((year - 1))-12-31 19:00:00-05:00"; do
+    mlops schedule audit --last all --why "$same"; expect_ok; expect_out "$year-01-01T00:00:00+00:00  p main: ran"
+done
+for other in "$year-01-01T00:00:00+01:00" "$year-01-01T00:00:01Z"; do
+    mlops schedule audit --last all --why "$other"; expect_exit 2; expect_err "no slot of the ledger is at '$other'"
+done
 mlops schedule audit --last all --json
 expect_equal "$(json 'j["summary"], j["without_outcome"], j["slots"][0]["outcome"], j["slots"][0]["fence"]')" "({'ran': 1}, 0, 'ran', 1)"
 mlops schedule audit other; expect_exit 2; expect_err "the ledger has no schedule of 'other'"
 mlops schedule audit --outcome lost; expect_exit 2
+# Why there is no next time.
+mlops schedule next "at: 2020-01-01T00:00:00Z" --tz UTC; expect_ok; expect_err 'it has no next time: `at` is a single time, 2020-01-01T00:00:00+00:00, and that is before 20'
+mlops schedule next "at: 2020-01-01T00:00:00Z" --json; expect_ok; expect_equal "$(json 'j["next"], j["never"] == j["entries"][0]["never"], j["never"][:4]')" "([], True, '\`at\`')"
+mlops schedule next @reboot; expect_ok; expect_err "it has no next time: @reboot is no time"
+mlops schedule explain @reboot; expect_ok; expect_out "next:   never: @reboot is no time"
+mlops schedule next "{cron: '@daily', end: 2020-01-01, timezone: UTC}"; expect_ok; expect_err 'it has no next time: `end` is 2020-01-01, and that is before 20'
+mlops schedule next "0 0 31 2 *"; expect_ok; expect_err "no such time comes until the end of 2199"
+printf 'schedule: [{at: "2020-01-01 00:00", name: once}, {cron: "@daily"}]\nsteps: {a: {run: "true"}}\n' > both.yaml
+mlops schedule next both.yaml -n 1; expect_ok; expect_err 'once has no next time: `at` is a single time'; expect_out "@daily"
+mlops schedule next both.yaml -n 1 --json; expect_equal "$(json '[e["never"] is None for e in j["entries"]], len(j["next"])')" "([False, True], 1)"
+for empty in "" " "; do mlops schedule next "$empty"; expect_exit 2; expect_err "an empty text is neither a pipeline file nor an expression"; done
+# Settings without braces.
+mlops schedule next "every: 30s, jitter: 10s"; expect_exit 2; expect_err "has several settings and no braces around them"; expect_err 'write "{every: 30s, jitter: 10s}"'
+mlops schedule next "every 30s, jitter: 10s"; expect_exit 2; expect_err 'write "{every: 30s, jitter: 10s}"'
+mlops schedule next "{every: 30s, jitter: 10s}"; expect_ok
+printf 'schedule: "every: 30s, jitter: 10s"\nsteps: {a: {run: "true"}}\n' > braces.yaml
+mlops validate braces.yaml; expect_exit 2; expect_err "braces.yaml:1:11: error: schedule: 'every: 30s, jitter: 10s' is a text"; expect_err "in braces: schedule: {every: 30s, jitter: 10s}"
 mlops schedule next "0 3 * * *" --tz Mars/Base; expect_exit 2; expect_err "such as Europe/Berlin"
 mlops schedule list; expect_ok; expect_out "$((year + 1))-01-01T00:00:00+00:00"; expect_out "no daemon runs"
 expect_equal "$(sql "select outcome, slots from v_slots")" "ran,1"
@@ -99,6 +123,7 @@ mlops daemon --once; id=$(sql "select run_id from v_slots where pipeline = 'ofte
 inside=$(TZ=Europe/Berlin date -d "-110 minutes" +%Y-%m-%dT%H:%M)
 mlops schedule audit often.yaml --why "$inside"; expect_ok; expect_out " more  often main: coalesced"; expect_out "  all slots from 2"; expect_out "  run $id of that slot succeeded"
 expect_out "  nobody looked at the time from "
+mlops schedule audit often.yaml --why "$(date -u -d "-110 minutes" +%Y-%m-%dT%H:%M:00Z)"; expect_ok; expect_out " more  often main: coalesced"
 mlops schedule audit often.yaml --outcome coalesced --limit 0 --json
 expect_equal "$(json 'set((s["coalesced_into"]["run"], s["coalesced_into"]["run_state"]) for s in j["slots"])')" "{('$id', 'succeeded')}"
 expect_equal "$(json '[s["last_slot"] > s["slot"] for s in j["slots"] if s["slots"] > 1]')" "[True]"
