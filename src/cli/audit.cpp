@@ -6,6 +6,7 @@
 #include "db/runs.hpp"
 #include "db/slots.hpp"
 #include "engine/recovery.hpp"
+#include "schedule/waits.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
@@ -86,7 +87,8 @@ void print_into(const SlotRecord& into, const std::string& state) {
   if (into.outcome == SlotOutcome::ran) {
     std::printf("  run %s of that slot %s\n", into.run_id.c_str(), state.c_str());
   } else if (into.outcome == SlotOutcome::claimed) {
-    std::printf("  run %s of that slot is about to begin\n", into.run_id.c_str());
+    std::printf("  run %s of that slot %s\n", into.run_id.c_str(),
+                shown(schedule::prospect_of(into)).c_str());
   } else {
     std::printf("  that slot was %s%s%s\n", to_string(into.outcome), into.reason.empty() ? "" : ": ",
                 in_one_line(into.reason).c_str());
@@ -108,6 +110,8 @@ void print_why(const Line& line) {
     std::printf("  run %s %s, begun %s after its time\n", slot.run_id.c_str(), line.run_state.c_str(),
                 late_words(slot).c_str());
   }
+  if (slot.outcome == SlotOutcome::claimed && schedule::wait_of(slot).empty())
+    std::printf("  run %s is about to begin\n", slot.run_id.c_str());
   if (line.into) print_into(*line.into, line.into_state);
   // The reason of one that was missed says so itself.
   if (slot.outcome == SlotOutcome::coalesced && slot.unseen_from)
@@ -120,11 +124,11 @@ void print_why(const Line& line) {
 // time that clocks skip has a space in place of the T. Of many slots that share a row, those between its
 // first and its last.
 bool is_meant(const Line& line, std::string words) {
+  if (const auto at = calendar::read_instant(words)) return line.slot.at <= *at && *at <= line.slot.until;
   const auto plain = [](std::string text) {
     std::ranges::replace(text, ' ', 'T');
     return text;
   };
-  if (const auto at = calendar::read_instant(words)) return line.slot.at <= *at && *at <= line.slot.until;
   const std::string first = plain(line.slot.local), last = plain(last_slot(line));
   words = plain(std::move(words));
   if (first.starts_with(words) || first.find("T" + words) != first.npos) return true;

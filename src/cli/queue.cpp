@@ -32,6 +32,8 @@ struct Options {
   bool json = false;
 };
 
+constexpr const char* run_deleted = "deleted";
+
 std::string number(std::int64_t value) { return std::to_string(value); }
 
 /// A request with what is to be said of it.
@@ -47,7 +49,7 @@ Line line_of(RequestRecord request, db::Connection& connection) {
   line.about = line.request.reason;
   if (line.request.state == RequestState::started) {
     const auto run = db::find_run(connection, line.request.run_id);
-    line.state = run ? to_string(run->state) : "deleted";
+    line.state = run ? to_string(run->state) : run_deleted;
     line.about = run ? run->reason : "";
   }
   return line;
@@ -196,6 +198,18 @@ int move(const Options& options, const Context& context) {
 }
 
 }  // namespace
+
+nlohmann::json request_json(RequestRecord request, db::Connection& connection) {
+  return json_of(line_of(std::move(request), connection));
+}
+
+std::string standing_words(const RequestRecord& request, db::Connection& connection) {
+  const std::string words = std::string("is ") + to_string(request.state);
+  if (request.state != RequestState::started) return words;
+  const std::string state = line_of(request, connection).state;
+  if (state == run_deleted) return "was started; its run " + request.run_id + " was deleted";
+  return words + ", as run " + request.run_id + " (" + state + ")";
+}
 
 nlohmann::json to_json(const RequestRecord& r) {
   const auto or_null = [](const auto& value) {

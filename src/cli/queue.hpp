@@ -9,6 +9,10 @@
 
 namespace mlops::cli {
 
+/// With the state of its run, which may have been deleted, and why it waits or is over.
+nlohmann::json request_json(RequestRecord request, db::Connection& connection);
+/// "is waiting", "is started, as run 01m8… (failed)".
+std::string standing_words(const RequestRecord& request, db::Connection& connection);
 nlohmann::json to_json(const RequestRecord& request);
 
 /// Throws Error(usage) if no queue can be called so.

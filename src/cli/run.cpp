@@ -6,6 +6,8 @@
 #include "cli/plan.hpp"
 #include "cli/progress.hpp"
 #include "cli/stop_within.hpp"
+#include "db/runs.hpp"
+#include "db/slots.hpp"
 #include "db/steps.hpp"
 #include "engine/resources.hpp"
 #include "notify/delivery.hpp"
@@ -16,6 +18,7 @@
 #include "schedule/backfills.hpp"
 #include "schedule/ledger.hpp"
 #include "schedule/requests.hpp"
+#include "schedule/waits.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
@@ -108,6 +111,26 @@ OpenWorkspace open_for(const std::string& directory, const Context& context) {
 
 constexpr const char* waited_too_long = "it had to wait, and `start_within` has passed";
 
+// On record, for those who wonder why a run that was claimed does not begin.
+class WaitNote : public RunObserver {
+ public:
+  explicit WaitNote(const Workspace& workspace, std::int64_t fence) : workspace_(workspace), fence_(fence) {}
+
+  void note(const std::string& text) override {
+    if (!text.starts_with(db::wait_word)) return;
+    try {
+      db::Database database = db::Database::open(workspace_.database_path());
+      schedule::note_waits(database, {{fence_, text}});
+    } catch (const Error& error) {
+      util::log_debug(std::string("it is not on record that the run waits: ") + error.what());
+    }
+  }
+
+ private:
+  const Workspace& workspace_;
+  std::int64_t fence_;
+};
+
 // The slot is ours, and waits for its turn. False: that took too long.
 bool begin_slot(OpenWorkspace& open, const schedule::Claimed& claimed, Options& options, Progress& progress) {
   options.settings.slot = claimed.claim;
@@ -145,6 +168,13 @@ void take_claim_over(Options& options, const Context& context, Progress& progres
                 "see `mlops schedule audit`");
 }
 
+// Of the run that has the slot or is in the way; null: there is none, or it has not begun.
+nlohmann::json run_state_json(db::Connection& connection, const schedule::Answer& answer) {
+  if (answer.run_id.empty()) return nullptr;
+  if (const auto state = db::state_of_run(connection, answer.run_id)) return to_string(*state);
+  return answer.deleted ? nlohmann::json("deleted") : nlohmann::json(nullptr);
+}
+
 // The slot of the file's schedule that the run is for. False: it is not ours, which was said.
 bool claim_slot(Options& options, const Context& context, Progress& progress) {
   pipeline::require_lasting(options.file);
@@ -162,7 +192,8 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
                 {"schedule", answer.entry},
                 {"claimed", false},
                 {"reason", answer.refusal},
-                {"run", answer.run_id}});
+                {"run", answer.run_id},
+                {"run_state", run_state_json(open.database.connection(), answer)}});
   } else if (!options.quiet) {
     // In a crontab each line but one would say it, each time: the ledger has it.
     std::fprintf(stderr, "mlops: the slot %s of %s %s is not run: %s\n", answer.local.c_str(),
@@ -322,6 +353,9 @@ int run_claimed(Options& options, const Context& context, const CLI::App& app) {
       std::fflush(stdout);
     }
     progress.set_workspace_option(workspace_option(*workspace, context));
+    std::optional<WaitNote> wait_note;
+    if (options.settings.slot)
+      observers.push_back(&wait_note.emplace(*workspace, options.settings.slot->fence));
     result = run_plan(*workspace, pipeline, graph, plan, options.settings, std::move(keeper), observers);
   }
   if (options.json) print_json(result_json(result, *workspace, options));

@@ -21,6 +21,7 @@ namespace mlops::cli {
 namespace {
 
 constexpr std::size_t longest_key = 1'000;
+constexpr std::chrono::minutes longest_delay{1};  // times are often given to the minute
 
 struct Options {
   std::string file;
@@ -43,6 +44,14 @@ Instant not_before(const Options& options) {
   const auto span = util::parse_duration(options.in);
   if (!span) throw Error(ExitCode::usage, "cannot read --in '" + options.in + "'", "such as 90s, 2h or 1d");
   return util::now() + *span;
+}
+
+// One that is asked for again by its key may be of a time that has passed by now.
+void require_future(const Options& options, Instant at) {
+  if (options.at.empty() || at + longest_delay >= util::now()) return;
+  throw Error(ExitCode::usage,
+              "cannot submit '" + options.file + "' for " + util::format_local(at) + ": that is past",
+              "give a later time, or leave --at out to have it run as soon as there is room");
 }
 
 // A second one of its key is the first one only if the same was asked for.
@@ -77,6 +86,8 @@ int submit(const Options& options, const Context& context) {
                     "' is made for a slot of its schedule (it has ${slot.…}), and a request is for none",
                 "mlops run " + options.file + " --slot now  runs the last one");
   engine::require_possible(pipeline, make_plan(pipeline, make_graph(pipeline), {}));
+  const Instant at = not_before(options);
+  if (options.key.empty()) require_future(options, at);
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(pipeline.directory, context.workspace, created);
   workspace.check_owner();
@@ -86,9 +97,11 @@ int submit(const Options& options, const Context& context) {
   RequestRecord request = schedule::request_for(workspace, pipeline, {options.overrides, std::nullopt});
   request.queue = options.queue;
   request.priority = options.priority.value_or(request.priority);
-  request.not_before = not_before(options);
+  request.not_before = at;
   request.cause = "submitted by hand";
   if (!options.key.empty()) request.dedupe = options.key;
+  if (!options.key.empty() && !db::request_with_key(database.connection(), options.key))
+    require_future(options, at);
   schedule::Requests requests(workspace, database);
   requests.adopt(pipeline);
   const auto id = requests.submit(request);
@@ -100,14 +113,15 @@ int submit(const Options& options, const Context& context) {
     std::printf("%lld\n", static_cast<long long>(known->id));
     std::fflush(stdout);
     if (!id)
-      std::fprintf(stderr, "the key '%s' is known: request %lld is %s\n",
+      std::fprintf(stderr, "the key '%s' is known: request %lld %s\n",
                    util::escape_controls(options.key).c_str(), static_cast<long long>(known->id),
-                   to_string(known->state));
+                   standing_words(*known, database.connection()).c_str());
   }
   if (id) warn_if_nobody_works(workspace);
   const int code = options.wait ? wait_for(workspace, database, known->id) : 0;
   if (options.json) {
-    nlohmann::json json = to_json(db::find_request(database.connection(), known->id).value_or(*known));
+    nlohmann::json json = request_json(db::find_request(database.connection(), known->id).value_or(*known),
+                                       database.connection());
     json["new"] = id.has_value();
     print_json(json);
   }

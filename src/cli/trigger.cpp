@@ -84,7 +84,12 @@ struct Line {
     if (event.outcome != EventOutcome::requested && event.outcome != EventOutcome::joined)
       return to_string(event.outcome);
     if (run) return to_string(run->state);
+    if (!run_id().empty()) return "deleted";
     return request ? to_string(request->state) : "request deleted";
+  }
+  // Also of one that was deleted.
+  std::string run_id() const {
+    return request && request->state == RequestState::started ? request->run_id : std::string();
   }
   std::string reason() const {
     if (event.outcome == EventOutcome::requested && request && !request->reason.empty())
@@ -116,7 +121,7 @@ nlohmann::json line_json(const Line& line, bool payload) {
       {"outcome", line.outcome()},
       {"reason", line.reason()},
       {"request", line.event.request ? nlohmann::json(*line.event.request) : nlohmann::json()},
-      {"run", line.run ? nlohmann::json(line.run->id) : nlohmann::json()}};
+      {"run", line.run_id().empty() ? nlohmann::json() : nlohmann::json(line.run_id())}};
   if (payload) json["payload"] = nlohmann::json::parse(line.event.payload, nullptr, false);
   return json;
 }
@@ -200,7 +205,7 @@ void events(const Options& options, const Context& context) {
   Table table({"EVENT", "AT", "PIPELINE", "TRIGGER", "WHAT", "OUTCOME", "RUN", "REASON"});
   for (const Line& line : lines) {
     table.add({std::to_string(line.event.id), util::format_local(line.event.at), line.trigger->pipeline,
-               line.trigger->name, line.event.what, line.outcome(), line.run ? line.run->id : "",
+               line.trigger->name, line.event.what, line.outcome(), line.run_id(),
                in_one_line(line.reason())});
   }
   if (lines.empty()) {

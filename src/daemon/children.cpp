@@ -88,20 +88,26 @@ std::optional<Instant> Children::first_late() const {
   return first ? std::optional(*first + std::chrono::milliseconds(1)) : std::nullopt;
 }
 
-std::vector<Job> Children::start(const std::function<bool(const Job&)>& may_start,
+// What of its own there is no room for; empty: it has its turn.
+std::string Children::held_by_others(const Job& job) const {
+  const auto same = std::ranges::find(
+      running_, job.pipeline, [](const auto& child) -> const auto& { return child.second.pipeline; });
+  if (job.in_turn && same != running_.end())
+    return "waits for run " + same->second.run_id + " of the same pipeline";
+  // One that ends another run of its pipeline takes the place of that one.
+  if (running_.size() < most_ || (job.replaces && same != running_.end())) return {};
+  return "waits for room: " + std::to_string(running_.size()) + " of " + std::to_string(most_) +
+         (most_ == 1 ? " run goes on" : " runs go on");
+}
+
+std::vector<Job> Children::start(const std::function<std::string(const Job&)>& hold,
                                  std::vector<NotStarted>& failed) {
   std::vector<Job> started;
-  const auto runs = [&](const std::string& pipeline) {
-    return std::ranges::any_of(running_,
-                               [&](const auto& child) { return child.second.pipeline == pipeline; });
-  };
-  const auto has_turn = [&](const Job& job) {
-    // One that ends another run of its pipeline takes the place of that one.
-    const bool has_room = running_.size() < most_ || (job.replaces && runs(job.pipeline));
-    return has_room && !(job.in_turn && runs(job.pipeline));
-  };
   for (auto next = waiting_.begin(); next != waiting_.end();) {
-    if (!has_turn(*next) || !may_start(*next)) {
+    std::string why = held_by_others(*next);
+    if (why.empty()) why = hold(*next);
+    if (!why.empty()) {
+      next->waits = std::move(why);
       ++next;
       continue;
     }
@@ -153,6 +159,17 @@ std::set<std::int64_t> Children::fences() const {
   for (const Job& job : waiting_) fences.insert(job.fence);
   for (const auto& [pid, job] : running_) fences.insert(job.fence);
   return fences;
+}
+
+std::vector<std::pair<std::int64_t, std::string>> Children::untold_waits() const {
+  std::vector<std::pair<std::int64_t, std::string>> waits;
+  for (const Job& job : waiting_)
+    if (job.waits != job.told) waits.emplace_back(job.fence, job.waits);
+  return waits;
+}
+
+void Children::told_waits() {
+  for (Job& job : waiting_) job.told = job.waits;
 }
 
 std::vector<Ended> Children::reap() {

@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace mlops::daemon {
@@ -31,6 +32,7 @@ struct Job {
   bool request = false;   ///< of the queue, not a slot
   std::optional<Instant> start_by = {};  ///< it does not begin later
   int deaths = 0;                        ///< of processes that were to run it
+  std::string waits = {}, told = {};     ///< what for, and what of that is on record
 };
 
 /// One that could not be started.
@@ -58,11 +60,14 @@ class Children {
   void add_again(Job job);
   /// Takes those off the list that wait and are not to begin any more.
   std::vector<Job> take(const std::function<bool(const Job&)>& which);
-  /// Starts what there is room for and `may_start` lets go; returns these. Those that cannot be started are
-  /// in `failed`.
-  std::vector<Job> start(const std::function<bool(const Job&)>& may_start, std::vector<NotStarted>& failed);
+  /// Starts what there is room for and `hold` lets go, which says what holds one back; returns these. Those
+  /// that cannot be started are in `failed`.
+  std::vector<Job> start(const std::function<std::string(const Job&)>& hold, std::vector<NotStarted>& failed);
   /// Starts this one now.
   std::optional<NotStarted> start(Job job);
+  /// What those that wait do so for, by their fences, as far as that is not on record; then it is.
+  std::vector<std::pair<std::int64_t, std::string>> untold_waits() const;
+  void told_waits();
   /// Collects what has ended; also children that are not ours, as process 1 has to.
   std::vector<Ended> reap();
 
@@ -83,6 +88,7 @@ class Children {
   }
 
  private:
+  std::string held_by_others(const Job& job) const;
   std::string output_path(std::int64_t fence) const {
     return directory_ + "/" + std::to_string(fence) + ".out";
   }

@@ -4,6 +4,7 @@
 #include <mlops/pipeline.hpp>
 
 #include "notify/outbox.hpp"
+#include "schedule/waits.hpp"
 #include "util/quantity.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
@@ -98,10 +99,12 @@ void Dispatcher::start() {
   not_before_.reset();
   // Requests that are more urgent than the slots that wait come before them, the others after.
   if (const auto slots = children_.first_waiting()) take_requests(slots);
-  for (const Job& job : children_.start([this](const Job& slot) { return may_start(slot); }, failed_))
+  for (const Job& job : children_.start([this](const Job& slot) { return hold(slot); }, failed_))
     say("run " + job.run_id + " for " + job.what);
   take_requests(std::nullopt);
   for (; !failed_.empty(); failed_.pop_back()) give_up(failed_.back());
+  schedule::note_waits(database_, children_.untold_waits());
+  children_.told_waits();
 }
 
 schedule::Fences Dispatcher::fences() const {
@@ -150,12 +153,13 @@ void Dispatcher::take_requests(std::optional<int> above) {
   in_doubt_ = false;
 }
 
-bool Dispatcher::may_start(const Job& job) {
-  if (limits_.runs == 0 && job.concurrency == 0) return true;
+// Empty: it may begin.
+std::string Dispatcher::hold(const Job& job) {
+  if (limits_.runs == 0 && job.concurrency == 0) return {};
   const schedule::Permission permission =
       ledger_.let_go(job.fence, {"", job.pipeline, job.concurrency, job.replaces}, limits_);
   look_again(permission.next, permission.holders);
-  return permission.granted;
+  return permission.granted ? std::string() : "waits for room: " + permission.why;
 }
 
 void Dispatcher::give_up(const NotStarted& failed) {

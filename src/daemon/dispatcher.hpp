@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 #include <vector>
+#include <utility>
 
 namespace mlops::daemon {
 
@@ -65,7 +66,7 @@ class Dispatcher {
 
  private:
   void take_requests(std::optional<int> above);
-  bool may_start(const Job& job);
+  std::string hold(const Job& job);
   void give_up(const NotStarted& failed);
   void miss_late();
   void try_again(Job job, const std::string& why);

@@ -109,7 +109,9 @@ void update_request(Connection& db, const RequestRecord& r) {
 
 bool start_request(Connection& db, std::int64_t fence, const std::string& run_id, Instant now) {
   db.cached(R"sql(
-      UPDATE requests SET state = 'started', run_id = ?2, decided_at = ?3 WHERE fence = ?1 AND state = 'claimed'
+      UPDATE requests SET state = 'started', run_id = ?2, decided_at = ?3,
+        reason = CASE WHEN reason LIKE 'waits for %' THEN '' ELSE reason END
+      WHERE fence = ?1 AND state = 'claimed'
     )sql")
       .bind(fence, run_id, util::format_utc(now))
       .run();

@@ -239,7 +239,11 @@ std::int64_t next_fence(Connection& db) {
 
 bool start_slot(Connection& db, std::int64_t fence, const std::string& run_id, Instant now) {
   db.cached(R"sql(
-      UPDATE slots SET outcome = 'ran', run_id = ?2, late_ms = ?3 - slot_at * 1000, decided_at = ?4
+      UPDATE slots SET outcome = 'ran', run_id = ?2, late_ms = ?3 - slot_at * 1000, decided_at = ?4,
+        reason = CASE WHEN reason LIKE 'waits for %' THEN ''
+                      WHEN reason LIKE '%' || char(10) || 'waits for %'
+                      THEN substr(reason, 1, instr(reason, char(10) || 'waits for ') - 1)
+                      ELSE reason END
       WHERE fence = ?1 AND outcome = 'claimed'
     )sql")
       .bind(fence, run_id, static_cast<std::int64_t>(now.time_since_epoch().count()), util::format_utc(now))

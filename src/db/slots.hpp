@@ -42,6 +42,9 @@ std::chrono::sys_seconds last_slot(Connection& db, std::int64_t schedule);
 /// Larger than all before, of slots and of requests. Within a Transaction.
 std::int64_t next_fence(Connection& db);
 
+/// The last line of a claim's reason that begins so tells what it waits for, until its run begins.
+constexpr const char* wait_word = "waits for ";
+
 /// Marks the slot with this fence as run by `run_id`; false if the claim is not valid any more. Within a
 /// Transaction.
 bool start_slot(Connection& db, std::int64_t fence, const std::string& run_id, Instant now);

@@ -14,6 +14,7 @@
 #include "schedule/limits.hpp"
 #include "schedule/requests.hpp"
 #include "schedule/standings.hpp"
+#include "schedule/waits.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
 #include "workspace/environment.hpp"
@@ -264,7 +265,7 @@ std::string Backfills::who_has_the_slot(const RequestRecord& request) {
                        .set_apart(*schedule, timetable_of(*schedule, workspace_.root(), zones), slot->at,
                                   calendar::now_seconds());
   if (!row) return {};
-  if (row->outcome == SlotOutcome::claimed) return "run " + row->run_id + " has it and is about to begin";
+  if (row->outcome == SlotOutcome::claimed) return "run " + row->run_id + " has it and " + prospect_of(*row);
   if (row->outcome != SlotOutcome::ran || row->run_id == slot->run_before) return {};
   const auto run = db::find_run(connection, row->run_id);
   if (!run || (run->state != RunState::running && run->state != RunState::succeeded)) return {};

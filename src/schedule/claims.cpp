@@ -11,6 +11,7 @@
 #include "schedule/ledger.hpp"
 #include "schedule/limits.hpp"
 #include "schedule/rows.hpp"
+#include "schedule/waits.hpp"
 #include "util/id.hpp"
 #include "util/quantity.hpp"
 #include "util/time.hpp"
@@ -86,7 +87,7 @@ std::optional<std::pair<std::string, std::string>> Ledger::in_the_way(const std:
     return std::pair("run " + id + " of it is still going on", id);
   for (const SlotRecord& slot : db::claimed_slots(database_.connection(), pipeline)) {
     if (process::is_alive(slot.claimer))
-      return std::pair("run " + slot.run_id + " of it, for the slot " + slot.local + ", is about to begin",
+      return std::pair("run " + slot.run_id + " of it, for the slot " + slot.local + ", " + prospect_of(slot),
                        slot.run_id);
   }
   return std::nullopt;
@@ -348,11 +349,13 @@ Answer Ledger::claim(const Pipeline& pipeline, std::optional<std::string> at, sy
     if (before && before->outcome == SlotOutcome::ran) {
       const auto run = db::find_run(connection, before->run_id);
       answer.run_id = before->run_id;
+      answer.deleted = !run;
       answer.refusal =
-          "run " + before->run_id + " has it" + (run ? std::string(" (") + to_string(run->state) + ")" : "");
+          "run " + before->run_id +
+          (run ? std::string(" has it (") + to_string(run->state) + ")" : " had it; it was deleted");
     } else if (before && before->outcome == SlotOutcome::claimed && !open) {
       answer.run_id = before->run_id;
-      answer.refusal = "run " + before->run_id + " has it and is about to begin";
+      answer.refusal = "run " + before->run_id + " has it and " + prospect_of(*before);
     } else if (!open && !at) {
       answer.run_id = before->run_id;
       answer.refusal = std::string("it was ") + to_string(before->outcome) + ": " + before->reason;
@@ -442,13 +445,14 @@ Permission Ledger::let_go(std::int64_t fence, const Wish& wish, const workspace:
   Admission admission(limits, util::now(), [&] { return load_of(workspace_, connection); }, {});
   auto slot = db::slot_with_fence(connection, fence);
   const bool ours = slot && slot->outcome == SlotOutcome::claimed;
-  if (ours && !admission.hold(wish).empty()) return {false, admission.next(), admission.holders()};
+  if (const std::string why = ours ? admission.hold(wish) : ""; !why.empty())
+    return {false, admission.next(), admission.holders(), why};
   if (ours) {
     slot->going = true;
     db::update_slot(connection, *slot);
   }
   transaction.commit();
-  return {true, {}, {}};  // of one that is not ours any more its process says so
+  return {true, {}, {}, {}};  // of one that is not ours any more its process says so
 }
 
 void Ledger::reject(std::int64_t fence, const std::string& reason) {
@@ -481,6 +485,7 @@ bool make_way(const Workspace& workspace, db::Database& database, const Claimed&
               const std::function<void(const std::string&)>& say) {
   if (claimed.overlap == Overlap::allow) return true;
   bool told = false;
+  std::string noted;
   while (true) {
     db::Connection& connection = database.connection();
     std::string other;
@@ -516,6 +521,8 @@ bool make_way(const Workspace& workspace, db::Database& database, const Claimed&
       return false;
     }
     if (!std::exchange(told, true)) say("waiting for run " + other + " of the same pipeline");
+    if (std::exchange(noted, other) != other)
+      note_waits(database, {{claimed.claim.fence, "waits for run " + other + " of the same pipeline"}});
     milliseconds pause = in_motion || holders.empty() ? look_again : longest_wait;
     if (claimed.start_by)
       pause =

@@ -35,10 +35,11 @@ struct Claimed {
 /// A claim, or why there is none.
 struct Answer {
   std::optional<Claimed> claimed;
-  std::string entry;    ///< whose slot it is
-  std::string local;    ///< the slot
-  std::string refusal;  ///< in words
-  std::string run_id;   ///< the run that has it or is in the way, if any
+  std::string entry;     ///< whose slot it is
+  std::string local;     ///< the slot
+  std::string refusal;   ///< in words
+  std::string run_id;    ///< the run that has it or is in the way, if any
+  bool deleted = false;  ///< that run had it, and is not on record any more
 };
 
 /// Whether a claimed slot may begin now; if not, when it may be worth another look, and whose end may let it.
@@ -46,6 +47,7 @@ struct Permission {
   bool granted = false;
   std::optional<Instant> next;
   std::vector<process::Identity> holders;
+  std::string why = {};  ///< what holds it back, in words
 };
 
 /// A row of the ledger with its times.

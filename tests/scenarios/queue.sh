@@ -17,6 +17,8 @@ mlops submit p.yaml --set m=1; expect_exit 2
 mlops submit /dev/stdin < p.yaml; expect_exit 2; expect_err "is no file that can be read again"
 mlops submit p.yaml --priority 1001; expect_exit 2
 mlops submit p.yaml --at never; expect_exit 2; expect_err "cannot read the time"
+mlops submit p.yaml --at "2020-01-01 03:00"; expect_exit 2; expect_err "cannot submit 'p.yaml' for 2020-01-01 03:00"; expect_err "that is past"; expect_err "leave --at out"
+mlops submit p.yaml --at 2020-01-01 --key past; expect_exit 2; expect_err "that is past"
 mlops submit p.yaml --in soon; expect_exit 2; expect_err "cannot read --in 'soon'"
 mlops submit p.yaml --in 1h --at 2099-01-01; expect_exit 2
 mlops submit p.yaml --queue "a b"; expect_exit 2; expect_err "is not a name of a queue"
@@ -192,6 +194,13 @@ expect_equal "$(cut -d' ' -f3 witness | sort -un | wc -l)" "$items"
 expect_equal "$(cut -d' ' -f1 witness | sort -u | wc -l)" "$items"
 expect_equal "$(sql "select count(*), count(distinct run_id), sum(run_state = 'succeeded') from v_requests where id > (select max(id) from requests) - $items")" "$items,$items,$items"
 echo "$items items, $kills workers killed"
+
+# A time of this minute is now; what was asked for stays asked for when its time has passed.
+mlops submit p.yaml --at "$(date -d '-20 seconds' '+%F %T')" --key minute; expect_ok
+at=$(date -d '+2 hours' '+%F %T'); mlops submit p.yaml --at "$at" --key passed; expect_ok; number=$out
+python3 -c 'import sqlite3; db = sqlite3.connect(".mlops/mlops.db"); db.execute("update requests set not_before = ? where dedupe = ?", ("2020-01-01 00:00:00.000", "passed")); db.commit()'
+mlops submit p.yaml --at 2020-01-01T00:00:00Z --key passed; expect_ok; expect_equal "$out" "$number"; expect_err "the key 'passed' is known"
+mlops queue cancel "$number"
 
 # What is old goes: with its run, and what led to none.
 mlops submit p.yaml; expect_ok; mlops queue cancel "$(sql "select max(id) from requests")"; expect_ok

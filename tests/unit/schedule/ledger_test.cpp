@@ -20,7 +20,7 @@ TEST_CASE("a slot is claimed once, and run once") {
   REQUIRE_FALSE(second.claimed);
   REQUIRE(second.refusal == "run " + first.claimed->claim.run_id + " has it and is about to begin");
   place.run(*first.claimed);
-  REQUIRE(place.claim("2026-01-01 10:30:00").refusal.find("has it") != std::string::npos);
+  REQUIRE(place.claim("2026-01-01 10:30:00").refusal.find("had it; it was deleted") != std::string::npos);
   REQUIRE(place.slots() == "01-01T10:00 ran; ");
   const Answer next = place.claim("2026-01-01 11:00:00");
   REQUIRE(next.claimed);
@@ -320,7 +320,7 @@ TEST_CASE("of several entries each has its turn") {
   REQUIRE(second.local == first.local);
   place.run(*second.claimed);
   // The third was due before anybody knew of it.
-  REQUIRE(place.claim("2026-01-01 10:00:08").refusal.find("has it") != std::string::npos);
+  REQUIRE(place.claim("2026-01-01 10:00:08").refusal.find("had it; it was deleted") != std::string::npos);
   place.run(*place.claim("2026-01-02 10:00:05").claimed);
   place.run(*place.claim("2026-01-02 10:00:06").claimed);
   const Answer third = place.claim("2026-01-02 10:00:07");
