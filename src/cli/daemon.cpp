@@ -15,6 +15,10 @@ struct Options {
 
 int serve(Options& options, const Context& context) {
   util::set_up_log(context.verbose);
+  if (!Workspace::find(".", context.workspace)) {  // none is made for files that cannot be served
+    pipeline::Zones zones;
+    daemon::require_servable(options.settings.files, {}, zones, nullptr);
+  }
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(".", context.workspace, created);
   workspace.check_owner();

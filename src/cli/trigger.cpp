@@ -374,12 +374,14 @@ void set_paused(const Options& options, const Context& context, bool paused) {
   }
 }
 
-// For the daemon, which reads what it prints: lines that begin with "event", and "ok" at the end.
+// For the daemon, which reads what it prints: lines that begin with "event" and its number, and "ok" at the
+// end.
 void look(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_write(context);
   for (const EventRecord& event : triggers::Events(open.workspace, open.database).look(options.id)) {
     if (event.outcome != EventOutcome::known)
-      std::printf("event %s\n", util::escape_controls(triggers::words_for(event)).c_str());
+      std::printf("event %lld %s\n", static_cast<long long>(event.id),
+                  util::escape_controls(triggers::words_for(event)).c_str());
   }
   std::printf("ok\n");
 }

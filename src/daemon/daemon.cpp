@@ -81,8 +81,9 @@ Daemon::Daemon(const Workspace& workspace, DaemonSettings settings)
   if (settings_.quiet) set_talk(Talk::troubles);
   database_.keep_few_pages();
   wakeup_.add(triggers_.fd());
+  dispatcher_.tell_before([this](const RequestRecord& request) { triggers_.tell_of(request); });
   if (settings_.web.address.empty()) return;
-  web_.emplace(workspace, settings_.web, say);
+  web_.emplace(workspace, settings_.web, [this](const std::string& line) { triggers_.pass_on(line); });
   wakeup_.add(web_->fd());
 }
 

@@ -38,6 +38,12 @@ struct DaemonSettings {
   WebSettings web = {};
 };
 
+/// Throws Error(usage) for the first of these pipeline files that cannot be served: one that has an error or
+/// nothing to serve, or the name of another, be it one of `names`, which belong to files by their paths.
+/// Without a workspace nothing is known of others.
+void require_servable(const std::vector<std::string>& files, std::map<std::string, std::string> names,
+                      pipeline::Zones& zones, const Workspace* workspace);
+
 class Daemon {
  public:
   /// Throws Error(overlap) when another daemon serves the workspace, naming it.
@@ -63,7 +69,6 @@ class Daemon {
   using Place = std::pair<File*, std::size_t>;  // a file and the number of its entry
   enum class Turn { before, after };            // those that are due now
 
-  void require_servable(const std::vector<std::string>& given);
   /// True: its schedules are not what they were.
   bool load(const std::string& path, bool serve, std::vector<ScheduleRecord> known = {});
   void take_name(File& file, const std::string& name);

@@ -6,11 +6,13 @@
 #include "daemon/daemon.hpp"
 #include "db/slots.hpp"
 #include "db/triggers.hpp"
+#include "schedule/broken_files.hpp"
 #include "util/files.hpp"
 #include "util/strings.hpp"
 
 #include <algorithm>
-#include <string_view>
+#include <cstdint>
+#include <map>
 #include <unordered_map>
 #include <utility>
 
@@ -24,22 +26,18 @@ namespace {
 
 constexpr int crontab_limit_ms = 2'000;
 
-std::string unreadable(const std::exception& error) {
-  std::string why = std::string("its file cannot be read: ") + error.what();
-  why.resize(std::min(why.find('\n'), why.size()));
-  return why;
-}
-
 // What is new in a file since the ledger last heard of it; empty if nothing is.
 std::string changes(const std::vector<ScheduleRecord>& before, const std::vector<ScheduleRecord>& now) {
   std::vector<std::string> list;
-  std::unordered_map<std::string_view, const ScheduleRecord*> known, there;  // there may be thousands
-  for (const ScheduleRecord& record : before) known[record.name] = &record;
+  std::unordered_map<std::int64_t, const ScheduleRecord*> known, there;  // there may be thousands
+  for (const ScheduleRecord& record : before) known[record.id] = &record;
   for (const ScheduleRecord& record : now) {
-    there[record.name] = &record;
-    const auto was = known.find(record.name);
+    there[record.id] = &record;
+    const auto was = known.find(record.id);
     if (was == known.end() || was->second->removed_at) {
       list.push_back(record.name + " is new");
+    } else if (was->second->name != record.name) {
+      list.push_back(was->second->name + " is called " + record.name + " now");
     } else if (was->second->definition != record.definition) {
       const bool times = !schedule::same_times(Json::parse(was->second->definition, nullptr, false),
                                                Json::parse(record.definition, nullptr, false));
@@ -47,46 +45,41 @@ std::string changes(const std::vector<ScheduleRecord>& before, const std::vector
     }
   }
   for (const ScheduleRecord& record : before) {
-    if (!record.removed_at && !there.contains(record.name)) list.push_back(record.name + " is gone");
+    if (!record.removed_at && !there.contains(record.id)) list.push_back(record.name + " is gone");
   }
   return util::join(list, ", ");
 }
 
-// Runs, limits and promises go by the name of a pipeline: there is one of each.
-std::string same_name(const std::string& name, const std::string& other) {
-  return "its pipeline is called '" + name + "', as that of '" + other + "' is already";
-}
-
 }  // namespace
 
-std::vector<Entry> Daemon::entries_of(const File& file) const {
-  std::vector<Entry> entries;
-  for (std::size_t i = 0; i < file.records.size(); ++i)
-    entries.push_back({file.records[i], &file.timetables[i]});
-  return entries;
-}
-
-// Asked of all that are new before the first of them is registered.
-void Daemon::require_servable(const std::vector<std::string>& given) {
-  std::map<std::string, std::string> names;  // of whom
-  for (const auto& [name, file] : named_) names[name] = file->path;
-  for (const std::string& one : given) {
+void require_servable(const std::vector<std::string>& files, std::map<std::string, std::string> names,
+                      pipeline::Zones& zones, const Workspace* workspace) {
+  for (const std::string& one : files) {
     const std::string path = util::absolute_path(one), words = "cannot serve '" + one + "': ";
     std::optional<Pipeline> pipeline;
     try {
       pipeline = load_pipeline(path, {.overrides = {}, .check_files = false});
-      schedule::timetables(*pipeline, zones_);
+      schedule::timetables(*pipeline, zones);
     } catch (const std::exception& error) {
-      throw Error(ExitCode::usage, words + unreadable(error), "`mlops validate " + one + "` tells more");
+      throw Error(ExitCode::usage, words + schedule::unreadable(error),
+                  "`mlops validate " + one + "` tells more");
     }
     if (pipeline->schedules.empty() && pipeline->triggers.empty())
       throw Error(ExitCode::usage, "'" + one + "' has neither a schedule nor triggers",
                   "such as  schedule: \"0 3 * * *\"  or  triggers: {files: data/*.csv}");
     const std::string& other = names.try_emplace(pipeline->name, path).first->second;
     if (other != path)
-      throw Error(ExitCode::usage, words + same_name(pipeline->name, workspace_.relative(other)),
+      throw Error(ExitCode::usage,
+                  words + schedule::same_name(pipeline->name, workspace ? workspace->relative(other) : other),
                   "give one of them a `name:` of its own");
   }
+}
+
+std::vector<Entry> Daemon::entries_of(const File& file) const {
+  std::vector<Entry> entries;
+  for (std::size_t i = 0; i < file.records.size(); ++i)
+    entries.push_back({file.records[i], &file.timetables[i]});
+  return entries;
 }
 
 // Reads a pipeline file, at first or again. Of one that cannot be read what it said before, or is `known` to
@@ -114,10 +107,10 @@ bool Daemon::load(const std::string& path, bool serve, std::vector<ScheduleRecor
     const auto other = named_.find(pipeline->name);
     if (other != named_.end() && other->second != &file) {
       file.namesake = other->second->path;
-      why = same_name(pipeline->name, workspace_.relative(file.namesake));
+      why = schedule::same_name(pipeline->name, workspace_.relative(file.namesake));
     }
   } catch (const std::exception& error) {  // whatever it is: the other files go on
-    why = unreadable(error);
+    why = schedule::unreadable(error);
   }
   take_name(file, why.empty() ? pipeline->name : "");
   if (std::exchange(zones_watched_, zones_.files().size()) != zones_.files().size()) {
@@ -260,7 +253,10 @@ void Daemon::load_served() {
   for (const std::string& given : settings_.files) {
     if (!known.contains(util::absolute_path(given))) fresh.push_back(given);
   }
-  require_servable(fresh);
+  // Asked of all that are new before the first of them is registered.
+  std::map<std::string, std::string> names;
+  for (const auto& [name, file] : named_) names[name] = file->path;
+  require_servable(fresh, std::move(names), zones_, &workspace_);
   // From now on these are served like the others, and may be taken away likewise.
   for (const std::string& given : std::exchange(settings_.files, {})) load(util::absolute_path(given), true);
   cron_.reset();

@@ -147,6 +147,7 @@ void Dispatcher::take_requests(std::optional<int> above) {
     if (auto failed = children_.start(job)) {
       failed_.push_back(std::move(*failed));
     } else {
+      if (tell_ && request.source == "trigger") tell_(request);
       say("run " + job.run_id + " for " + job.what);
     }
   }

@@ -15,8 +15,8 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <vector>
 #include <utility>
+#include <vector>
 
 namespace mlops::daemon {
 
@@ -47,6 +47,8 @@ class Dispatcher {
 
   /// A slot that was claimed; it waits until there is room, and those do not any more that it replaces.
   void add(Job job);
+  /// `tell` hears of each request of a trigger before its run is told of.
+  void tell_before(std::function<void(const RequestRecord&)> tell) { tell_ = std::move(tell); }
   /// Starts what may begin, of what was added and of the queue.
   void start();
   /// Takes note of runs that have ended; returns of which pipelines.
@@ -82,6 +84,7 @@ class Dispatcher {
   schedule::Requests requests_;
   Children children_;
   Service service_;
+  std::function<void(const RequestRecord&)> tell_;
   workspace::Config limits_;
   std::vector<NotStarted> failed_;            // each stays until it is on record
   std::vector<Job> late_;                     // likewise: they had to wait for too long

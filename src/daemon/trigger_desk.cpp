@@ -14,7 +14,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <filesystem>
+#include <string_view>
 #include <thread>
 
 namespace mlops::daemon {
@@ -25,6 +27,8 @@ namespace {
 
 constexpr std::int64_t retry_ms = 60'000;  // after a look that failed
 constexpr std::int64_t file_limit_ms = 6 * 3'600'000, other_limit_ms = 5 * 60'000;  // for one look
+constexpr std::string_view event_word = "event ";
+constexpr std::size_t most_said = 1'000;
 constexpr std::int64_t of_watch = -1, of_timer = -2;
 
 // At a time: servers that hang must keep nobody from looking at files.
@@ -143,7 +147,8 @@ void TriggerDesk::follow_runs() {
 
 void TriggerDesk::follow(std::int64_t id, Seat& seat) {
   try {
-    for (const EventRecord& event : events_.look(id)) say_(seat.what + ": " + triggers::words_for(event));
+    for (const EventRecord& event : events_.look(id))
+      say_event(event.id, seat.what + ": " + triggers::words_for(event));
     tell(seat, "");
   } catch (const Error& error) {
     if (error.code() == ExitCode::io) throw;  // the database: all is tried again
@@ -157,6 +162,31 @@ void TriggerDesk::tell(Seat& seat, const std::string& problem) {
   if (problem == seat.problem) return;
   say_(seat.what + ": " + (problem.empty() ? "it can look again" : problem));
   seat.problem = problem;
+}
+
+// A run may begin before the line of its event arrives, which comes from another process. Whichever is first
+// says it, and the other one does not.
+void TriggerDesk::say_event(std::int64_t event, const std::string& text) {
+  if (said_.erase(event) > 0) return;
+  said_.insert(event);
+  if (said_.size() > most_said) said_.erase(said_.begin());
+  say_(text);
+}
+
+void TriggerDesk::tell_of(const RequestRecord& request) {
+  if (!request.fence) return;
+  const auto event = db::event_with_fence(database_.connection(), *request.fence);
+  const auto seat = event ? seats_.find(event->trigger) : seats_.end();
+  if (seat != seats_.end()) say_event(event->id, seat->second.what + ": " + triggers::words_for(*event));
+}
+
+void TriggerDesk::pass_on(const std::string& line, const std::string& lead) {
+  const std::size_t behind = line.find(' ', event_word.size());
+  std::int64_t event = 0;
+  const char* const end = line.data() + std::min(behind, line.size());
+  const bool is_event = line.starts_with(event_word) && behind != line.npos &&
+                        std::from_chars(line.data() + event_word.size(), end, event).ptr == end && event > 0;
+  is_event ? say_event(event, lead + line.substr(behind + 1)) : say_(lead + line);
 }
 
 void TriggerDesk::work() {
@@ -202,7 +232,7 @@ void TriggerDesk::hear(std::int64_t id) {
   const auto lines = seat.look->lines();
   if (!lines) return end(id, seat);
   for (const std::string& line : *lines) {
-    if (line.starts_with("event ")) say_(seat.what + ": " + line.substr(6));
+    if (line.starts_with(event_word)) pass_on(line, seat.what + ": ");
     if (!line.starts_with("  ")) seat.last_line = line;
   }
 }

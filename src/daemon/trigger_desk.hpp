@@ -4,6 +4,7 @@
 #pragma once
 
 #include <mlops/events.hpp>
+#include <mlops/requests.hpp>
 #include <mlops/workspace.hpp>
 
 #include "daemon/helper.hpp"
@@ -41,6 +42,11 @@ class TriggerDesk {
   void drop(const std::string& path);
   /// Runs have ended, of whoever.
   void follow_runs();
+  /// Says what happened that the request is for, unless that was said.
+  void tell_of(const RequestRecord& request);
+  /// A line of a process that looks or listens: of an event, "event ID …", what is behind that, once; any
+  /// other as it is.
+  void pass_on(const std::string& line, const std::string& lead = {});
   /// Starts the looks that are due.
   void work();
 
@@ -72,6 +78,7 @@ class TriggerDesk {
   void end(std::int64_t id, Seat& seat);
   void follow(std::int64_t id, Seat& seat);
   void tell(Seat& seat, const std::string& problem);
+  void say_event(std::int64_t event, const std::string& text);
   void listen(int fd, std::int64_t id);
   void set_timer();
 
@@ -86,7 +93,8 @@ class TriggerDesk {
   std::set<std::pair<std::int64_t, std::int64_t>>
       agenda_;                            // when, which; of one that looks: when it is ended
   std::size_t looking_ = 0, asking_ = 0;  // at this machine; at URLs, which is mostly to wait
-  std::int64_t followed_ = 0;             // the last end of a run that was looked at
+  std::set<std::int64_t> said_;  // events of which one of two has come: their own line, and their run
+  std::int64_t followed_ = 0;    // the last end of a run that was looked at
 };
 
 }  // namespace mlops::daemon

@@ -7,6 +7,9 @@
 #include "util/strings.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
+#include <utility>
 
 namespace mlops::triggers {
 
@@ -17,16 +20,24 @@ constexpr std::size_t most_named = 3;
 
 struct Changes {
   std::vector<std::string> changed, added, removed;
+  std::vector<std::pair<std::string, std::string>>
+      renamed;  // of those that are gone and new, what holds the same
 
   std::string words() const {
     std::vector<std::string> parts, names;
-    const auto add = [&](const std::vector<std::string>& list, const char* what) {
-      if (!list.empty()) parts.push_back(std::to_string(list.size()) + " " + what);
-      names.insert(names.end(), list.begin(), list.end());
+    const auto add = [&](const std::vector<std::string>& list, const char* what, const auto& left_out) {
+      const std::size_t before = names.size();
+      std::ranges::copy_if(list, std::back_inserter(names), [&](const std::string& name) {
+        return std::ranges::find(renamed, name, left_out) == renamed.end();
+      });
+      if (names.size() > before) parts.push_back(std::to_string(names.size() - before) + " " + what);
     };
-    add(changed, "changed");
-    add(added, "new");
-    add(removed, "gone");
+    using Pair = std::pair<std::string, std::string>;
+    add(changed, "changed", &Pair::second);
+    if (!renamed.empty()) parts.push_back(std::to_string(renamed.size()) + " renamed");
+    for (const auto& [from, to] : renamed) names.push_back(from + " to " + to);
+    add(added, "new", &Pair::second);
+    add(removed, "gone", &Pair::first);
     const bool more = names.size() > most_named;
     if (more) names.resize(most_named);
     return util::join(parts, ", ") + ": " + util::join(names, ", ") + (more ? ", …" : "");
@@ -44,6 +55,15 @@ Changes compare(const Json& before, const Json& now) {
   }
   for (const auto& [path, digest] : before.items()) {
     if (!now.contains(path)) changes.removed.push_back(path);
+  }
+  // Of several that hold the same nobody can tell which became which.
+  std::map<std::string, std::vector<std::string>> gone, fresh;  // by digest
+  for (const std::string& path : changes.removed) gone[before[path]].push_back(path);
+  for (const std::string& path : changes.added) fresh[now[path]].push_back(path);
+  for (const auto& [digest, from] : gone) {
+    const auto to = fresh.find(digest);
+    if (from.size() == 1 && to != fresh.end() && to->second.size() == 1)
+      changes.renamed.emplace_back(from.front(), to->second.front());
   }
   return changes;
 }
@@ -86,6 +106,9 @@ Sight look_at_files(const TriggerRecord& record, const Trigger& trigger, const S
     change.payload["changed"] = changes.changed;
     change.payload["added"] = changes.added;
     change.payload["removed"] = changes.removed;
+    change.payload["renamed"] = Json::array();
+    for (const auto& [from, to] : changes.renamed)
+      change.payload["renamed"].push_back({{"from", from}, {"to", to}});
   } else {
     change.what = "something in " + std::to_string(count) + " files changed";
   }

@@ -159,7 +159,8 @@ HookAnswer Hooks::take(const Hook& hook, const HookRequest& request) {
   const auto events = events_.record(hook.record, sight);
   if (!events || events->empty()) return refusal(404, "there is no such hook any more");
   const EventRecord& event = events->front();
-  say_(hook.record.pipeline + " " + hook.record.name + ": " + words_for(event));
+  say_("event " + std::to_string(event.id) + " " + hook.record.pipeline + " " + hook.record.name + ": " +
+       words_for(event));
   return {202, {{"event", event.id}, {"outcome", to_string(event.outcome)}}};
 }
 

@@ -73,6 +73,22 @@ wait_for 20 says "select count(*) from schedules where pipeline = 'sub' and remo
 mlops schedule list; expect_ok; expect_out "sub/p.yaml"
 mlops schedule remove sub/p.yaml; expect_ok; mlops schedule list; expect_out "by hand"
 
+# An entry that gets another name.
+printf 'name: called\nschedule: {cron: "@yearly", timezone: UTC, name: before}\nsteps: {a: {run: "true"}}\n' > called.yaml
+mlops schedule add called.yaml; expect_ok; sed -i 's/before/after/' called.yaml
+wait_for 20 grep -q "called.yaml was changed: before is called after now" daemon.log
+mlops schedule remove called.yaml; expect_ok
+
+# No workspace is made for files that cannot be served.
+bare=$(mktemp -d "${TMPDIR:-/tmp}/mlops-bare-XXXXXX"); cleanups+=("rm -rf $bare")
+printf 'name: z\nschedule: {cron: "@daily", timezone: Mars/Base}\nsteps: {a: {run: "true"}}\n' > $bare/z.yaml; cp calm.yaml $bare
+cd "$bare"
+mlops daemon z.yaml --once; expect_exit 2; expect_err "cannot serve 'z.yaml': its file cannot be read"; expect_missing .mlops
+mlops daemon calm.yaml z.yaml --once; expect_exit 2; expect_missing .mlops
+cp calm.yaml same.yaml; mlops daemon calm.yaml same.yaml --once; expect_exit 2; expect_err "its pipeline is called 'calm'"; expect_missing .mlops
+mlops daemon calm.yaml --once; expect_ok; expect_out "made a workspace"; expect_exists .mlops
+cd "$here"
+
 # Two pipelines of one name: the one that had it goes on, also after a restart; the other one, until it has its own, does not.
 printf 'name: calm\nschedule: {every: 1s}\nsteps: {a: {run: "true"}}\n' > another.yaml
 mlops schedule add another.yaml; expect_exit 2; expect_err "its pipeline is called 'calm', as that of 'calm.yaml' is already"; expect_err "schedule remove calm.yaml"

@@ -111,6 +111,19 @@ mkdir -p data/new/er; echo 1 > data/new/er/b; wait_for 20 ran files 2
 mv data/new data/moved; wait_for 20 ran files 3
 echo 2 > data/moved/er/b; wait_for 20 ran files 4
 mlops trigger events files.yaml; expect_ok; expect_out "1 changed: data/a"; expect_out "1 new: data/new/er/b"; expect_out "succeeded"
+expect_out "1 renamed: data/new/er/b to data/moved/er/b"
+# What happened is told before the run that it led to, and once.
+events_first() { python3 - "$1" "$(sql "select request from events where trigger_id = (select id from triggers where file = '$1') and request is not null")" <<'PY'
+import re, sys
+log = open("daemon.log").read().splitlines()
+name = sys.argv[1].split(".")[0]
+for number in sys.argv[2].split():
+    told = [i for i, line in enumerate(log) if line.endswith("(request %s)" % number)]
+    began = [i for i, line in enumerate(log) if re.search(r" run \w+ for .*, request %s$" % number, line)]
+    assert len(told) == 1 and began and told[0] < began[0], (number, told, began)
+PY
+}
+events_first files.yaml || fail "the log: $(cat daemon.log)"
 
 # A step that names MLOPS_EVENT gets it, and runs for each event; one that does not name it does not see it, and one whose
 # text names it runs without an event as well.
