@@ -29,12 +29,13 @@
 namespace mlops::daemon {
 
 struct DaemonSettings {
-  std::vector<std::string> files;                ///< to be served from now on, besides those that are already
-  std::size_t runs = 0;                          ///< at a time; 0: as many as there are cores, at least 2
-  bool once = false;                             ///< run what is due, and end when it has ended
-  bool queue = true;                             ///< run also what waits in queues
-  bool quiet = false;                            ///< say only what went wrong
-  std::chrono::milliseconds stop_within = usual_stop_within;  ///< as process 1: runs that take longer to end are killed
+  std::vector<std::string> files;  ///< to be served from now on, besides those that are already
+  std::size_t runs = 0;            ///< at a time; 0: as many as there are cores, at least 2
+  bool once = false;               ///< run what is due, and end when it has ended
+  bool queue = true;               ///< run also what waits in queues
+  bool quiet = false;              ///< say only what went wrong
+  std::chrono::milliseconds stop_within =
+      usual_stop_within;  ///< as process 1: runs that take longer to end are killed
   WebSettings web = {};
 };
 
