@@ -80,7 +80,8 @@ expect_equal "$(crontab -l)" "$(cat tab beat.tab)"
 mkdir over; mlops -w over init; mlops import crontab --out over/jobs --cron debian; expect_ok
 way_out=$(sed -n 's/.* beside mlops: //p' <<< "$out")
 mlops schedule install --crontab over/jobs/beat.yaml; expect_exit 2
-mlops -w over schedule install --crontab over/jobs/echo.yaml; expect_ok; expect_err "of the crontab runs echo as well"; expect_err "$way_out"
+beat=$(basename "$(grep -l "echo beat" over/jobs/*.yaml)" .yaml)
+mlops -w over schedule install --crontab "over/jobs/$beat.yaml"; expect_ok; expect_err "of the crontab runs $beat as well"; expect_err "$way_out"
 eval "$way_out"; mlops -w over schedule install --crontab; expect_ok; expect_equal "$err" ""
 expect_equal "$(crontab -l | sed '/BEGIN mlops/,$d')" "$(cat tab; sed 's/^/# /' beat.tab)"
 mlops -w over schedule install --crontab --remove; expect_ok
