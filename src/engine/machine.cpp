@@ -93,13 +93,23 @@ bool Machine::satisfies(int step) const {
   return n.state == StepState::failed && step_of(step).continue_on_failure;
 }
 
+// Whether it is missing because of a condition.
+bool Machine::is_skipped(int step) const {
+  const Node& n = nodes_[static_cast<std::size_t>(step)];
+  const bool left_out = entries_[static_cast<std::size_t>(step)].kind == Entry::Kind::leave_out;
+  return left_out ? n.skips : n.state == StepState::skipped;
+}
+
 // All steps that `step` needs are settled: decide what becomes of it.
 void Machine::needs_are_met(int step) {
   Node& n = node(step);
   if (n.phase != Phase::waiting) return;
   const auto& needs = graph_.needs[static_cast<std::size_t>(step)];
   if (entries_[static_cast<std::size_t>(step)].kind == Entry::Kind::leave_out) {
-    n.passes = std::all_of(needs.begin(), needs.end(), [this](int need) { return satisfies(need); });
+    const auto missing =
+        std::find_if(needs.begin(), needs.end(), [this](int need) { return !satisfies(need); });
+    n.passes = missing == needs.end();
+    n.skips = !n.passes && is_skipped(*missing);
     return settle(step, StepState::skipped, entries_[static_cast<std::size_t>(step)].reason);
   }
   if (!step_of(step).always) {
@@ -108,8 +118,9 @@ void Machine::needs_are_met(int step) {
       if (satisfies(need)) continue;
       const Node& other = node(need);
       if (entries_[static_cast<std::size_t>(need)].kind == Entry::Kind::leave_out) {
-        return settle(step, StepState::not_run,
-                      "comes after " + step_of(need).name + ", and what that needs did not succeed");
+        return settle(step, other.skips ? StepState::skipped : StepState::not_run,
+                      "comes after " + step_of(need).name + ", and what that needs " +
+                          (other.skips ? "was skipped" : "did not succeed"));
       }
       const std::string what =
           other.state == StepState::not_run ? "was not run" : std::string("was ") + to_string(other.state);
@@ -338,10 +349,10 @@ void Machine::cancel(const std::string& why) {
   start_what_fits();
 }
 
-void Machine::kill() {
+void Machine::kill(const std::string& why) {
   if (killed_) return;
-  if (!cancelled_) cancel(stop_reason_.empty() ? "interrupted" : stop_reason_);
-  killed_ = true;
+  killed_ = true;  // first: no clean-up is to begin, only to be killed
+  cancel(why);
   for (const int i : graph_.order) {
     Node& n = node(i);
     if (n.phase == Phase::running) {

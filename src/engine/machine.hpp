@@ -99,7 +99,7 @@ class Machine {
   /// No new steps, running ones are asked to stop; clean-up steps still run.
   void cancel(const std::string& why);
   /// As cancel(), at once and without clean-up.
-  void kill();
+  void kill(const std::string& why = "interrupted");
 
   std::vector<Action> take_actions();
 
@@ -131,6 +131,7 @@ class Machine {
     StepState state = StepState::pending;
     bool stop_asked = false;
     bool passes = true;  // left out: all that it needs is there
+    bool skips = false;  // left out: what it needs was skipped
     int attempt = 0;     // the one that runs or ran last
     int tries = 0;       // in this part of the run
     int open_needs = 0;
@@ -152,6 +153,7 @@ class Machine {
   void fail(int step, StepState state, const std::string& reason);
   void give_up_waiting(StepState state, const std::string& reason);
   bool satisfies(int step) const;
+  bool is_skipped(int step) const;
 
   const Pipeline& pipeline_;
   const Graph& graph_;

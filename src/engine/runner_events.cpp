@@ -130,9 +130,8 @@ void Runner::take_signals() {
       if (signal == SIGHUP) continue;
       if (stop_signal_ == 0) stop_signal_ = signal;
       note("ending all steps at once");
-      machine_.cancel("cancelled by " + signal_name(stop_signal_));
       collector_.abort();
-      machine_.kill();
+      machine_.kill("cancelled by " + signal_name(stop_signal_));
     } else {
       stop_signal_ = signal;
       collector_.stop_waiting();

@@ -150,6 +150,35 @@ TEST_CASE("clean-up steps run however the steps they need ended, also after a ca
   }
 }
 
+TEST_CASE("a kill that no cancel came before begins no clean-up, only to kill it") {
+  Plot plot;
+  const int a = plot.add("a"), clean = plot.add("clean", {a});
+  plot[a].when = "params.x";
+  plot[clean].always = true;
+  Machine m = machine(plot);
+  m.begin();
+  m.take_actions();
+  m.kill("cancelled by SIGQUIT");
+  REQUIRE(starts(m).empty());
+  REQUIRE(m.finished());
+  REQUIRE(m.state(clean) == StepState::cancelled);
+}
+
+TEST_CASE("what comes after a step that is left out is skipped when what that needs was skipped") {
+  Plot plot;
+  const int a = plot.add("a"), left_out = plot.add("left-out", {a}), b = plot.add("b", {left_out});
+  plot[a].when = "params.x";
+  std::vector<Entry> entries(3);
+  entries[static_cast<std::size_t>(left_out)] = {Entry::Kind::leave_out, 0, "in --skip", {}, {}};
+  Machine m = machine(plot, 2, false, entries);
+  m.begin();
+  m.take_actions();
+  m.condition_known(a, false, "params.x is not true");
+  REQUIRE(m.state(b) == StepState::skipped);
+  REQUIRE(m.finished());
+  REQUIRE(m.first_failure() == -1);
+}
+
 TEST_CASE("retries follow their count, delay, backoff, cap and filter") {
   Plot plot;
   const int a = plot.add("a");
