@@ -66,7 +66,9 @@ void Recorder::flush_if_due() {
 
 void Recorder::flush() {
   if (due_ms_ < 0) return;
+  db::Transaction transaction(database_);
   write();
+  transaction.commit();
   steps_.clear();
   attempts_.clear();
   collections_.clear();
@@ -101,7 +103,6 @@ void Recorder::adopt_orphans() {
 }
 
 void Recorder::write() {
-  db::Transaction transaction(database_);
   db::Connection& connection = database_.connection();
   adopt_orphans();
   if (git_) db::set_git_state(connection, run_id_, git_->first, git_->second);
@@ -118,7 +119,6 @@ void Recorder::write() {
     if (!c.metrics.empty() || c.attempt > 1) db::put_metrics(connection, run_id_, c.step, c.metrics);
   }
   for (const auto& [index, step] : steps_) db::update_step(connection, run_id_, step);
-  transaction.commit();
 }
 
 }  // namespace mlops::engine

@@ -26,9 +26,9 @@ class Recorder {
   /// What a step that runs depends on, and the files that it reads.
   void put_facts(int step, std::string facts, std::vector<ArtifactRecord> inputs);
 
-  /// The results that a cached step refers to: if whoever made them is deleted meanwhile, they become its
   /// The commit of the pipeline's folder, as soon as it is known.
   void put_git(const std::string& commit, std::optional<bool> dirty);
+  /// The results that a cached step refers to: if whoever made them is deleted meanwhile, they become its
   /// own.
   void put_hit(int step, std::string key, db::CachedResults results);
 
@@ -39,10 +39,11 @@ class Recorder {
   void flush_if_due();
   /// Writes everything; throws when that is not possible.
   void flush();
+  /// As flush(), within a transaction of the caller.
+  void write();
   const std::string& problem() const { return problem_; }
 
  private:
-  void write();
   void adopt_orphans();
 
   db::Database& database_;

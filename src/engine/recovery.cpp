@@ -2,6 +2,7 @@
 
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/aftermath.hpp"
 #include "engine/aside.hpp"
 #include "engine/collect.hpp"
 #include "engine/machine.hpp"
@@ -300,18 +301,11 @@ class JournalReader {
       recorder_.put(attempt_of(entry));
     }
     for (StepRecord& record : steps) {
-      const bool settled = record.state == StepState::succeeded || record.state == StepState::cached ||
-                           record.state == StepState::skipped;
-      if (settled) continue;
       const auto it = last.find(record.step);
-      // A step that waits to be run again has its earlier attempts in the journal too: they do not count.
-      if (it == last.end() ||
-          (record.state == StepState::pending && it->second->key.attempt <= record.attempts)) {
-        // The line in the journal comes before the process: this one never started.
-        if (record.state == StepState::running || record.state == StepState::retrying)
-          record.state = StepState::pending;
-      } else {
-        apply(record, *it->second);
+      switch (witness(record, it == last.end() ? 0 : it->second->key.attempt, tries_[record.step])) {
+        case Witness::record: note_failure(record); break;
+        case Witness::nobody: record.state = StepState::pending; break;
+        case Witness::journal: apply(record, *it->second); break;
       }
     }
     if (frozen_) settle_asides(workspace_, *frozen_, directory_, steps);
@@ -319,6 +313,14 @@ class JournalReader {
   }
 
  private:
+  // Of one that failed without an attempt.
+  void note_failure(const StepRecord& record) {
+    if (record.state != StepState::failed || !frozen_ || failure) return;
+    const Step& step = frozen_->pipeline.steps[static_cast<std::size_t>(record.step)];
+    if (!step.continue_on_failure)
+      failure = verdict_of(step, {AttemptOutcome::Kind::not_started, 0, ""}, record.reason);
+  }
+
   void apply(StepRecord& record, const process::JournalEntry& entry) {
     record.attempts = std::max(record.attempts, entry.key.attempt);
     if (!record.started_at) record.started_at = Instant(std::chrono::milliseconds(entry.started_ms));
@@ -355,23 +357,12 @@ class JournalReader {
                          ""};
     // Without a depot: large outputs are not read by whoever just wants to see a list of runs.
     Collection collection = collect(job, step, workspace_, nullptr);
-    const bool told = outcome.kind == AttemptOutcome::Kind::stopped;
-    stopped = stopped || told;
-    const bool had_failed = record.state == StepState::failed;  // which whoever ran it had decided
-    record.state = told                                 ? StepState::cancelled
-                   : good && collection.problem.empty() ? StepState::succeeded
-                                                        : StepState::failed;
-    record.reason = !good ? outcome.words : collection.problem;
+    stopped = stopped || outcome.kind == AttemptOutcome::Kind::stopped;
+    Judgement judgement = judge_step(step, record.state, tries_[record.step], outcome, collection.problem);
+    record.state = judgement.state;
+    record.reason = std::move(judgement.reason);
+    if (record.state == StepState::pending) record.ended_at.reset();
     unread += record.state == StepState::succeeded && makes_results(step, frozen_->pipeline);
-    // As it would have been, had its runner lived; what had ended before the run was resumed has had its
-    // tries.
-    const int tries = tries_[record.step];
-    if (!good && !told && !had_failed && tries > 0 && tries <= step.retry.times &&
-        is_retried(step.retry, outcome)) {
-      record.state = StepState::pending;
-      record.reason = outcome.words + "; it was to be tried again";
-      record.ended_at.reset();
-    }
     if (record.state == StepState::failed && !step.continue_on_failure && !failure)
       failure = verdict_of(step, good ? AttemptOutcome{AttemptOutcome::Kind::exited, 0, ""} : outcome,
                            record.reason);
@@ -386,49 +377,18 @@ class JournalReader {
   std::map<int, int> tries_;  // of each step since the run was last started or resumed
 };
 
-/// How a run ended whose runner did not see it.
-struct Ending {
-  RunState state = RunState::interrupted;
-  std::optional<int> exit_code;
-  std::string reason;
-};
-
-Ending ending_of(const RunRecord& run, const std::vector<StepRecord>& steps, const JournalReader& journal,
-                 const std::vector<char>& tolerated, const std::string& problem) {
-  std::size_t open = 0, done = 0;
-  bool failed = false;
-  for (const StepRecord& step : steps) {
-    const bool forgiven = tolerated[static_cast<std::size_t>(step.step)];
-    const bool good = step.state == StepState::succeeded || step.state == StepState::cached ||
-                      step.state == StepState::skipped || (step.state == StepState::failed && forgiven);
-    done += good;
-    failed = failed || (step.state == StepState::failed && !forgiven);
-    open += !good && step.state != StepState::failed;
-  }
-  if (journal.stopped) {
-    return {RunState::cancelled, static_cast<int>(ExitCode::terminated),
-            "cancelled when its runner had died; clean-up steps were not run"};
-  }
-  if (open == 0 && problem.empty()) {
-    const std::string seen = "its runner died after the last step had started; its keeper saw the end";
-    // Not a success of which nothing can be found again: who resumes it reads the outputs, and ends it.
-    if (!failed && journal.unread > 0) {
-      return {RunState::interrupted, std::nullopt,
-              "all steps are done, but its runner died before the outputs of " +
-                  (journal.unread == 1 ? std::string("one") : std::to_string(journal.unread)) +
-                  " were recorded: resuming it does that"};
-    }
-    if (!failed) return {RunState::succeeded, 0, seen};
-    const FailureVerdict verdict =
-        journal.failure.value_or(FailureVerdict{ExitCode::step_failed, "a step failed"});
-    return {RunState::failed, static_cast<int>(verdict.exit_code), verdict.reason + "; " + seen};
-  }
+// What of the workspace decides how the run ended, in words.
+Ending end_of(const RunRecord& run, const std::vector<StepRecord>& steps, const JournalReader& journal,
+              const std::vector<char>& tolerated, const std::string& problem) {
   const bool reboot = run.boot_id != process::boot_id();
-  return {RunState::interrupted, std::nullopt,
-          (reboot ? std::string("the machine went down")
-                  : "its runner (process " + std::to_string(run.runner_pid) + ") died") +
-              "; " + std::to_string(done) + " of " + std::to_string(steps.size()) + " steps are done" +
-              problem};
+  return ending_of(steps,
+                   {.tolerated = tolerated,
+                    .stopped = journal.stopped,
+                    .unread = journal.unread,
+                    .failure = journal.failure,
+                    .problem = problem,
+                    .cause = reboot ? "the machine went down"
+                                    : "its runner (process " + std::to_string(run.runner_pid) + ") died"});
 }
 
 }  // namespace
@@ -455,8 +415,7 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   Recorder recorder(database, run_id);
   JournalReader journal(workspace, *run, frozen ? &*frozen : nullptr, recorder);
   journal.apply(steps);
-  recorder.flush();
-  const Ending ending = ending_of(*run, steps, journal, tolerated, problem);
+  const Ending ending = end_of(*run, steps, journal, tolerated, problem);
   Instant end = run->part_started_at;
   for (const StepRecord& step : steps) {
     end = std::max(end, step.ended_at.value_or(end));
@@ -473,6 +432,9 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   // Another process may have come first.
   const auto now = db::find_run(database.connection(), run_id);
   if (!now || now->state != RunState::running) return;
+  // With its end: what is on record as succeeded without it would be taken for something whose outputs are
+  // known.
+  recorder.write();
   db::finish_run(database.connection(), run_id, ending.state, ending.reason, ending.exit_code, end,
                  (end - run->part_started_at).count());
   notify::tell_end(database.connection(), addressees, run_id);

@@ -3,6 +3,7 @@
 
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/aftermath.hpp"
 #include "engine/claims.hpp"
 #include "engine/collect.hpp"
 #include "engine/event_file.hpp"
@@ -110,40 +111,9 @@ void add_earlier_outputs(engine::OutputValues& outputs, db::Connection& connecti
   }
 }
 
-// How a step that is done ended, as far as conditions may ask.
-engine::AttemptOutcome last_outcome(const std::vector<AttemptRecord>& attempts, const StepRecord& record) {
-  using Kind = engine::AttemptOutcome::Kind;
-  if (record.state != StepState::failed) return {Kind::succeeded, 0, ""};
-  for (auto it = attempts.rbegin(); it != attempts.rend(); ++it) {
-    if (it->step == record.step && it->exit_code) return {Kind::exited, *it->exit_code, record.reason};
-  }
-  return {Kind::signalled, 0, record.reason};
-}
-
 void write_params(const std::string& directory, const Pipeline& pipeline) {
   util::write_file(layout::in(directory, layout::params),
                    pipeline.params.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-}
-
-// Whether a failure would have been answered by another attempt, had the run not been stopping then.
-bool has_tries_left(const std::vector<AttemptRecord>& attempts, const StepRecord& record, const Step& step,
-                    Instant part_start) {
-  using Kind = engine::AttemptOutcome::Kind;
-  int tries = 0;
-  Kind how = Kind::signalled;
-  int code = 0;
-  for (const AttemptRecord& attempt : attempts) {
-    if (attempt.step != record.step || attempt.started_at < part_start) continue;
-    ++tries;
-    code = attempt.exit_code.value_or(0);
-    how = attempt.cause == "timeout"     ? Kind::timeout
-          : attempt.cause == "no_output" ? Kind::no_output
-          : attempt.exit_code == 0       ? Kind::succeeded  // its outputs were wanting
-          : attempt.exit_code            ? Kind::exited
-                                         : Kind::signalled;
-  }
-  return tries > 0 && tries <= step.retry.times && how != Kind::succeeded &&
-         engine::is_retried(step.retry, {how, code, ""});
 }
 
 // The run's directory with its frozen definition; everything a later resume needs.
@@ -380,19 +350,9 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
     const auto i = static_cast<std::size_t>(planned.step);
     StepRecord& record = parts.records[i];
     Entry& entry = parts.entries[i];
-    entry.attempts = record.attempts;
-    const Step& step = frozen.pipeline.steps[i];
-    const bool done = record.state == StepState::succeeded || record.state == StepState::cached ||
-                      (record.state == StepState::failed && step.continue_on_failure &&
-                       !has_tries_left(attempts, record, step, run->part_started_at));
-    // Clean-up belongs to each part of a run: it runs again.
-    if (done && !step.always) {
-      entry.kind = Entry::Kind::done;
-      entry.state = record.state;
-      entry.outcome = last_outcome(attempts, record);
-    } else if (!planned.selected) {
-      entry = {Entry::Kind::leave_out, record.attempts, planned.reason, {}, {}};
-    } else {
+    entry =
+        engine::entry_on_resume(frozen.pipeline.steps[i], planned, record, attempts, run->part_started_at);
+    if (entry.kind == Entry::Kind::run) {
       record.state = StepState::pending;
       record.reason.clear();
       record.started_at.reset();
