@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <source_location>
 #include <string>
 #include <string_view>
 
@@ -20,9 +19,9 @@ using namespace mlops::calendar;
 
 namespace {
 
-void require(bool holds, const std::source_location& where = std::source_location::current()) {
+void require(bool holds, int line = __builtin_LINE()) {
   if (holds) return;
-  std::fprintf(stderr, "line %u does not hold\n", static_cast<unsigned>(where.line()));
+  std::fprintf(stderr, "line %d does not hold\n", line);
   std::abort();
 }
 
@@ -73,7 +72,7 @@ void zone_of(const std::string& bytes) {
   for (std::size_t i = 0; i < zone->size() && i < 300; ++i) {
     const Period period = zone->period(i);
     require(period.begin < period.end && zone->index_at(period.begin) == i);
-    require(to_text(zone->to_local(period.begin)).size() > 9);
+    if (i > 0) require(to_text(zone->to_local(period.begin)).size() > 9);  // the first began at no time
   }
   for (const std::int64_t at : {0, 1'774'000'000}) {
     for (const sys_seconds same : zone->instants_of(zone->to_local(instant(at)))) zone->to_local(same);

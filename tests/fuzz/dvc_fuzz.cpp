@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
-#include <source_location>
 #include <string>
 #include <string_view>
 
@@ -19,9 +18,9 @@ using namespace mlops;
 
 namespace {
 
-void require(bool holds, const std::source_location& where = std::source_location::current()) {
+void require(bool holds, int line = __builtin_LINE()) {
   if (holds) return;
-  std::fprintf(stderr, "line %u does not hold\n", static_cast<unsigned>(where.line()));
+  std::fprintf(stderr, "line %d does not hold\n", line);
   std::abort();
 }
 
