@@ -167,7 +167,8 @@ TEST_CASE("what was missed is skipped with the slot that was to make up for it")
   } else {
     REQUIRE(place.ledger.settle({{records[1], &timetables[1]}}, at("2026-01-01 10:30")).empty());
   }
-  const auto slots = db::list_slots(place.database.connection(), {.schedule = records[1].id});
+  const auto slots =
+      db::list_slots(place.database.connection(), {.schedule = records[1].id, .since = {}, .outcome = {}});
   REQUIRE(slots.size() == 3);
   for (const SlotRecord& slot : slots) {
     REQUIRE(slot.outcome == SlotOutcome::skipped);
