@@ -328,7 +328,7 @@ TEST_CASE("of several entries each has its turn") {
   REQUIRE(third.claimed);
   REQUIRE(third.local == "2026-01-02T09:30:00+00:00");
   place.run(*third.claimed);
-  REQUIRE(place.claim("2026-01-02 10:00:08").refusal.find("has it") != std::string::npos);
+  REQUIRE(place.claim("2026-01-02 10:00:08").refusal.find("had it; it was deleted") != std::string::npos);
 }
 
 TEST_CASE("jitter neither opens slots of the past nor forgets what was decided") {
