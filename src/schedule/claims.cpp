@@ -2,11 +2,8 @@
 #include <mlops/error.hpp>
 
 #include "calendar/instants.hpp"
-#include "db/backfills.hpp"
 #include "db/runs.hpp"
 #include "db/slots.hpp"
-#include "engine/cancellation.hpp"
-#include "engine/recovery.hpp"
 #include "process/identity.hpp"
 #include "schedule/ledger.hpp"
 #include "schedule/limits.hpp"
@@ -23,26 +20,9 @@
 
 namespace mlops::schedule {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 namespace {
-
-// But for those of backfills: they are in nobody's way.
-std::vector<std::string> live_runs(const Workspace& workspace, db::Connection& connection,
-                                   const std::string& pipeline) {
-  db::RunFilter filter;
-  filter.pipeline = pipeline;
-  filter.state = RunState::running;
-  filter.limit = 0;
-  std::vector<std::string> ids;
-  for (const RunRecord& run : db::list_runs(connection, filter)) {
-    if (engine::liveness(workspace, run.id) != engine::Liveness::dead &&
-        !db::is_of_backfill(connection, run.id))
-      ids.push_back(run.id);
-  }
-  return ids;
-}
 
 Overlap overlap_of(const std::string& text) {
   for (const Overlap each : {Overlap::queue, Overlap::replace})
@@ -57,9 +37,6 @@ bool is_lost(const SlotRecord& slot, const std::optional<Fences>& known) {
 }
 
 const db::SlotFilter open_claims{.schedule = {}, .since = {}, .outcome = SlotOutcome::claimed};
-
-// For the run before it, whose end wakes it: should that be overlooked.
-constexpr milliseconds longest_wait = std::chrono::minutes(1);
 
 // The last slot after `at` that ran or is to run.
 std::optional<std::string> later_run(db::Connection& connection, std::int64_t schedule, sys_seconds at) {
@@ -465,70 +442,6 @@ void Ledger::reject(std::int64_t fence, const std::string& reason) {
   slot->decided_at = util::now();
   db::update_slot(database_.connection(), *slot);
   transaction.commit();
-}
-
-namespace {
-
-// Its record tells only which signal it got.
-void note_replaced(db::Database& database, const std::string& run, const Claimed& by) {
-  db::Transaction transaction(database);
-  auto slot = db::slot_of_run(database.connection(), run);
-  if (!slot) return;
-  slot->reason = "run " + by.claim.run_id + ", for the slot " + by.local + ", replaced its run";
-  db::update_slot(database.connection(), *slot);
-  transaction.commit();
-}
-
-}  // namespace
-
-bool make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
-              const std::function<void(const std::string&)>& say) {
-  if (claimed.overlap == Overlap::allow) return true;
-  bool told = false;
-  std::string noted;
-  while (true) {
-    db::Connection& connection = database.connection();
-    std::string other;
-    std::vector<process::Identity> holders;
-    bool in_motion = false;
-    for (const std::string& id : live_runs(workspace, connection, claimed.pipeline)) {
-      const auto slot = db::slot_of_run(connection, id);
-      // A run of a later slot is not replaced by an earlier one.
-      if (claimed.overlap == Overlap::replace && !(slot && slot->fence > claimed.claim.fence)) {
-        say("ending run " + id + ", which this one replaces");
-        engine::cancel_run(workspace, database, id, {});
-        note_replaced(database, id, claimed);
-      } else {
-        other = id;
-        const auto holder = engine::holder_of(workspace, id, engine::liveness(workspace, id));
-        if (holder && process::is_alive(process::to_string(*holder))) {
-          holders.push_back(*holder);
-        } else {
-          in_motion = true;
-        }
-      }
-    }
-    // Those that were claimed before come first.
-    for (const SlotRecord& slot : db::claimed_slots(connection, claimed.pipeline)) {
-      if (slot.fence < claimed.claim.fence && process::is_alive(slot.claimer)) {
-        other = slot.run_id;
-        in_motion = true;
-      }
-    }
-    if (other.empty()) return true;
-    if (claimed.start_by && util::now() > *claimed.start_by) {
-      Ledger(workspace, database).miss(claimed.claim.fence, calendar::now_seconds());
-      return false;
-    }
-    if (!std::exchange(told, true)) say("waiting for run " + other + " of the same pipeline");
-    if (std::exchange(noted, other) != other)
-      note_waits(database, {{claimed.claim.fence, "waits for run " + other + " of the same pipeline"}});
-    milliseconds pause = in_motion || holders.empty() ? look_again : longest_wait;
-    if (claimed.start_by)
-      pause =
-          std::min(pause, std::chrono::ceil<milliseconds>(*claimed.start_by - util::now()) + milliseconds(1));
-    process::await_end_of_one(holders, static_cast<int>(pause.count()));
-  }
 }
 
 }  // namespace mlops::schedule

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <mlops/slots.hpp>
+#include <mlops/workspace.hpp>
 
+#include "db/database.hpp"
 #include "schedule/decisions.hpp"
 
 #include <string>
+#include <vector>
 
 namespace mlops::schedule {
 
@@ -19,6 +22,10 @@ bool is_dead(const SlotRecord& slot);
 
 /// What becomes of a claim whose process died before the run began, if nobody takes it over.
 void close_dead(SlotRecord& slot, SlotOutcome outcome, const std::string& reason, sys_seconds now);
+
+/// Of a pipeline, but for those of backfills: they are in nobody's way.
+std::vector<std::string> live_runs(const Workspace& workspace, db::Connection& connection,
+                                   const std::string& pipeline);
 
 constexpr const char* died = "the process that had claimed it died before the run began";
 
