@@ -24,11 +24,12 @@ expect_err "odd.yaml:3:12: warning: schedule: both day fields are set"
 expect_err "odd.yaml:4:13: warning: schedule: '5' is 5 seconds"
 expect_err "odd.yaml:5:17: warning: schedule: there is no such day: '31 2' never comes"
 expect_err "odd.yaml:8:19: warning: schedule: 'fresh_within' is 20h00m, and slots lie up to 1d0h apart"
+expect_err "odd.yaml:6:5: warning: schedule: 'daily' is due when 'five' is"
 mlops validate odd.yaml --strict; expect_exit 3
 mlops validate odd.yaml --json; expect_ok
-expect_equal "$(json 'j["valid"], j["files"][0]["valid"], len(j["files"][0]["warnings"]), j["files"][0]["warnings"][0]["column"]')" "(True, True, 5, 6)"
+expect_equal "$(json 'j["valid"], j["files"][0]["valid"], len(j["files"][0]["warnings"]), j["files"][0]["warnings"][0]["column"]')" "(True, True, 7, 6)"
 mlops lint odd.yaml; expect_ok; expect_err "odd.yaml:3:6: warning:"; expect_no_out "nothing to suggest"
-mlops lint odd.yaml --strict --json; expect_exit 3; expect_equal "$(json 'len(j["warnings"])')" 5
+mlops lint odd.yaml --strict --json; expect_exit 3; expect_equal "$(json 'len(j["warnings"])')" 7
 printf 'steps: {a: {run: "true"}}\n' > plain.yaml
 mlops validate plain.yaml --strict; expect_ok; expect_equal "$err" ""
 printf 'schedule: {cron: "0 3 * * *", deadline: 6, fresh_within: 0s}\nsteps: {a: {run: "true"}}\n' > bad.yaml
