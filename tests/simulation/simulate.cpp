@@ -1,5 +1,6 @@
 // Runs and slots on a virtual clock, with faults by seed: `simulate --help`.
 #include "run_world.hpp"
+#include "slot_times.hpp"
 #include "slot_world.hpp"
 
 #include <chrono>
@@ -100,6 +101,7 @@ bool run(const char* name, Simulation simulate, const Settings& settings) {
     std::printf(", %llu slots, %llu of them ran", static_cast<unsigned long long>(sum.slots),
                 static_cast<unsigned long long>(sum.runs));
   std::printf("\n");
+  std::fflush(stdout);
   return true;
 }
 
@@ -130,6 +132,7 @@ int main(int argc, char** argv) {
     }
     if (!known) return std::fputs(usage, stderr), 2;
   }
+  if (settings.slots || settings.ledger) read_clocks();
   bool good = true;
   if (settings.runs) good = run("runs", simulate_run, settings) && good;
   if (settings.slots) good = run("slots", simulate_slots, settings) && good;

@@ -44,6 +44,8 @@ struct RandomEntry {
 };
 /// Often it begins shortly before clocks change.
 RandomEntry random_entry(Random& random);
+/// Reads the clocks of the C library, which takes a second; before there are threads, as it sets TZ.
+void read_clocks();
 /// Catch-up, overlap and the like.
 void random_policy(Random& random, mlops::Schedule& schedule);
 
