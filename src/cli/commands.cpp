@@ -57,6 +57,7 @@ const std::vector<Command>& commands() {
       {"pull", "Workspace", "fetch, and put outputs in place", set_up_pull},
       {"sql", "Workspace", "ask the database, read-only", set_up_sql},
       {"db", "Workspace", "back up the database, restore it, merge another one", set_up_db},
+      {"fsck", "Workspace", "check that the records are whole and true, and mend them", set_up_fsck},
       {"doctor", "Workspace", "check the workspace and say what to do", set_up_doctor},
       {"version", "Help", "print the version", set_up_version},
       {"completion", "Help", "print a completion script for bash, zsh or fish", set_up_completion},

@@ -31,17 +31,21 @@ void recover(const Workspace& workspace, db::Database& database) {
   for (const std::string& problem : notify::deliver_at_end(workspace, {}, 0)) util::log_warning(problem);
 }
 
+void require_database(const Workspace& workspace) {
+  if (engine::database_is_lost(workspace)) {
+    throw Error(
+        ExitCode::io,
+        "the database '" + workspace.database_path() + "' is gone, though runs have their directories",
+        "put a backup in its place, or `mlops fsck --rebuild`: makes it anew from the directories of runs");
+  }
+}
+
 }  // namespace
 
 OpenWorkspace open_to_read(const Context& context) {
   util::set_up_log(context.verbose);
   Workspace workspace = Workspace::require(".", context.workspace);
-  if (engine::database_is_lost(workspace)) {
-    throw Error(
-        ExitCode::io,
-        "the database '" + workspace.database_path() + "' is gone, though runs have their directories",
-        "put a backup in its place; `mlops doctor` tells more");
-  }
+  require_database(workspace);
   if (!util::exists(workspace.database_path())) return {std::move(workspace), db::Database::empty()};
   const auto access = workspace.trusted() ? db::Access::write : db::Access::read_only;
   db::Database database = db::Database::open_to_read(workspace.database_path(), access);
@@ -59,6 +63,7 @@ OpenWorkspace open_to_write(const Context& context) {
   util::set_up_log(context.verbose);
   Workspace workspace = Workspace::require(".", context.workspace);
   workspace.check_owner();
+  require_database(workspace);
   db::Database database = db::Database::open_existing(workspace.database_path());
   recover(workspace, database);
   return {std::move(workspace), std::move(database)};

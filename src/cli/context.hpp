@@ -95,6 +95,7 @@ void set_up_cancel(CLI::App&, Context&);
 void set_up_rm(CLI::App&, Context&);
 void set_up_sql(CLI::App&, Context&);
 void set_up_db(CLI::App&, Context&);
+void set_up_fsck(CLI::App&, Context&);
 void set_up_doctor(CLI::App&, Context&);
 void set_up_version(CLI::App&, Context&);
 void set_up_completion(CLI::App&, Context&);

@@ -2,11 +2,9 @@
 #include "cli/output.hpp"
 #include "db/copies.hpp"
 #include "engine/merge.hpp"
-#include "engine/recovery.hpp"
-#include "process/lock_file.hpp"
+#include "engine/quiet.hpp"
 #include "util/files.hpp"
 #include "util/quantity.hpp"
-#include "util/time.hpp"
 #include "workspace/layout.hpp"
 
 #include <unistd.h>
@@ -82,10 +80,7 @@ void snapshot(const Options& options, const Context& context) {
   require_whole(open.workspace.database_path(), "copy");
   const std::string directory = layout::in(open.workspace.state_directory(), layout::snapshots);
   util::make_directories(directory);
-  std::string name = util::format_utc(util::now());
-  std::ranges::replace(name, ' ', 'T');
-  std::erase(name, ':');
-  const std::string path = directory + "/" + name + "Z.db";
+  const std::string path = directory + "/" + db::time_in_name() + ".db";
   db::copy_database(open.database.connection(), path);
   std::vector<std::string> all = snapshots_of(open.workspace);
   nlohmann::json removed = nlohmann::json::array();
@@ -115,32 +110,14 @@ std::string chosen_copy(const Options& options, const Workspace& workspace) {
   return all.back();
 }
 
-void require_quiet(const Workspace& workspace) {
-  if (process::LockFile::is_locked(layout::in(workspace.state_directory(), layout::daemon_lock)))
-    throw Error(ExitCode::busy, "cannot restore while a daemon serves '" + workspace.root() + "'",
-                "stop it first");
-  std::error_code error;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(layout::in(workspace.state_directory(), layout::runs), error)) {
-    const std::string id = entry.path().filename().string();
-    if (util::is_directory(entry.path().string()) && id.find('.') == id.npos &&
-        engine::liveness(workspace, id) != engine::Liveness::dead)
-      throw Error(ExitCode::busy, "cannot restore while run " + id + " goes on",
-                  "wait for it, or `mlops cancel " + id + "`");
-  }
-}
-
 void restore(const Options& options, const Context& context) {
   const Workspace workspace = Workspace::require(".", context.workspace);
   workspace.check_owner();
   const std::string copy = chosen_copy(options, workspace);
   require_whole(copy, "restore");
-  require_quiet(workspace);
+  engine::require_quiet(workspace, "restore");
   const std::string path = workspace.database_path();
-  std::string time = util::format_utc(util::now());
-  std::ranges::replace(time, ' ', 'T');
-  std::erase(time, ':');
-  const std::string fresh = path + ".restored", aside = path + ".replaced-" + time + "Z";
+  const std::string fresh = path + ".restored", aside = path + ".replaced-" + db::time_in_name();
   ::unlink(fresh.c_str());
   db::copy_database(copy, fresh);
   db::Database::open(fresh);  // of an earlier version, perhaps, or of a later one, which is refused

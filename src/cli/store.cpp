@@ -9,6 +9,7 @@
 #include "dvc/project_cache.hpp"
 #include "engine/collect.hpp"
 #include "engine/recovery.hpp"
+#include "engine/store_check.hpp"
 #include "pipeline/dvc/config.hpp"
 #include "store/gc.hpp"
 #include "store/reach.hpp"
@@ -64,91 +65,28 @@ void stat(const Options& options, Context& context) {
     std::printf("  %s, damaged, in quarantine\n", counted(u.quarantined, "object").c_str());
 }
 
-/// What the database says that the store has: a version of a dataset, or a directory that a run made.
-struct OnRecord {
-  std::string name, hint;
-  store::Root root;
-  std::uint64_t missing = 0;
-};
-
-// Held from now on. Of an output of which nothing is here, a gc was told to let go.
-std::vector<OnRecord> on_record(db::Connection& connection, store::Objects& objects) {
-  std::vector<OnRecord> list;
-  const store::Objects::Moment moment(objects);
-  for (const std::string& dataset : db::dataset_names(connection)) {
-    for (const DatasetVersion& version : db::versions_of(connection, dataset)) {
-      if (const auto digest = util::Digest::from_hex(version.sha256))
-        list.push_back({dataset + "@" + std::to_string(version.version),
-                        "add its files again where they still are: mlops data add " + version.path +
-                            " --name " + dataset,
-                        {*digest, version.form == "tree"}});
-    }
-  }
-  for (const db::KeptContent& content : db::contents_to_keep(connection, {})) {
-    const auto digest = util::Digest::from_hex(content.sha256);
-    if (!digest || content.form != "tree" || content.why == db::KeptContent::Why::dataset ||
-        !objects.has(*digest))
-      continue;
-    list.push_back({"", "the step that made it runs again when it is next needed", {*digest, true}});
-  }
-  for (const OnRecord& entry : list) objects.hold(entry.root.digest, entry.root.directory);
-  return list;
-}
-
-// Those that are not whole.
-std::vector<OnRecord> find_not_whole(db::Connection& connection, store::Objects& objects,
-                                     std::vector<OnRecord> list) {
-  std::vector<store::Root> roots;
-  for (const OnRecord& entry : list) roots.push_back(entry.root);
-  const auto missing = store::missing_of(objects, roots);
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    list[i].missing = missing[i];
-    if (missing[i] == 0 || !list[i].name.empty()) continue;
-    const std::string sha256 = list[i].root.digest.hex();
-    const auto makers = db::makers_of(connection, sha256, "", 1);
-    list[i].name = makers.empty() ? sha256 : makers[0].file.path + " of run " + makers[0].by.run;
-  }
-  std::erase_if(list, [](const OnRecord& entry) { return entry.missing == 0; });
-  return list;
-}
-
 void verify(const Options& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
-  store::Objects objects = open_store(open.workspace);
-  const store::Lease lease(objects);
-  std::vector<OnRecord> recorded = on_record(open.database.connection(), objects);
-  std::uint64_t good = 0, bytes = 0;
-  std::vector<std::pair<util::Digest, std::uint64_t>> all;
-  store::for_each_object(
-      objects, [&](const util::Digest& digest, std::uint64_t size) { all.emplace_back(digest, size); });
-  nlohmann::json damaged = nlohmann::json::array();
-  for (const auto& [digest, size] : all) {
-    // gc may have removed it since it was listed.
-    if (!objects.has(digest)) continue;
-    if (objects.verify(digest)) {
-      ++good, bytes += size;
-    } else {
-      damaged.push_back(digest.hex());
-    }
-  }
-  const auto broken = find_not_whole(open.database.connection(), objects, std::move(recorded));
-  // So that what is made or added again is looked at object by object.
-  if (!broken.empty()) objects.mark_incomplete();
+  const engine::StoreCheck check =
+      engine::check_store(open.workspace, open.database.connection(), engine::StoreLook::at_bytes);
+  const std::vector<std::string>& damaged = check.damaged;
+  const std::vector<engine::NotWhole>& broken = check.not_whole;
   if (!damaged.empty() || !broken.empty()) context.exit_code = static_cast<int>(ExitCode::gate_refused);
   if (options.json) {
     nlohmann::json not_whole = nlohmann::json::array();
-    for (const OnRecord& entry : broken)
-      not_whole.push_back(
-          {{"name", entry.name}, {"sha256", entry.root.digest.hex()}, {"missing", entry.missing}});
-    return print_json(
-        {{"good", good}, {"bytes", bytes}, {"damaged", damaged}, {"not_whole", std::move(not_whole)}});
+    for (const engine::NotWhole& entry : broken)
+      not_whole.push_back({{"name", entry.name}, {"sha256", entry.sha256}, {"missing", entry.missing}});
+    return print_json({{"good", check.good},
+                       {"bytes", check.bytes},
+                       {"damaged", damaged},
+                       {"not_whole", std::move(not_whole)}});
   }
   constexpr std::size_t most = 20;
   for (std::size_t i = 0; i < std::min(damaged.size(), most); ++i)
-    std::printf("damaged %s: not used any more\n", damaged[i].get<std::string>().c_str());
+    std::printf("damaged %s: not used any more\n", damaged[i].c_str());
   if (damaged.size() > most) std::printf("and %zu more: --json lists all\n", damaged.size() - most);
-  std::printf("%s %s whole (%s), %zu damaged\n", counted(good, "object").c_str(), good == 1 ? "is" : "are",
-              util::format_size(bytes).c_str(), damaged.size());
+  std::printf("%s %s whole (%s), %zu damaged\n", counted(check.good, "object").c_str(),
+              check.good == 1 ? "is" : "are", util::format_size(check.bytes).c_str(), damaged.size());
   if (!damaged.empty())
     std::printf("  steps whose results are damaged run again when they are next needed\n");
   for (std::size_t i = 0; i < std::min(broken.size(), most); ++i)

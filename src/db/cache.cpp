@@ -165,7 +165,7 @@ std::vector<KeptContent> contents_to_keep(Connection& db, const Retention& reten
   return contents;
 }
 
-void hand_over_results(Connection& db, const std::string& run_id) {
+std::set<std::string> hand_over_results(Connection& db, const std::string& run_id) {
   struct Heir {
     int step = 0;
     std::string run;
@@ -204,6 +204,9 @@ void hand_over_results(Connection& db, const std::string& run_id) {
   )sql")
       .bind(run_id)
       .run();
+  std::set<std::string> runs;
+  for (Heir& heir : heirs) runs.insert(std::move(heir.run));
+  return runs;
 }
 
 }  // namespace mlops::db

@@ -6,6 +6,7 @@
 #include "db/tags.hpp"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -65,8 +66,8 @@ struct Retention {
 /// other runs. The strongest reasons come first.
 std::vector<KeptContent> contents_to_keep(Connection& db, const Retention& retention);
 
-/// Hands what other runs refer to in `run_id` to the oldest of them, before `run_id` is deleted. Within a
-/// Transaction.
-void hand_over_results(Connection& db, const std::string& run_id);
+/// Hands what other runs refer to in `run_id` to the oldest of them, before `run_id` is deleted; returns
+/// those. Within a Transaction.
+std::set<std::string> hand_over_results(Connection& db, const std::string& run_id);
 
 }  // namespace mlops::db

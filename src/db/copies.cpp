@@ -4,14 +4,17 @@
 
 #include "util/fd_lock.hpp"
 #include "util/files.hpp"
+#include "util/time.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <optional>
 
 namespace mlops::db {
@@ -19,6 +22,7 @@ namespace mlops::db {
 namespace {
 
 constexpr int most_lines = 10;
+constexpr const char* dangling = " that is not there";
 constexpr int lock_limit_ms = 5'000;
 
 std::string directory_of(const std::string& path) {
@@ -88,7 +92,7 @@ void copy_database(const std::string& from, const std::string& path) {
   }
 }
 
-std::vector<std::string> find_damage(const std::string& path) {
+std::vector<std::string> find_damage(const std::string& path, Schema schema) {
   if (!util::exists(path)) throw Error(ExitCode::io, "cannot open '" + path + "': there is no such file");
   std::vector<std::string> lines;
   for (const auto mode : {Connection::Mode::read_only, Connection::Mode::immutable}) {
@@ -96,7 +100,9 @@ std::vector<std::string> find_damage(const std::string& path) {
     try {
       Connection connection(path, mode);
       Statement tables =
-          connection.prepare("SELECT count(*) FROM sqlite_schema WHERE name IN ('runs', 'definitions')");
+          connection.prepare(schema == Schema::workspace
+                                 ? "SELECT count(*) FROM sqlite_schema WHERE name IN ('runs', 'definitions')"
+                                 : "SELECT count(*) FROM sqlite_schema WHERE name IN ('packs', 'packed')");
       if (!tables.step() || tables.integer(0) != 2)
         throw Error(ExitCode::usage, "'" + path + "' is no database of mlops");
       Statement check = connection.prepare("PRAGMA integrity_check(" + std::to_string(most_lines) + ")");
@@ -105,14 +111,55 @@ std::vector<std::string> find_damage(const std::string& path) {
       }
       Statement keys = connection.prepare("PRAGMA foreign_key_check");
       while (lines.size() < most_lines && keys.step())
-        lines.push_back("a row of " + keys.text(0) + " refers to one of " + keys.text(2) +
-                        " that is not there");
+        lines.push_back("a row of " + keys.text(0) + " refers to one of " + keys.text(2) + dangling);
       return lines;
     } catch (const SqliteError& error) {
       if (mode == Connection::Mode::immutable) lines.push_back(error.what());
     }
   }
   return lines;
+}
+
+bool only_indexes(const std::vector<std::string>& damage) {
+  return !damage.empty() && std::ranges::all_of(damage, [](const std::string& line) {
+    return line.find(" missing from index ") != line.npos ||
+           line.starts_with("wrong # of entries in index ") || line.starts_with("non-unique entry in index ");
+  });
+}
+
+bool only_references(const std::vector<std::string>& damage) {
+  return !damage.empty() && std::ranges::all_of(damage, [](const std::string& line) {
+    return line.starts_with("a row of ") && line.ends_with(dangling);
+  });
+}
+
+namespace {
+std::map<std::string, std::string> schema_of(Connection& connection) {
+  std::map<std::string, std::string> all;
+  Statement row = connection.prepare(
+      "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE "
+      "'sqlite_%'");
+  while (row.step()) all.emplace(row.text(0), row.text(1));
+  return all;
+}
+}  // namespace
+
+std::vector<std::string> foreign_schema(Connection& connection) {
+  Database fresh = Database::empty();
+  const auto should = schema_of(fresh.connection()), is = schema_of(connection);
+  std::vector<std::string> names;
+  for (const auto& [name, sql] : should) {
+    const auto found = is.find(name);
+    if (found == is.end() || found->second != sql) names.push_back(name);
+  }
+  return names;
+}
+
+std::string time_in_name() {
+  std::string time = util::format_utc(util::now());
+  std::ranges::replace(time, ' ', 'T');
+  std::erase(time, ':');
+  return time + "Z";
 }
 
 void replace_database(const std::string& path, const std::string& copy, const std::string& aside) {

@@ -18,7 +18,19 @@ void copy_database(const std::string& from, const std::string& path);
 
 /// What is wrong with the database at `path`, in SQLite's words, a few lines at most; empty if nothing is.
 /// Throws Error(io) if it cannot be opened, Error(usage) if it is none of mlops.
-std::vector<std::string> find_damage(const std::string& path);
+std::vector<std::string> find_damage(const std::string& path, Schema schema = Schema::workspace);
+
+/// Whether lines of find_damage() tell of indexes alone, which REINDEX makes again from the rows.
+bool only_indexes(const std::vector<std::string>& damage);
+
+/// Of rows that refer to what is not there: what a program leaves behind that deletes rows without a care.
+bool only_references(const std::vector<std::string>& damage);
+
+/// The tables, views and indexes that are not as this version makes them; empty if all are.
+std::vector<std::string> foreign_schema(Connection& connection);
+
+/// Now, as a part of the name of a file: 2026-03-01T030000.123Z.
+std::string time_in_name();
 
 /// Puts the file `copy` in the place of the database at `path`, at once, and what was there to `aside`.
 /// Throws Error(busy), and changes nothing, if another process has the database open.

@@ -96,8 +96,8 @@ void finish_run(Connection& db, const std::string& id, RunState state, const std
   put_run_end(db, id);
 }
 
-void delete_run(Connection& db, const std::string& id) {
-  hand_over_results(db, id);
+std::set<std::string> delete_run(Connection& db, const std::string& id) {
+  std::set<std::string> heirs = hand_over_results(db, id);
   Statement& row = db.cached("SELECT definition FROM runs WHERE id = ?").bind(id);
   const std::string definition = row.step() ? row.text(0) : std::string();
   row.reset();
@@ -108,6 +108,7 @@ void delete_run(Connection& db, const std::string& id) {
       )sql")
       .bind(definition)
       .run();
+  return heirs;
 }
 
 std::optional<RunRecord> find_run(Connection& db, const std::string& id) {

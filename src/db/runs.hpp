@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,7 +26,8 @@ void reopen_run(Connection& db, const std::string& id, int runner_pid, const std
 /// `duration_ms` is added to what earlier parts of the run took.
 void finish_run(Connection& db, const std::string& id, RunState state, const std::string& reason,
                 std::optional<int> exit_code, Instant ended_at, std::int64_t duration_ms);
-void delete_run(Connection& db, const std::string& id);
+/// Returns the runs that have got results of it.
+std::set<std::string> delete_run(Connection& db, const std::string& id);
 
 // Reading.
 std::optional<RunRecord> find_run(Connection& db, const std::string& id);

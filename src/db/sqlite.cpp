@@ -19,7 +19,13 @@ constexpr int busy_limit_ms = 30'000;
       hint = "the disk is full: free some space and try again; nothing recorded so far is lost";
       break;
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: hint = "run `mlops doctor`"; break;
+    case SQLITE_NOTADB:
+      hint = "the file is damaged: `mlops fsck` tells how, `mlops fsck --rebuild` makes it anew";
+      break;
+    case SQLITE_ERROR:
+      // Of our own tables; what a user asked for is answered elsewhere.
+      if (why.starts_with("no such ")) hint = "is the file damaged? `mlops fsck` tells";
+      break;
     case SQLITE_READONLY: hint = "the workspace is read-only here"; break;
     default: break;
   }

@@ -91,7 +91,9 @@ void check_database(std::vector<Finding>& findings, db::Database& database) {
   findings.push_back(
       {"database", check == "ok" ? State::good : State::broken,
        check == "ok" ? "sound, schema version " + pragma(connection, "user_version") : "damaged: " + check,
-       check == "ok" ? "" : "restore mlops.db from a backup; what runs left in .mlops/runs is not affected"});
+       check == "ok" ? ""
+                     : "`mlops fsck` tells more; `mlops fsck --rebuild` makes it anew from what can be read "
+                       "and from the directories of runs"});
   if (database.writable()) {
     const std::string mode = pragma(connection, "journal_mode");
     if (mode != "wal") {
@@ -150,8 +152,7 @@ void check_runs(std::vector<Finding>& findings, const Workspace& workspace, db::
          recorded >= without_row
              ? "left by a run that ended before it was recorded, or by an interrupted `mlops rm`: "
                "delete them when nobody needs their logs"
-             : "was mlops.db replaced? put a backup in its place; they are all that is left of "
-               "these runs"});
+             : "was mlops.db replaced? `mlops fsck --rebuild` brings them back"});
   }
   if (without_directory > 0) {
     findings.push_back(
@@ -201,10 +202,11 @@ std::vector<Finding> examine(const std::optional<Workspace>& workspace) {
   struct stat st {};
   if (::stat(workspace->database_path().c_str(), &st) != 0 && errno == ENOENT) {
     if (database_is_lost(*workspace)) {
-      findings.push_back(
-          {"database", State::broken, "it is gone, though runs have their directories in .mlops/runs",
-           "put a backup of mlops.db in its place; without one, the next `mlops run` begins a new one, and "
-           "the logs of earlier runs stay in their directories"});
+      findings.push_back({"database", State::broken,
+                          "it is gone, though runs have their directories in .mlops/runs",
+                          "put a backup of mlops.db in its place; without one, `mlops fsck --rebuild` makes "
+                          "it anew from the "
+                          "directories of runs"});
     } else {
       findings.push_back({"database", State::note, "there is none yet", "it is made by the first run"});
     }
@@ -218,10 +220,7 @@ std::vector<Finding> examine(const std::optional<Workspace>& workspace) {
     check_messages(findings, database);
   } catch (const Error& error) {
     findings.push_back({"database", State::broken, error.what(),
-                        error.hint().empty() || error.hint() == "run `mlops doctor`"
-                            ? "move mlops.db, mlops.db-wal and mlops.db-shm aside and restore a backup; run "
-                              "directories are kept"
-                            : error.hint()});
+                        error.hint().empty() ? "`mlops fsck` tells more" : error.hint()});
   }
   return findings;
 }

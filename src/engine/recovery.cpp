@@ -1,10 +1,13 @@
 #include "engine/recovery.hpp"
 
+#include "db/bundles.hpp"
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "db/triggers.hpp"
 #include "engine/aftermath.hpp"
 #include "engine/aside.hpp"
 #include "engine/collect.hpp"
+#include "engine/kept_record.hpp"
 #include "engine/machine.hpp"
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
@@ -39,12 +42,16 @@ namespace mlops::engine {
 using process::LockFile;
 
 bool database_is_lost(const Workspace& workspace) {
-  if (util::exists(workspace.database_path())) return false;
+  // A file that was cut off to nothing would pass for one that was just begun.
+  const auto is_there = [path = workspace.database_path()] {
+    return util::exists(path) && (util::file_size(path) > 0 || util::file_size(path + "-wal") > 0);
+  };
+  if (is_there()) return false;
   std::error_code error;
   for (const auto& entry :
        std::filesystem::directory_iterator(workspace.state_directory() + "/" + layout::runs, error)) {
     // A first run that has begun just now made its database before its directory: look again.
-    if (util::is_id(entry.path().filename().string())) return !util::exists(workspace.database_path());
+    if (util::is_id(entry.path().filename().string())) return !is_there();
   }
   return false;
 }
@@ -391,11 +398,26 @@ Ending end_of(const RunRecord& run, const std::vector<StepRecord>& steps, const 
                                     : "its runner (process " + std::to_string(run.runner_pid) + ") died"});
 }
 
+// The runner of a run that has a record of this part of it did not die: the database has lost the end, with
+// a part of its log. Whoever was to be told was told then.
+bool take_kept(const Workspace& workspace, db::Database& database, const RunRecord& run) {
+  const KeptRecord kept = read_kept(workspace, run.id);
+  if (!kept.bundle || kept.bundle->run.resumes < run.resumes) return false;
+  db::Transaction transaction(database, db::Durability::full);
+  if (db::state_of_run(database.connection(), run.id) != RunState::running) return true;
+  db::mend_bundle(database.connection(), *kept.bundle, most_points_kept);
+  db::put_run_end(database.connection(), run.id);
+  transaction.commit();
+  ring_end(workspace);
+  return true;
+}
+
 }  // namespace
 
-void recover_run(const Workspace& workspace, db::Database& database, const std::string& run_id) {
+void recover_run(const Workspace& workspace, db::Database& database, const std::string& run_id, bool tell) {
   const auto run = db::find_run(database.connection(), run_id);
   if (!run || run->state != RunState::running) return;
+  if (take_kept(workspace, database, *run)) return;
   util::log_debug("recovering run " + run_id);
   std::vector<StepRecord> steps = db::steps_of(database.connection(), run_id);
   std::vector<char> tolerated(steps.size());
@@ -437,8 +459,9 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   recorder.write();
   db::finish_run(database.connection(), run_id, ending.state, ending.reason, ending.exit_code, end,
                  (end - run->part_started_at).count());
-  notify::tell_end(database.connection(), addressees, run_id);
+  if (tell) notify::tell_end(database.connection(), addressees, run_id);
   transaction.commit();
+  keep_record(workspace, database.connection(), run_id);
   ring_end(workspace);
 }
 

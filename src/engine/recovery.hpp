@@ -53,8 +53,9 @@ int wait_for_keeper(const std::string& run_directory, const std::function<void(c
 
 /// If the run counts as running but nobody works on it: brings its attempts and steps up to what really
 /// happened, and ends it as succeeded, failed or interrupted. The caller holds its runner lock or does not
-/// care for a race with a resume. Idempotent.
-void recover_run(const Workspace& workspace, db::Database& database, const std::string& run_id);
+/// care for a race with a resume. Idempotent. `tell`: whoever is told how runs end is told of this one.
+void recover_run(const Workspace& workspace, db::Database& database, const std::string& run_id,
+                 bool tell = true);
 
 /// recover_run() for every run that needs it. Cheap when there is none; returns the ids. Warns of those for
 /// which it cannot be done now. Does nothing in a read-only workspace.

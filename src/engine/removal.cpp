@@ -3,6 +3,7 @@
 #include <mlops/error.hpp>
 
 #include "db/datasets.hpp"
+#include "engine/kept_record.hpp"
 #include "engine/recovery.hpp"
 #include "process/lock_file.hpp"
 #include "workspace/layout.hpp"
@@ -73,9 +74,15 @@ void remove_batch(const Workspace& workspace, db::Database& database, const std:
                   const std::function<void(const std::string&)>& on_run) {
   std::vector<std::optional<LockFile>> locks;
   for (const std::string& id : ids) locks.push_back(lock_run(workspace, id));
-  // First the rows: a directory without one is harmless and found by `mlops doctor`.
+  // First the rows: a directory without one is harmless, once it is noted that it is to go.
+  note_removal(workspace, ids);
   db::Transaction transaction(database, db::Durability::full);
-  for (const std::string& id : ids) db::delete_run(database.connection(), id);
+  std::set<std::string> heirs;
+  for (const std::string& id : ids) heirs.merge(db::delete_run(database.connection(), id));
+  // Before the rows are gone: whoever dies in between has left a record that is not less than the truth.
+  for (const std::string& heir : heirs) {
+    if (db::run_exists(database.connection(), heir)) keep_record(workspace, database.connection(), heir);
+  }
   transaction.commit();
   for (const std::string& id : ids) {
     delete_directory(workspace.run_directory(id));

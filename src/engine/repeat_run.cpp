@@ -3,6 +3,7 @@
 
 #include "db/runs.hpp"
 #include "db/steps.hpp"
+#include "engine/kept_record.hpp"
 #include "engine/recovery.hpp"
 #include "engine/repeat.hpp"
 #include "engine/resources.hpp"
@@ -142,6 +143,7 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
     notify::tell_end(connection, engine::frozen_addressees(asked), run.id);
     transaction.commit();
   }
+  engine::keep_repeat(workspace, connection, run.id, before->id);
   engine::ring_end(workspace);
   util::log_debug("nothing has changed since run " + before->id);
   tell(file, directory, run, connection, result, observers);

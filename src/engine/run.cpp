@@ -7,6 +7,7 @@
 #include "engine/claims.hpp"
 #include "engine/collect.hpp"
 #include "engine/event_file.hpp"
+#include "engine/kept_record.hpp"
 #include "engine/machine.hpp"
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
@@ -345,6 +346,7 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
   }
   mend_directory(directory, frozen, database.connection());
   read_recovered_outputs(workspace, database, id, frozen.pipeline, parts.records, parts.cache.keep);
+  engine::keep_record(workspace, database.connection(), id);  // what was read is part of it
   const auto attempts = db::attempts_of(database.connection(), id);
   for (const PlannedStep& planned : plan.steps) {
     const auto i = static_cast<std::size_t>(planned.step);

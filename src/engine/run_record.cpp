@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <set>
+#include <utility>
 
 namespace mlops::engine {
 
@@ -74,6 +75,7 @@ Json write(const AttemptRecord& a) {
           {"cause", a.cause},
           {"exit_code", maybe(a.exit_code)},
           {"signal", maybe(a.signal)},
+          {"pid", maybe(a.pid)},
           {"started_at", time(a.started_at)},
           {"ended_at", time(a.ended_at)},
           {"cpu_user_ms", maybe(a.cpu_user_ms)},
@@ -87,8 +89,11 @@ Json write(const AttemptRecord& a) {
 }
 
 Json write(const ArtifactRecord& a) {
-  return {{"step", a.step},     {"output", a.output}, {"path", a.path},   {"kind", a.kind}, {"form", a.form},
-          {"sha256", a.sha256}, {"size", a.size},     {"files", a.files}, {"kept", a.kept}};
+  Json map = {{"step", a.step}, {"output", a.output}, {"path", a.path},
+              {"kind", a.kind}, {"form", a.form},     {"sha256", a.sha256},
+              {"size", a.size}, {"files", a.files},   {"kept", a.kept}};
+  if (!a.list.empty()) map["list"] = a.list;
+  return map;
 }
 
 [[noreturn]] void refuse(const std::string& why) { throw Error(ExitCode::io, why); }
@@ -173,6 +178,7 @@ AttemptRecord read_attempt(const Json& map) {
   a.cause = text(map, "cause");
   a.exit_code = maybe<int>(map, "exit_code");
   a.signal = maybe<int>(map, "signal");
+  if (map.contains("pid")) a.pid = maybe<int>(map, "pid");  // older records have none
   a.started_at = instant(map, "started_at").value_or(Instant{});
   a.ended_at = instant(map, "ended_at");
   a.cpu_user_ms = maybe<std::int64_t>(map, "cpu_user_ms");
@@ -200,6 +206,8 @@ ArtifactRecord read_artifact(const Json& map) {
   a.size = map.at("size").get<std::uint64_t>();
   a.files = map.at("files").get<std::uint64_t>();
   a.kept = map.value("kept", a.output);
+  a.list = map.value("list", "");
+  if (!a.list.empty() && !util::Digest::from_hex(a.list)) refuse("the list of a folder has no digest");
   return a;
 }
 
@@ -216,33 +224,77 @@ bool is_inside(const std::string& path) {
   return depth > 0;
 }
 
-std::string write_run_record(const db::RunBundle& bundle) {
-  Json record = {
-      {"run", write(bundle.run)}, {"definition", bundle.definition}, {"environment", bundle.environment}};
-  for (const char* list :
-       {"params", "tags", "steps", "attempts", "outputs", "artifacts", "metrics", "facts", "cache"})
-    record[list] = Json::array();
-  for (const auto& [name, value] : bundle.params)
-    record["params"].push_back({{"name", name}, {"value", value}});
-  for (const db::Tag& tag : bundle.tags) record["tags"].push_back(tag.text());
-  for (const StepRecord& step : bundle.steps) record["steps"].push_back(write(step));
-  for (const AttemptRecord& attempt : bundle.attempts) record["attempts"].push_back(write(attempt));
-  for (const db::StepOutput& o : bundle.outputs)
-    record["outputs"].push_back({{"step", o.step}, {"name", o.name}, {"value", o.value}});
-  for (const ArtifactRecord& artifact : bundle.artifacts) record["artifacts"].push_back(write(artifact));
-  for (const auto& [step, point] : bundle.metrics) {
-    record["metrics"].push_back({{"step", step},
-                                 {"name", point.name},
-                                 {"at", point.at},
-                                 {"value", maybe(point.value)},
-                                 {"time", time(point.time)}});
+namespace {
+
+std::string sealed(const std::string& record) {
+  return "{\"mlops_run\": " + std::to_string(format) + ", \"sha256\": \"" + util::sha256(record) +
+         "\", \"record\": " + record + "}\n";
+}
+
+/// A JSON object as text, key by key: the tree of a run of ten thousand steps would take many times its size.
+/// Its keys have to come in the order in which a tree has them.
+class ObjectText {
+ public:
+  void put(const char* key, const Json& value) { open(key) += text_of(value); }
+  template <typename List, typename Write>
+  void put_list(const char* key, const List& list, const Write& write_one) {
+    std::string& text = open(key);
+    text += '[';
+    bool first = true;
+    for (const auto& item : list) {
+      if (!std::exchange(first, false)) text += ',';
+      text += text_of(write_one(item));
+    }
+    text += ']';
   }
-  for (const auto& [step, facts] : bundle.facts)
-    record["facts"].push_back({{"step", step}, {"facts", facts}});
-  for (const auto& [step, key] : bundle.cache) record["cache"].push_back({{"step", step}, {"key", key}});
-  const std::string text = text_of(record);
-  return "{\"mlops_run\": " + std::to_string(format) + ", \"sha256\": \"" + util::sha256(text) +
-         "\", \"record\": " + text + "}\n";
+  std::string close() && { return std::move(text_ += '}'); }
+
+ private:
+  std::string& open(const char* key) {
+    text_ += text_.size() > 1 ? ",\"" : "\"";
+    text_ += key;
+    return text_ += "\":";
+  }
+  std::string text_ = "{";
+};
+
+}  // namespace
+
+std::string write_run_record(const db::RunBundle& bundle) {
+  ObjectText text;
+  text.put_list("artifacts", bundle.artifacts, [](const ArtifactRecord& a) { return write(a); });
+  text.put_list("attempts", bundle.attempts, [](const AttemptRecord& a) { return write(a); });
+  text.put_list("cache", bundle.cache, [](const auto& entry) {
+    return Json{{"step", entry.first}, {"key", entry.second}};
+  });
+  text.put("definition", bundle.definition);
+  text.put("environment", bundle.environment);
+  text.put_list("facts", bundle.facts, [](const auto& facts) {
+    return Json{{"step", facts.first}, {"facts", facts.second}};
+  });
+  text.put_list("metrics", bundle.metrics, [](const auto& metric) {
+    const MetricPoint& point = metric.second;
+    return Json{{"step", metric.first},
+                {"name", point.name},
+                {"at", point.at},
+                {"value", maybe(point.value)},
+                {"time", time(point.time)}};
+  });
+  text.put_list("outputs", bundle.outputs, [](const db::StepOutput& o) {
+    return Json{{"step", o.step}, {"name", o.name}, {"value", o.value}};
+  });
+  text.put_list("params", bundle.params, [](const auto& param) {
+    return Json{{"name", param.first}, {"value", param.second}};
+  });
+  text.put("run", write(bundle.run));
+  text.put_list("steps", bundle.steps, [](const StepRecord& step) { return write(step); });
+  text.put_list("tags", bundle.tags, [](const db::Tag& tag) { return Json(tag.text()); });
+  return sealed(std::move(text).close());
+}
+
+std::string write_repeat_record(const RunRecord& run, const std::vector<std::string>& environment,
+                                const std::string& basis) {
+  return sealed(text_of({{"run", write(run)}, {"environment", environment}, {"repeats", basis}}));
 }
 
 namespace {
@@ -305,15 +357,51 @@ db::RunBundle read_record(const Json& record, const std::string& run_id) {
 
 }  // namespace
 
-db::RunBundle read_run_record(std::string_view bytes, const std::string& run_id) {
+namespace {
+
+// What is inside of the seal, once it is found whole.
+Json unsealed(std::string_view bytes) {
   const Json json = Json::parse(bytes, nullptr, false);
+  if (json.is_discarded() || !json.is_object()) refuse("it is no JSON");
+  if (json.at("mlops_run").get<int>() > format) refuse("it is of a newer version of mlops");
+  const Json& record = json.at("record");
+  if (util::sha256(text_of(record)) != text(json, "sha256"))
+    refuse("its bytes are not those that were written");
+  return record;
+}
+
+// The steps of a run that was recorded as another one: all of them were found done.
+db::RunBundle as_repeated(db::RunBundle basis, const Json& record, const std::string& run_id) {
+  const std::string definition = basis.run.definition;
+  basis.run = read_run(record.at("run"));
+  if (basis.run.id != run_id) refuse("it is of run " + util::escape_controls(basis.run.id));
+  basis.run.definition = definition;
+  basis.environment = record.at("environment").get<std::vector<std::string>>();
+  for (StepRecord& step : basis.steps) {
+    if (step.state != StepState::cached) refuse("it repeats a run that was none to be repeated");
+    step.attempts = 0;
+    step.started_at.reset();
+    step.ended_at.reset();
+  }
+  basis.tags.clear();
+  basis.attempts.clear();
+  basis.outputs.clear();
+  basis.artifacts.clear();
+  basis.metrics.clear();
+  basis.facts.clear();
+  basis.cache.clear();
+  return basis;
+}
+
+}  // namespace
+
+db::RunBundle read_run_record(std::string_view bytes, const std::string& run_id, const BasisReader& basis) {
   try {
-    if (json.is_discarded() || !json.is_object()) refuse("it is no JSON");
-    if (json.at("mlops_run").get<int>() > format) refuse("it is of a newer version of mlops");
-    const Json& record = json.at("record");
-    if (util::sha256(text_of(record)) != text(json, "sha256"))
-      refuse("its bytes are not those that were written");
-    return read_record(record, run_id);
+    const Json record = unsealed(bytes);
+    if (!record.contains("repeats")) return read_record(record, run_id);
+    const std::string other = text(record, "repeats");
+    if (!basis || !util::is_id(other)) refuse("it refers to another run");
+    return as_repeated(read_run_record(basis(), other), record, run_id);
   } catch (const Json::exception& error) {
     throw Error(ExitCode::io, std::string("it is not whole: ") + error.what());
   }

@@ -1,5 +1,6 @@
 // How a run ends: what it comes to, and its durable record.
 #include "db/runs.hpp"
+#include "engine/kept_record.hpp"
 #include "engine/outcome.hpp"
 #include "engine/repeat.hpp"
 #include "engine/run_bell.hpp"
@@ -60,6 +61,7 @@ RunResult Runner::conclude() {
       ::usleep(500'000);
     }
   }
+  keep_record(parts_.workspace, parts_.database.connection(), parts_.id);
   ring_end(parts_.workspace);
   if (!parts_.repeat_key.empty() && found_done_ == static_cast<int>(parts_.records.size()))
     remember_repeat(parts_.workspace, parts_.pipeline.file, {parts_.repeat_key, parts_.id, std::move(seen_)});

@@ -23,6 +23,15 @@ std::string id_prefix(Instant moment) {
   return prefix;
 }
 
+Instant time_of_id(std::string_view id) {
+  std::int64_t ms = 0;
+  for (const char c : id.substr(0, time_length)) {
+    const std::size_t digit = std::string_view(digits).find(c);
+    ms = ms << 5 | static_cast<std::int64_t>(digit == std::string_view::npos ? 0 : digit);
+  }
+  return Instant(std::chrono::milliseconds(ms));
+}
+
 bool is_id(std::string_view text) {
   if (text.size() != length) return false;
   return std::all_of(text.begin(), text.end(),

@@ -13,6 +13,9 @@ std::string new_id();
 /// How ids of that moment begin: all ids made earlier sort before it.
 std::string id_prefix(std::chrono::sys_time<std::chrono::milliseconds> moment);
 
+/// When an id was made.
+std::chrono::sys_time<std::chrono::milliseconds> time_of_id(std::string_view id);
+
 /// 16 characters of [0-9a-z]: what may be the name of a run's directory.
 bool is_id(std::string_view text);
 

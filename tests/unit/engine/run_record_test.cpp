@@ -141,3 +141,33 @@ TEST_CASE("results that would leave the work tree are never taken from the cache
   REQUIRE(is_inside("..."));
   REQUIRE(is_inside("a//b/./c"));
 }
+
+TEST_CASE("A record that refers to another one has the steps of that one and nothing else", "[run_record]") {
+  db::RunBundle basis = example();
+  for (StepRecord& step : basis.steps) {
+    step.state = StepState::cached;
+    step.attempts = 2;
+  }
+  const std::string of_basis = write_run_record(basis);
+  RunRecord run = basis.run;
+  run.id = "01m8c0x3d5v9ts7f";
+  run.state = RunState::succeeded;
+  const std::string text = write_repeat_record(run, {"LANG"}, id);
+  const db::RunBundle b = read_run_record(text, run.id, [&] { return of_basis; });
+  CHECK(b.run.id == run.id);
+  CHECK(b.run.definition == basis.run.definition);
+  CHECK(b.definition == basis.definition);
+  CHECK(b.environment == std::vector<std::string>{"LANG"});
+  CHECK(b.params == basis.params);
+  REQUIRE(b.steps.size() == basis.steps.size());
+  CHECK(b.steps[0].source_run == basis.steps[0].source_run);
+  CHECK(b.steps[0].attempts == 0);
+  CHECK(b.attempts.empty());
+  CHECK(b.artifacts.empty());
+  // Not from elsewhere, not of another run, not of one whose steps ran.
+  CHECK_THROWS_AS(read_run_record(text, run.id), Error);
+  CHECK_THROWS_AS(read_run_record(text, id, [&] { return of_basis; }), Error);
+  CHECK_THROWS_AS(read_run_record(text, run.id, [&] { return text; }), Error);
+  const std::string ran = write_run_record(example());
+  CHECK_THROWS_AS(read_run_record(text, run.id, [&] { return ran; }), Error);
+}
