@@ -109,8 +109,6 @@ OpenWorkspace open_for(const std::string& directory, const Context& context) {
   return {std::move(workspace), std::move(database)};
 }
 
-constexpr const char* waited_too_long = "it had to wait, and `start_within` has passed";
-
 // On record, for those who wonder why a run that was claimed does not begin.
 class WaitNote : public RunObserver {
  public:
@@ -131,8 +129,9 @@ class WaitNote : public RunObserver {
   std::int64_t fence_;
 };
 
-// The slot is ours, and waits for its turn. False: that took too long.
-bool begin_slot(OpenWorkspace& open, const schedule::Claimed& claimed, Options& options, Progress& progress) {
+// The slot is ours, and waits for its turn. Returns why it is not to begin any more, if so.
+std::string begin_slot(OpenWorkspace& open, const schedule::Claimed& claimed, Options& options,
+                       Progress& progress) {
   options.settings.slot = claimed.claim;
   options.slot_local = claimed.local;
   options.entry = claimed.entry;
@@ -163,8 +162,8 @@ void take_claim_over(Options& options, const Context& context, Progress& progres
   if (!claimed)
     throw Error(ExitCode::overlap, "the claim " + std::to_string(options.claimed) + " is not valid any more",
                 "see `mlops schedule audit` and `mlops queue list`");
-  if (!begin_slot(open, *claimed, options, progress))
-    throw Error(ExitCode::overlap, "the slot " + claimed->local + " is not run: " + waited_too_long,
+  if (const std::string why = begin_slot(open, *claimed, options, progress); !why.empty())
+    throw Error(ExitCode::overlap, "the slot " + claimed->local + " is not run: " + why,
                 "see `mlops schedule audit`");
 }
 
@@ -184,8 +183,8 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
   schedule::Answer answer = ledger.claim(
       pipeline, options.slot == "now" ? std::nullopt : std::optional(options.slot), calendar::now_seconds());
   if (answer.claimed) {
-    if (begin_slot(open, *answer.claimed, options, progress)) return true;
-    answer.refusal = waited_too_long;
+    answer.refusal = begin_slot(open, *answer.claimed, options, progress);
+    if (answer.refusal.empty()) return true;
   }
   if (options.json) {
     print_json({{"slot", answer.local},

@@ -59,10 +59,23 @@ Children::Children(std::string workspace_root, std::string directory, std::size_
   util::make_directories(directory_);
 }
 
-void Children::add(Job job) {
-  const auto behind =
-      std::ranges::find_if(waiting_, [&](const Job& other) { return other.priority < job.priority; });
-  waiting_.insert(behind, std::move(job));
+std::vector<Job> Children::add(Job job, const std::function<bool(const Job&)>& replaces) {
+  std::vector<Job> replaced;
+  std::optional<std::size_t> place;
+  for (std::size_t i = 0; i < waiting_.size();) {
+    if (!replaces(waiting_[i])) {
+      ++i;
+      continue;
+    }
+    if (!place) place = i;
+    replaced.push_back(std::move(waiting_[i]));
+    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  const auto at =
+      place ? waiting_.begin() + static_cast<std::ptrdiff_t>(*place)
+            : std::ranges::find_if(waiting_, [&](const Job& other) { return other.priority < job.priority; });
+  waiting_.insert(at, std::move(job));
+  return replaced;
 }
 
 void Children::add_again(Job job) {

@@ -54,8 +54,9 @@ class Children {
   /// `directory` is for what they write until they have a run; `most` run at a time.
   Children(std::string workspace_root, std::string directory, std::size_t most);
 
-  /// It waits until there is room, behind those of its priority.
-  void add(Job job);
+  /// It waits until there is room: in the place of the first of those that it replaces, which are taken off
+  /// the list and returned; if there are none, behind those of its priority.
+  std::vector<Job> add(Job job, const std::function<bool(const Job&)>& replaces);
   /// Of one that could not begin: it waits before all of its priority.
   void add_again(Job job);
   /// Takes those off the list that wait and are not to begin any more.

@@ -292,6 +292,7 @@ void Daemon::load_changed() {
   while (!changed_.empty() || look_again_) {
     if (changed_.empty()) {
       load_served();
+      dispatcher_.drop_void();
       vigil_.news_of_all();
       look_again_ = false;
       continue;

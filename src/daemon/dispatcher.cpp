@@ -74,15 +74,23 @@ void Dispatcher::read_limits() {
   }
 }
 
+bool Dispatcher::is_void(const Job& job) {
+  if (job.request) return false;
+  const auto slot = ledger_.find_claim(job.fence);
+  return !slot || slot->outcome != SlotOutcome::claimed;
+}
+
 void Dispatcher::add(Job job) {
-  // Those that it replaces and that wait are not claimed any more.
+  // Those that it replaces and that wait are not claimed any more. It begins when the first of them would.
   const auto is_replaced = [&](const Job& other) {
-    if (!job.replaces || other.request || other.pipeline != job.pipeline) return false;
-    const auto slot = ledger_.find_claim(other.fence);
-    return !slot || slot->outcome != SlotOutcome::claimed;
+    return job.replaces && other.pipeline == job.pipeline && is_void(other);
   };
-  for (const Job& other : children_.take(is_replaced)) tell_of_slot(other, "");
-  children_.add(std::move(job));
+  for (const Job& other : children_.add(job, is_replaced)) tell_of_slot(other, "");
+}
+
+void Dispatcher::drop_void() {
+  for (const Job& job : children_.take([this](const Job& job) { return is_void(job); }))
+    tell_of_slot(job, "");
 }
 
 void Dispatcher::look_again(std::optional<Instant> at, const std::vector<process::Identity>& holders) {
@@ -156,6 +164,14 @@ void Dispatcher::take_requests(std::optional<int> above) {
 
 // Empty: it may begin.
 std::string Dispatcher::hold(const Job& job) {
+  // Not one that was started here: children_ knows of those.
+  if (job.in_turn && !job.request) {
+    const schedule::Permission turn = schedule::turn_of(workspace_, database_.connection(), job.pipeline);
+    if (!turn.granted) {
+      look_again(turn.next, turn.holders);
+      return turn.why;
+    }
+  }
   if (limits_.runs == 0 && job.concurrency == 0) return {};
   const schedule::Permission permission =
       ledger_.let_go(job.fence, {"", job.pipeline, job.concurrency, job.replaces}, limits_);
@@ -202,11 +218,14 @@ std::set<std::string> Dispatcher::end() {
 bool Dispatcher::tell_of_slot(const Job& job, const std::string& words) {
   const auto slot = ledger_.find_claim(job.fence);
   if (slot && slot->outcome == SlotOutcome::ran) return false;
-  complain(job.what + ": " +
-           (!slot ? "another process has taken the slot over"
-            : slot->outcome == SlotOutcome::claimed
-                ? words + "; it is tried again"
-                : to_string(slot->outcome) + std::string(", ") + slot->reason));
+  std::string fate = "another process has taken the slot over";
+  if (slot && slot->outcome == SlotOutcome::claimed) {
+    fate = words + "; it is tried again";
+  } else if (slot) {
+    const std::string outcome = to_string(slot->outcome);
+    fate = (slot->reason.starts_with(outcome) ? "" : outcome + ", ") + slot->reason;
+  }
+  complain(job.what + ": " + fate);
   return true;
 }
 

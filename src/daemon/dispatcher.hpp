@@ -47,6 +47,8 @@ class Dispatcher {
 
   /// A slot that was claimed; it waits until there is room, and those do not any more that it replaces.
   void add(Job job);
+  /// Others have changed what the ledger says: what waits and is not claimed any more does not begin.
+  void drop_void();
   /// `tell` hears of each request of a trigger before its run is told of.
   void tell_before(std::function<void(const RequestRecord&)> tell) { tell_ = std::move(tell); }
   /// Starts what may begin, of what was added and of the queue.
@@ -69,6 +71,7 @@ class Dispatcher {
  private:
   void take_requests(std::optional<int> above);
   std::string hold(const Job& job);
+  bool is_void(const Job& job);
   void give_up(const NotStarted& failed);
   void miss_late();
   void try_again(Job job, const std::string& why);

@@ -57,6 +57,7 @@ struct Ledger::ToRun {
   Decision decision;
   Overlap overlap = Overlap::skip;
   std::vector<Decision> coalesced = {};  ///< into it
+  bool made_up = false;                  ///< one of many, each of which has its turn
 };
 
 std::optional<std::pair<std::string, std::string>> Ledger::in_the_way(const std::string& pipeline) {
@@ -136,7 +137,7 @@ void Ledger::settle_one(const Entry& entry, sys_seconds now, const Absence& abse
   for (const Decision& decision : decisions) {
     if (decision.outcome == SlotOutcome::claimed) {
       to_run.push_back({*current, &timetable, decision, in_turn ? Overlap::queue : timetable.entry.overlap,
-                        std::exchange(coalesced, {})});
+                        std::exchange(coalesced, {}), in_turn});
     } else if (decision.outcome == SlotOutcome::coalesced) {
       coalesced.push_back(decision);
     } else {
@@ -152,7 +153,7 @@ std::optional<Claimed> Ledger::claim_or_skip(ToRun& slot, sys_seconds now) {
   std::optional<std::pair<std::string, std::string>> other;
   if (!asked_for && slot.overlap == Overlap::skip) {
     other = in_the_way(slot.schedule.pipeline);
-  } else if (!asked_for && is_full(slot.schedule, slot.overlap)) {
+  } else if (!asked_for && is_full(slot)) {
     other = std::pair("the queue is full: " + std::to_string(longest_queue) + " slots wait", std::string());
   }
   if (other) skip_with(slot.coalesced, slot.decision.local, other->first, other->second);
@@ -172,13 +173,16 @@ std::optional<Claimed> Ledger::claim_or_skip(ToRun& slot, sys_seconds now) {
 }
 
 // Whether as many wait as may. Those that take turns wait for all of their pipeline, others only for room.
-bool Ledger::is_full(const ScheduleRecord& schedule, Overlap overlap) {
-  if (overlap != Overlap::queue && overlap != Overlap::allow) return false;
-  const auto waiting = db::claimed_slots(database_.connection(), schedule.pipeline);
-  const auto counts = [&](const SlotRecord& slot) {
-    return overlap == Overlap::queue || (slot.schedule == schedule.id && !slot.going);
-  };
-  return static_cast<std::size_t>(std::ranges::count_if(waiting, counts)) >= longest_queue;
+// How many are made up for is limited by the entry; what the dead have claimed waits for nothing.
+bool Ledger::is_full(const ToRun& slot) {
+  if (slot.made_up || (slot.overlap != Overlap::queue && slot.overlap != Overlap::allow)) return false;
+  std::vector<SlotRecord> waiting = db::claimed_slots(database_.connection(), slot.schedule.pipeline);
+  if (slot.overlap == Overlap::allow)
+    std::erase_if(waiting,
+                  [&](const SlotRecord& other) { return other.schedule != slot.schedule.id || other.going; });
+  if (waiting.size() < longest_queue) return false;
+  std::erase_if(waiting, [](const SlotRecord& other) { return is_dead(other); });
+  return waiting.size() >= longest_queue;
 }
 
 // Of those that this process has claimed and that wait for room: they would be ended when they have begun.
@@ -189,7 +193,6 @@ void Ledger::replace_waiting(const Claimed& by, sys_seconds now) {
         slot.overlap == to_string(Overlap::queue))
       continue;
     close_dead(slot, SlotOutcome::skipped, "a newer slot took its place before it began", now);
-    slot.run_id = by.claim.run_id;
     db::update_slot(database_.connection(), slot);
   }
 }

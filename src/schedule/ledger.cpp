@@ -172,9 +172,16 @@ void Ledger::pause(const ScheduleRecord& schedule, const Timetable* timetable, c
     write(*record, *timetable, decisions, now);
     record->cursor = std::max(record->cursor, until);
   }
+  if (!note.empty() || !record->paused_at) record->pause_note = note;
   if (!record->paused_at) record->paused_at = util::now();
-  record->pause_note = note;
   db::put_schedule(database_.connection(), *record);
+  // What was claimed and has not begun: whoever waits with it finds out.
+  for (SlotRecord& slot : db::list_slots(
+           database_.connection(), {.schedule = record->id, .since = {}, .outcome = SlotOutcome::claimed})) {
+    if (slot.going || is_dead(slot)) continue;
+    close_dead(slot, SlotOutcome::paused, paused_words(*record) + "; it waited for its run to begin", now);
+    db::update_slot(database_.connection(), slot);
+  }
   transaction.commit();
 }
 

@@ -133,7 +133,8 @@ class Ledger {
   /// Whether the daemon runs it from now on.
   void serve(const ScheduleRecord& schedule, bool served);
 
-  /// What is due until now counts as paused; from now on nothing is claimed, or again.
+  /// What is due until now was missed, what waits for its run to begin counts as paused; from now on nothing
+  /// is claimed, or again. A note that is empty leaves that of a pause before.
   void pause(const ScheduleRecord& schedule, const Timetable* timetable, const std::string& note,
              sys_seconds now);
   void resume(const ScheduleRecord& schedule, const Timetable* timetable, sys_seconds now);
@@ -148,7 +149,7 @@ class Ledger {
   void take_out(const SlotRecord& many, const Timetable& timetable, sys_seconds from, sys_seconds until);
   void settle_one(const Entry& entry, sys_seconds now, const Absence& absence, std::vector<ToRun>& to_run);
   std::optional<Claimed> claim_or_skip(ToRun& slot, sys_seconds now);
-  bool is_full(const ScheduleRecord& schedule, Overlap overlap);
+  bool is_full(const ToRun& slot);
   void replace_waiting(const Claimed& by, sys_seconds now);
   Claimed claim_row(const ScheduleRecord& schedule, const Timetable& timetable, sys_seconds at,
                     Overlap overlap, const std::optional<SlotRecord>& before, sys_seconds now);
@@ -163,9 +164,12 @@ class Ledger {
   db::Database& database_;
 };
 
+/// Whether a slot that takes turns may begin: not while another run of its pipeline goes on.
+Permission turn_of(const Workspace& workspace, db::Connection& connection, const std::string& pipeline);
+
 /// Waits for other runs of the pipeline (`queue`), or ends those of slots before (`replace`); `say` hears of
-/// it. False: that took too long, and the slot counts as missed.
-bool make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
-              const std::function<void(const std::string&)>& say);
+/// it. Returns why the slot is not to begin any more, as when that took too long; empty: it may.
+std::string make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
+                     const std::function<void(const std::string&)>& say);
 
 }  // namespace mlops::schedule

@@ -49,18 +49,41 @@ void note_replaced(db::Database& database, const std::string& run, const Claimed
   transaction.commit();
 }
 
+/// Runs that are in the way, and whose end tells that they are not any more.
+struct Obstacle {
+  std::string run;  ///< one of them; empty: there is none
+  std::vector<process::Identity> holders;
+  bool in_motion = false;  ///< nobody's end tells it
+
+  void add(const Workspace& workspace, const std::string& id) {
+    run = id;
+    const auto holder = engine::holder_of(workspace, id, engine::liveness(workspace, id));
+    if (holder && process::is_alive(process::to_string(*holder))) {
+      holders.push_back(*holder);
+    } else {
+      in_motion = true;
+    }
+  }
+  std::string words() const { return "run " + run + " of the same pipeline"; }
+  milliseconds look_after() const { return in_motion || holders.empty() ? look_again : longest_wait; }
+};
+
 }  // namespace
 
-bool make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
-              const std::function<void(const std::string&)>& say) {
-  if (claimed.overlap == Overlap::allow) return true;
-  bool told = false;
+Permission turn_of(const Workspace& workspace, db::Connection& connection, const std::string& pipeline) {
+  Obstacle others;
+  for (const std::string& id : live_runs(workspace, connection, pipeline)) others.add(workspace, id);
+  if (others.run.empty()) return {true, {}, {}, {}};
+  return {false, util::now() + others.look_after(), others.holders, "waits for " + others.words()};
+}
+
+std::string make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
+                     const std::function<void(const std::string&)>& say) {
+  if (claimed.overlap == Overlap::allow) return {};
   std::string noted;
   while (true) {
     db::Connection& connection = database.connection();
-    std::string other;
-    std::vector<process::Identity> holders;
-    bool in_motion = false;
+    Obstacle others;
     for (const std::string& id : live_runs(workspace, connection, claimed.pipeline)) {
       const auto slot = db::slot_of_run(connection, id);
       // A run of a later slot is not replaced by an earlier one.
@@ -69,35 +92,32 @@ bool make_way(const Workspace& workspace, db::Database& database, const Claimed&
         engine::cancel_run(workspace, database, id, {});
         note_replaced(database, id, claimed);
       } else {
-        other = id;
-        const auto holder = engine::holder_of(workspace, id, engine::liveness(workspace, id));
-        if (holder && process::is_alive(process::to_string(*holder))) {
-          holders.push_back(*holder);
-        } else {
-          in_motion = true;
-        }
+        others.add(workspace, id);
       }
     }
     // Those that were claimed before come first.
     for (const SlotRecord& slot : db::claimed_slots(connection, claimed.pipeline)) {
       if (slot.fence < claimed.claim.fence && process::is_alive(slot.claimer)) {
-        other = slot.run_id;
-        in_motion = true;
+        others.run = slot.run_id;
+        others.in_motion = true;
       }
     }
-    if (other.empty()) return true;
+    const auto own = db::slot_with_fence(connection, claimed.claim.fence);
+    if (own && own->outcome != SlotOutcome::claimed && own->outcome != SlotOutcome::ran)
+      return std::string("it was ") + to_string(own->outcome) + " meanwhile: " + own->reason;
+    if (others.run.empty()) return {};
     if (claimed.start_by && util::now() > *claimed.start_by) {
       Ledger(workspace, database).miss(claimed.claim.fence, calendar::now_seconds());
-      return false;
+      return "it had to wait, and `start_within` has passed";
     }
-    if (!std::exchange(told, true)) say("waiting for run " + other + " of the same pipeline");
-    if (std::exchange(noted, other) != other)
-      note_waits(database, {{claimed.claim.fence, "waits for run " + other + " of the same pipeline"}});
-    milliseconds pause = in_motion || holders.empty() ? look_again : longest_wait;
+    if (noted.empty()) say("waiting for " + others.words());
+    if (std::exchange(noted, others.run) != others.run)
+      note_waits(database, {{claimed.claim.fence, "waits for " + others.words()}});
+    milliseconds pause = others.look_after();
     if (claimed.start_by)
       pause =
           std::min(pause, std::chrono::ceil<milliseconds>(*claimed.start_by - util::now()) + milliseconds(1));
-    process::await_end_of_one(holders, static_cast<int>(pause.count()));
+    process::await_end_of_one(others.holders, static_cast<int>(pause.count()));
   }
 }
 

@@ -186,7 +186,33 @@ TEST_CASE("a newer slot takes the place of those that wait and that it would end
   REQUIRE(newer.size() == 1);
   REQUIRE(place.slots() == "01-01T10:00 skipped; 01-01T11:00 claimed; ");
   REQUIRE_FALSE(place.ledger.take_over(older.at(0).claim.fence, at("2026-01-01 11:00")));
-  REQUIRE(place.ledger.find_claim(older[0].claim.fence)->run_id == newer[0].claim.run_id);
+}
+
+TEST_CASE("what the dead have claimed leaves room, and what is made up for needs none") {
+  Place place;
+  place.set(
+      "[{every: 1s, timezone: UTC, overlap: allow}, {every: 1s, timezone: UTC, name: second, catchup: all, "
+      "overlap: queue}]");
+  const auto timetables = schedule::timetables(place.pipeline, place.zones);
+  const auto records = place.ledger.adopt(place.pipeline, timetables, at("2026-01-01 10:00:00"));
+  for (int i = 1; i <= 100; ++i)
+    place.ledger.settle({{records[0], &timetables[0]}}, at("2026-01-01 10:00:00") + seconds(i));
+  REQUIRE(place.ledger.settle({{records[1], &timetables[1]}}, at("2026-01-01 10:05:00")).size() == 100);
+  place.kill_claimers();
+  REQUIRE(place.ledger.settle({{records[0], &timetables[0]}}, at("2026-01-01 10:05:00")).size() == 1);
+}
+
+TEST_CASE("a pause holds what waits, and keeps its note") {
+  Place place;
+  place.set("{cron: '0 * * * *', timezone: UTC, overlap: queue}");
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  const auto claims = place.ledger.settle({entry}, at("2026-01-01 10:00"));
+  place.ledger.pause(entry.record, entry.timetable, "the source moves", at("2026-01-01 10:01"));
+  place.ledger.pause(entry.record, entry.timetable, "", at("2026-01-01 10:02"));
+  REQUIRE(place.slots() == "01-01T10:00 paused; ");
+  REQUIRE(place.ledger.find_claim(claims.at(0).claim.fence)->reason.starts_with("paused: the source moves"));
+  REQUIRE_FALSE(place.ledger.take_over(claims[0].claim.fence, at("2026-01-01 10:02")));
+  REQUIRE(db::find_schedule(place.database.connection(), entry.record.id)->pause_note == "the source moves");
 }
 
 TEST_CASE("of an entry that overlaps a hundred slots may wait") {
