@@ -20,12 +20,11 @@ expect_equal "$(sql "select count(*) from v_slots where pipeline glob 'slow*' an
 [ "$(sql "select count(*) from v_slots where pipeline = 'fast' and outcome = 'ran'")" -ge 2 ] || fail "$("$MLOPS" schedule audit)"
 for file in one.yaml two.yaml fast.yaml; do mlops schedule remove $file; expect_ok; done
 
-# A process that dies before its run begins costs no slot: another one is started for it, three times in all. After that
-# the slot is given up, and whoever wants to hear of failures is told.
-printf 'name: wait\nnotify: {command: "cat > told", on: [failure]}\nschedule: {at: "%s", overlap: queue}\nsteps: {a: {run: "until [ -e go ]; do sleep 0.05; done"}}\n' \
+# A process that dies before its run begins, here while it waits for a secret, costs no slot: another one is started for it,
+# three times in all. After that the slot is given up, and whoever wants to hear of failures is told.
+printf 'name: wait\nsecrets: {SLOW: {command: [sh, -c, "until [ -e go ]; do sleep 0.05; done; echo slow"]}}\nnotify: {command: "cat > told", on: [failure]}\nschedule: {at: "%s"}\nsteps: {a: {run: "true", secrets: SLOW}}\n' \
     "$(date -d '+2 seconds' '+%F %T')" > wait.yaml
-"$MLOPS" run wait.yaml > hand.log 2>&1 & hand=$!
-cleanups+=("touch '$here/go'; kill $hand 2> /dev/null")
+cleanups+=("touch '$here/go'")
 "$MLOPS" daemon wait.yaml > daemon.log 2>&1 & daemon=$!
 cleanups+=("kill $daemon 2> /dev/null")
 for death in 1 2 3; do
@@ -36,18 +35,28 @@ done
 wait_for 20 says "select outcome from v_slots where pipeline = 'wait'" rejected
 expect_equal "$(sql "select reason from v_slots where pipeline = 'wait'")" "it was ended by Killed"
 wait_for 20 test -s told
-touch go; wait $hand || fail "$(cat hand.log)"
 
 # One that is tried again runs when it can.
-rm go
 sed "s/at: \"[^\"]*\"/at: \"$(date -d '+3 seconds' '+%F %T')\"/;s/wait/later/;s/: {at/: {name: again, at/" wait.yaml > later.yaml
-"$MLOPS" run later.yaml > hand.log 2>&1 & hand=$!
 mlops schedule add later.yaml; expect_ok
 wait_for 20 eval 'grep -q "run .* for later" daemon.log && [ -n "$(child_of $daemon)" ]'
 kill -9 "$(child_of $daemon)"
 wait_for 10 grep -q "later.*ended by Killed; it is tried again" daemon.log
-touch go; wait $hand || fail "$(cat hand.log)"
+touch go
 wait_for 20 says "select s.outcome || ' ' || r.state from v_slots s join runs r on r.id = s.run_id where s.pipeline = 'later'" "ran succeeded"
+
+# Who takes turns holds no room while a run goes on that somebody else has started.
+rm go
+printf 'name: turns\nschedule: {every: 1s, overlap: queue}\nsteps: {a: {run: "until [ -e go ]; do sleep 0.05; done"}}\n' > turns.yaml
+"$MLOPS" run turns.yaml > hand.log 2>&1 & hand=$!
+mlops schedule add turns.yaml; expect_ok
+waits() { [ "$(sql "select count(*) > 0 from v_slots where pipeline = 'turns' and reason like 'waits for run % of the same pipeline'")" = 1 ]; }
+wait_for 20 waits
+grep -q "run .* for turns" daemon.log && fail "it holds room: $(cat daemon.log)"
+touch go; wait $hand || fail "$(cat hand.log)"
+wait_for 20 says "select count(*) > 0 from v_slots where pipeline = 'turns' and outcome = 'ran'" 1
+mlops schedule remove turns.yaml; expect_ok
+
 kill $daemon; wait $daemon || fail "the daemon ended with $?: $(cat daemon.log)"
 
 # One that replaces another takes its place, also where no more runs may go on.

@@ -53,7 +53,7 @@ mkdir shadow; mlops import crontab --shadow --out shadow --cron debian; expect_o
 crontab -l > watched; expect_equal "$(grep -c internal-shadow watched)" 1
 
 cron -f > /dev/null 2>&1 & cron=$!
-wait_for 20 test -s cron.shell
+for what in env pwd bytes input shell; do wait_for 20 test -s cron.$what; done
 for what in pwd bytes input shell; do cmp cron.$what mlops.$what || fail "$what: cron '$(cat cron.$what)', mlops '$(cat mlops.$what)'"; done
 # PWD is the shell's; mlops adds its own.
 clean() { grep -vE '^(PWD|SHLVL|_|MLOPS_[A-Z_]*)=' "$1" | sort; }

@@ -78,4 +78,4 @@ mlops run line.yaml; expect_ok
 # A damaged database is reported, not trusted.
 cp -r .mlops broken.mlops && mkdir dam && mv broken.mlops dam/.mlops
 printf 'garbage garbage garbage garbage' | dd of=dam/.mlops/mlops.db conv=notrunc 2>/dev/null; rm -f dam/.mlops/mlops.db-wal dam/.mlops/mlops.db-shm
-( cd dam; mlops runs; expect_exit 74; expect_err "doctor" ) || exit 1
+( cd dam; mlops runs; expect_exit 74; expect_err "fsck --rebuild" ) || exit 1
