@@ -2,7 +2,9 @@
 
 #include "engine/collect.hpp"
 #include "params/shell_context.hpp"
+#include "process/secret_forms.hpp"
 #include "util/files.hpp"
+#include "util/log.hpp"
 #include "util/strings.hpp"
 #include "workspace/layout.hpp"
 #include "workspace/secrets.hpp"
@@ -104,6 +106,8 @@ process::StartRequest make_request(const Pipeline& pipeline, int index, int atte
   }
   for (const auto& [name, value] : pipeline.env) env[name] = value;
   for (const auto& [name, value] : step.env) env[name] = fill(value, values, false);
+  // Whatever a step prints: one that does not name a secret may have read it all the same.
+  for (const auto& [name, value] : context.secrets) r.secrets.push_back(value);
   // A declared secret reaches only the steps that name it, also when it lies in our own environment.
   for (const Secret& secret : pipeline.secrets) {
     const bool named = std::find(step.secrets.begin(), step.secrets.end(), secret.name) != step.secrets.end();
@@ -125,6 +129,7 @@ process::StartRequest make_request(const Pipeline& pipeline, int index, int atte
   env["MLOPS_PARAMS"] = layout::in(context.run_directory, layout::params);
   env["MLOPS_METRICS"] = layout::metrics_file(context.run_directory, step.name, attempt);
   env["MLOPS_OUTPUT"] = layout::output_file(context.run_directory, step.name, attempt);
+  r.small_files = {env["MLOPS_METRICS"], env["MLOPS_OUTPUT"]};
   if (context.fence > 0) env["MLOPS_FENCE"] = std::to_string(context.fence);
   if (!context.event.path.empty() && names_event(step)) {
     env["MLOPS_EVENT"] = context.event.path;
@@ -158,7 +163,11 @@ std::map<std::string, std::string> resolve_secrets(const Pipeline& pipeline,
   std::map<std::string, std::string> values;
   for (const Secret& secret : pipeline.secrets) {
     if (!wanted.contains(secret.name)) continue;
-    values[secret.name] = workspace::secret_value(secret, pipeline.directory);
+    const std::string& value = values[secret.name] = workspace::secret_value(secret, pipeline.directory);
+    if (!value.empty() && value.size() < process::SecretForms::shortest)
+      util::log_warning("the secret '" + secret.name + "' has fewer than " +
+                        std::to_string(process::SecretForms::shortest) +
+                        " characters: it is not masked in what steps print");
   }
   return values;
 }

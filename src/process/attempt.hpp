@@ -27,13 +27,16 @@ struct StartRequest {
   bool inherit_env = true;
   std::vector<std::string> env;  ///< "NAME=value", over what is inherited
   std::vector<std::string> unset_env;
+  std::vector<std::string>
+      secrets;                    ///< values that its log and `small_files` do not show, see secret_forms.hpp
   std::int64_t timeout_ms = 0;    ///< 0: none
   std::int64_t no_output_ms = 0;  ///< 0: none
   std::int64_t grace_ms = 10'000;
   bool leave_running = false;
-  std::uint64_t log_head = 64u << 20;  ///< bytes kept of the beginning of the output
-  std::uint64_t log_tail = 16u << 20;  ///< bytes kept of its end
-  std::string trace_file;              ///< gets what files it opened, see file_trace.hpp; empty: nobody looks
+  std::uint64_t log_head = 64u << 20;    ///< bytes kept of the beginning of the output
+  std::uint64_t log_tail = 16u << 20;    ///< bytes kept of its end
+  std::vector<std::string> small_files;  ///< that it may write and that are recorded
+  std::string trace_file;  ///< gets what files it opened, see file_trace.hpp; empty: nobody looks
 };
 
 /// Why an attempt ended.

@@ -34,6 +34,7 @@ namespace {
 constexpr std::int64_t left_over_grace_ms = 2'000;
 // With more attempts than that at a time, descriptors are dearer than opening a log for each piece of output.
 constexpr std::size_t most_open_logs = 64;
+constexpr std::size_t most_of_small_file = 256u << 20;  // of metrics: more is not read by who records them
 
 std::int64_t wall_ms() { return util::now().time_since_epoch().count(); }
 
@@ -209,7 +210,9 @@ class Loop {
     const auto it = traces_.find(id);
     if (it == traces_.end()) return;
     try {
-      util::write_file(request.trace_file, format_trace(it->second.report()));
+      HeldOutput none;
+      util::write_file(request.trace_file,
+                       SecretForms(request.secrets).mask(none, format_trace(it->second.report()), true));
     } catch (const std::exception&) {
       // A trace that is not there is told as such.
     }
@@ -223,6 +226,7 @@ class Loop {
                            .pid = record.pid,
                            .pipes = {std::move(pipes.ours[0]), std::move(pipes.ours[1])},
                            .log = StepLog(log, record.key, index_.get(), request.log_head, request.log_tail),
+                           .secrets = SecretForms(request.secrets),
                            .record = record,
                            .started = now,
                            .last_output = now,
@@ -256,12 +260,18 @@ class Loop {
         return;
       }
       attempt.last_output = util::monotonic_ms();
-      attempt.log.append(which == 0 ? Stream::out : Stream::err, {buffer_, static_cast<std::size_t>(n)},
-                         wall_ms());
+      log_output(attempt, which, {buffer_, static_cast<std::size_t>(n)}, false);
       if (attempts_.size() > most_open_logs) attempt.log.close_files();
       output_grew_ = true;
       if (static_cast<std::size_t>(n) < sizeof buffer_ && !to_the_end) return;
     }
+  }
+
+  // Each stream's last bytes wait for more where they may be the beginning of a secret.
+  void log_output(RunningAttempt& attempt, int which, std::string_view bytes, bool at_end) {
+    const Stream stream = which == 0 ? Stream::out : Stream::err;
+    if (attempt.secrets.empty()) return attempt.log.append(stream, bytes, wall_ms());
+    attempt.log.append(stream, attempt.secrets.mask(attempt.held[which], bytes, at_end), wall_ms());
   }
 
   void stop(RunningAttempt& attempt, Cause cause, bool at_once) {
@@ -428,14 +438,33 @@ class Loop {
     if (attempt.phase != RunningAttempt::Phase::ending) return;
     if (!attempt.alone && processes_.count_left(attempt) > 0) return;
     reap_main(attempt);
-    for (const int which : {0, 1}) read_output(attempt, which, true);
+    for (const int which : {0, 1}) {
+      read_output(attempt, which, true);
+      log_output(attempt, which, {}, true);
+    }
     attempt.record.log_bytes = attempt.log.written();
     attempt.record.log_dropped = attempt.log.dropped();
     attempt.record.log_error = attempt.log.error();
+    if (!attempt.secrets.empty()) mask_files(attempt);
     const ExitRecord record = attempt.record;
     write_trace(it->first, attempt.request);
     attempts_.erase(it);
     report(record);
+  }
+
+  // What a step hands to others is recorded.
+  static void mask_files(const RunningAttempt& attempt) {
+    for (const std::string& path : attempt.request.small_files) {
+      try {
+        HeldOutput none;
+        const auto text = util::read_regular_file(path, most_of_small_file);
+        if (!text || text->empty()) continue;
+        const std::string masked = attempt.secrets.mask(none, *text, true);
+        if (masked != *text) util::write_file(path, masked);
+      } catch (const std::exception&) {
+        // What cannot be read here is not read later, either.
+      }
+    }
   }
 
   void report(const ExitRecord& record) {

@@ -12,6 +12,8 @@ void put_request(Writer& message, const StartRequest& r) {
   message.put(r.inherit_env);
   message.put(r.env);
   message.put(r.unset_env);
+  message.put(r.secrets);
+  message.put(r.small_files);
   message.put(r.timeout_ms);
   message.put(r.no_output_ms);
   message.put(r.grace_ms);
@@ -30,6 +32,8 @@ StartRequest get_request(Reader& message) {
   r.inherit_env = message.flag();
   r.env = message.list();
   r.unset_env = message.list();
+  r.secrets = message.list();
+  r.small_files = message.list();
   r.timeout_ms = message.get<std::int64_t>();
   r.no_output_ms = message.get<std::int64_t>();
   r.grace_ms = message.get<std::int64_t>();

@@ -3,6 +3,8 @@
 #include "process/capture.hpp"
 #include "util/files.hpp"
 
+#include <sys/resource.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -14,6 +16,11 @@ constexpr std::size_t most_secret_bytes = 1 << 20;
 }
 
 std::string secret_value(const Secret& secret, const std::string& directory) {
+  // This process is going to hold it: a core of it would, too.
+  rlimit core{};
+  ::getrlimit(RLIMIT_CORE, &core);
+  core.rlim_cur = 0;
+  ::setrlimit(RLIMIT_CORE, &core);
   const std::string what = "cannot get secret '" + secret.name + "'";
   std::string value;
   switch (secret.source) {

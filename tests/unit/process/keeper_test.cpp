@@ -43,6 +43,20 @@ TEST_CASE("output is kept byte for byte with its streams told apart") {
   REQUIRE_THAT(index, ContainsSubstring("0.1 4 e "));
 }
 
+TEST_CASE("secrets are masked in the log and in small files, also where a read ends within one") {
+  Bench bench;
+  StartRequest r = bench.request(
+      "printf 'a s3cret-'; sleep 0.1; echo 'err s3cret-val' >&2; printf 'value b s3cr'; echo t=s3cret-value "
+      "> small");
+  r.secrets = {"s3cret-value", "short"};
+  r.small_files = {bench.dir / "small", bench.dir / "missing"};
+  const ExitRecord record = bench.run(r);
+  const std::string log = bench.log();
+  REQUIRE(log == "a err s3cret-val\n*** b s3cr");
+  REQUIRE(record.log_bytes == log.size());
+  REQUIRE(util::read_file(bench.dir / "small") == "t=***\n");
+}
+
 TEST_CASE("a time-out ends the whole tree: TERM, grace, KILL") {
   Bench bench;
   StartRequest r = bench.request(

@@ -10,6 +10,7 @@ TEST_CASE("a request survives the wire, in whatever pieces it comes") {
   r.name = "train";
   r.argv = {"sh", "-c", ""};
   r.env = {"A=1", "B="};
+  r.secrets = {"a secret"};
   r.timeout_ms = 5;
   r.log_tail = 9;
   Writer message(MessageType::start);
@@ -29,6 +30,7 @@ TEST_CASE("a request survives the wire, in whatever pieces it comes") {
   REQUIRE(back.key == r.key);
   REQUIRE(back.argv == r.argv);
   REQUIRE(back.env == r.env);
+  REQUIRE(back.secrets == r.secrets);
   REQUIRE(back.log_tail == 9);
   REQUIRE_FALSE(buffer.broken());
 }
