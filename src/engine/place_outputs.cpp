@@ -9,6 +9,7 @@
 #include "store/snapshot.hpp"
 #include "util/strings.hpp"
 
+#include <filesystem>
 #include <map>
 
 namespace mlops::engine {
@@ -19,6 +20,16 @@ struct Wanted {
   std::string run;
   store::Content content;
 };
+
+// By a link on the way, which another result may have brought.
+bool leads_out(const std::string& root, const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error, error_of_root;
+  const fs::path full = fs::path(root) / path;
+  const fs::path real = fs::weakly_canonical(full.parent_path(), error) / full.filename();
+  const fs::path real_root = fs::weakly_canonical(root, error_of_root);
+  return error || error_of_root || !is_inside(real.lexically_relative(real_root).string());
+}
 
 // Path -> what is to lie there.
 std::map<std::string, Wanted> wanted_outputs(db::Connection& db, const std::vector<db::StepOfRun>& results,
@@ -69,6 +80,10 @@ std::vector<Placement> place_outputs(const Workspace& workspace, db::Database& d
   }
   for (const std::string& path : to_place) {
     const Wanted& entry = wanted.at(path);
+    if (leads_out(workspace.root(), path)) {
+      placements.push_back({Placement::State::outside, path, entry.run});
+      continue;
+    }
     const bool done = dry_run ? objects.has(entry.content.digest)
                               : store::restore(objects, entry.content, workspace.root() + "/" + path);
     placements.push_back({done ? Placement::State::placed : Placement::State::absent, path, entry.run});

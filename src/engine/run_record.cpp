@@ -219,6 +219,7 @@ bool is_inside(const std::string& path) {
   for (const std::string& part : util::split(path, '/')) {
     if (part == ".mlops" && depth == 0) return false;  // nobody's records are overwritten by outputs
     if (part == "..") return false;
+    if (part == ".git") return false;  // git runs what lies there
     if (!part.empty() && part != ".") ++depth;
   }
   return depth > 0;

@@ -130,6 +130,29 @@ mkdir "$here/five"; cd "$here/five" || exit 1
 mlops remote add first "$here/evilremote"
 mlops pull; expect_ok; expect_out "left alone"; expect_missing "$here/evil/target"; expect_exists tree/a
 
+# --- A link in one result, and another result behind it
+mkdir "$here/linker" "$here/behind"; cd "$here/linker" || exit 1
+printf 'name: l\nsteps: {a: {run: "mkdir d; ln -s %s d/l; ln -s ../.git d/g", inputs: [l.yaml], outputs: [d]}, b: {run: "echo 1 > file", inputs: [l.yaml], outputs: [file]}, c: {run: "echo 1 > good", inputs: [l.yaml], outputs: [good]}}\n' \
+    "$here/behind" > l.yaml
+mlops run l.yaml -q; expect_ok; mlops remote add first "$here/linkremote"; mlops push; expect_ok
+for target in d/l/x d/g/x .git/x; do
+    rm -rf "$here/six1"; mkdir -p "$here/six1/.git"; cd "$here/six1" || exit 1
+    python3 - "$here/linkremote/runs" "$target" <<'PY'
+import hashlib, json, os, sys
+for name in os.listdir(sys.argv[1]):
+    path = os.path.join(sys.argv[1], name)
+    record = json.load(open(path))["record"]
+    for artifact in record["artifacts"]:
+        if artifact["output"] and artifact["path"] not in ("d", "good"):
+            artifact["path"] = sys.argv[2]
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    open(path, "w").write(json.dumps({"mlops_run": 1, "sha256": hashlib.sha256(text.encode()).hexdigest(), "record": record}))
+PY
+    mlops remote add first "$here/linkremote"
+    mlops pull --force; expect_ok; expect_out "left alone $target"; expect_exists good
+    expect_missing "$here/behind/x"; expect_missing .git/x
+done
+
 # --- Two push and fetch at the same time
 cd "$here/one" || exit 1
 mlops remote add both "$here/both"

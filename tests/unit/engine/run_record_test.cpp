@@ -138,6 +138,8 @@ TEST_CASE("results that would leave the work tree are never taken from the cache
     REQUIRE(bundle.cache.empty());
   }
   REQUIRE(is_inside("a/.mlops/x"));
+  REQUIRE_FALSE(is_inside(".git/hooks/pre-commit"));
+  REQUIRE_FALSE(is_inside("a/.git"));
   REQUIRE(is_inside("..."));
   REQUIRE(is_inside("a//b/./c"));
 }
