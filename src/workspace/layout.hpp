@@ -59,7 +59,7 @@ inline std::string output_file(const std::string& run, const std::string& step, 
 }
 
 inline std::string trace_file(const std::string& run, const std::string& step, int attempt) {
-  return in(run, files) + "/" + step + "." + std::to_string(attempt) + ".trace";
+  return in(run, files) + "/" + process::file_stem(step) + "." + std::to_string(attempt) + ".trace";
 }
 
 }  // namespace mlops::layout

@@ -298,3 +298,9 @@ printf '{"write": {"%s/s": {"pid": 1, "cmd": "dvc repro"}}}' "$PWD" > .dvc/tmp/r
 "$MLOPS" run dvc.yaml > waits.out 2>&1 & running=$!
 wait_for 20 grep -q "s waits for \`dvc repro\` (PID 1), which writes 's'" waits.out
 kill -TERM "$running"; wait "$running"; expect_equal $? 143
+
+# Names of stages are no paths: with slashes they have logs and traces, in the run's directory.
+new; mkdir "$here/out"
+printf 'stages:\n  a/b: {cmd: cat hidden}\n  ../../../../../out/x: {cmd: cat hidden}\n' > dvc.yaml; echo 1 > hidden
+mlops run dvc.yaml --trace-reads; expect_ok; expect_out "a/b: it read 1 file that it does not declare: hidden"
+expect_out "out/x: it read 1 file"; expect_equal "$(ls "$here/out")" ""
