@@ -84,7 +84,12 @@ void check_schema(int version, const std::string& path, Schema schema) {
 
 void require_file(const std::string& path) {
   struct stat st {};
-  if (::stat(path.c_str(), &st) == 0) return;
+  if (::stat(path.c_str(), &st) == 0) {
+    if (S_ISREG(st.st_mode)) return;
+    throw Error(
+        ExitCode::io, "cannot open '" + path + "': it is no regular file",
+        "move it away: `mlops run FILE` makes a new one, and `mlops db restore` puts a copy in its place");
+  }
   if (errno != ENOENT) throw_errno("cannot open '" + path + "'", errno);
   say_that_nothing_ran(path, "there is no such file");
 }
@@ -128,6 +133,7 @@ Database Database::open(const std::string& path, Schema schema) {
   const auto migrations = migrations_of(schema);
   // SQLite would create it readable for all.
   if (!util::exists(path)) util::open_file(path, O_RDWR | O_CREAT, 0600);
+  require_file(path);
   Database database = connect(path);
   const int version = stored_version(database.connection_), newest = static_cast<int>(migrations.size());
   refuse_newer(version, newest, path);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <filesystem>
 
 namespace mlops::process {
 
@@ -27,7 +28,8 @@ bool is_passing(const std::string& path, std::int64_t since) {
 }  // namespace
 
 std::optional<LockFile> LockFile::try_lock(const std::string& path) {
-  util::Fd fd = util::open_file(path, O_RDWR | O_CREAT);
+  // What lies behind a link is not ours to write to.
+  util::Fd fd = util::open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW);
   struct flock lock = util::whole_file_lock(F_WRLCK);
   const std::int64_t start = util::monotonic_ms();
   while (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
@@ -55,7 +57,7 @@ LockFile LockFile::lock(const std::string& path, const std::string& what, int li
 }
 
 bool LockFile::is_locked(const std::string& path) {
-  const util::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const util::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!fd) return false;
   const std::int64_t start = util::monotonic_ms();
   do {
@@ -67,6 +69,9 @@ bool LockFile::is_locked(const std::string& path) {
 }
 
 std::optional<Identity> LockFile::holder(const std::string& path) {
+  std::error_code error;
+  // A pipe would be waited for.
+  if (!std::filesystem::is_regular_file(std::filesystem::symlink_status(path, error))) return std::nullopt;
   return parse_identity(util::read_file_if_exists(path).value_or(""));
 }
 

@@ -6,6 +6,8 @@
 #include "util/files.hpp"
 #include "workspace/layout.hpp"
 
+#include <fcntl.h>
+
 namespace mlops::schedule {
 
 inline std::string bell_path(const Workspace& workspace, const char* bell) {
@@ -14,7 +16,8 @@ inline std::string bell_path(const Workspace& workspace, const char* bell) {
 
 /// `bell` is layout::daemon_bell or layout::queue_bell.
 inline void ring(const Workspace& workspace, const char* bell) {
-  util::write_file(bell_path(workspace, bell), "");
+  // No link is followed, and no pipe waited for.
+  util::open_file(bell_path(workspace, bell), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK);
 }
 
 }  // namespace mlops::schedule

@@ -4,6 +4,7 @@
 
 #include "db/slots.hpp"
 #include "process/spawn.hpp"
+#include "schedule/bell.hpp"
 #include "schedule/crontab.hpp"
 #include "schedule/ledger.hpp"
 #include "schedule/translation.hpp"
@@ -172,7 +173,7 @@ void take_up(const Workspace& workspace, db::Database& database, const std::vect
     const bool serve = std::ranges::find(by_daemon, &file) != by_daemon.end();
     ledger.adopt(file.pipeline, file.timetables, now, serve ? std::optional(true) : std::nullopt);
   }
-  util::write_file(layout::in(workspace.state_directory(), layout::daemon_bell), "");
+  ring(workspace, layout::daemon_bell);
 }
 
 BlockChange with_added(const std::vector<std::string>& block, const CrontabLines& plan,

@@ -60,3 +60,17 @@ mlops run p.yaml; expect_ok; expect_out "its output 'out' is a symbolic link to"
 mlops store stat --json; expect_ok
 grep -rqs secret .mlops/store && fail "what lies outside was kept"
 mlops run p.yaml; expect_ok; [ -L out ] || fail "the link was replaced"
+
+# Parts of a workspace that are pipes are not waited for, and what links lead to is not overwritten.
+mkdir "$here/parts"; cd "$here/parts" || exit 1
+echo precious > precious; printf 'name: w\nsteps: {a: {run: "echo 1 > out", outputs: [out]}}\n' > p.yaml
+for part in mlops.db daemon.lock queue.bell runs.bell claims/lock; do
+    for kind in pipe link; do
+        rm -rf .mlops; mkdir -m 700 .mlops; mkdir .mlops/claims
+        if [ $kind = pipe ]; then mkfifo ".mlops/$part"; else ln -s "$PWD/precious" ".mlops/$part"; fi
+        soon status
+        [ $part.$kind != mlops.db.pipe ] || { expect_exit 74; expect_err "it is no regular file"; }
+        for command in "run p.yaml" "submit p.yaml" "worker --once" "daemon --once p.yaml" runs doctor; do soon $command; done
+        expect_file precious precious
+    done
+done
