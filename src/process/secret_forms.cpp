@@ -123,6 +123,13 @@ SecretForms::Match SecretForms::match(std::string_view text) const {
   return result;
 }
 
+std::size_t SecretForms::candidate(std::string_view text, std::size_t at) const {
+  for (; at + 1 < text.size(); ++at) {
+    if (first_two_[pair_of(text.substr(at, 2))]) return at;
+  }
+  return at < text.size() && first_[static_cast<unsigned char>(text[at])] ? at : text.size();
+}
+
 std::string SecretForms::mask(HeldOutput& held, std::string_view bytes, bool at_end) const {
   const std::string joined = held.bytes.empty() ? std::string() : held.bytes.append(bytes);
   const std::string_view text = joined.empty() ? bytes : std::string_view(joined);
@@ -130,6 +137,12 @@ std::string SecretForms::mask(HeldOutput& held, std::string_view bytes, bool at_
   held = {};
   std::string out;
   for (std::size_t at = 0; at < text.size(); ++at) {
+    if (at >= hidden) {
+      const std::size_t next = candidate(text, at);
+      out.append(text, at, next - at);
+      at = next;
+      if (at == text.size()) break;
+    }
     const Match found = match(text.substr(at));
     if (found.may_grow && !at_end) {
       held = {std::string(text.substr(at)), hidden > at ? hidden - at : 0};

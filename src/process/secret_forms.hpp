@@ -40,6 +40,8 @@ class SecretForms {
     bool may_grow = false;   ///< all of `text` is the beginning of a form
   };
   Match match(std::string_view text) const;
+  /// The first place from `at` on where a form may begin, or the end.
+  std::size_t candidate(std::string_view text, std::size_t at) const;
 
   std::vector<std::string> forms_;  ///< sorted
   std::bitset<256> first_;
