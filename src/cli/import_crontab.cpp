@@ -159,6 +159,21 @@ void print_import(const Options& options, const Source& source, const schedule::
   }
 }
 
+// Whoever imports a crontab wants all of it.
+int code_for(const schedule::CronImport& import) {
+  return std::ranges::any_of(import.remarks, &schedule::CronRemark::left_out)
+             ? static_cast<int>(ExitCode::gate_refused)
+             : 0;
+}
+
+// Whether each command begins with the name of a user, as lines of the system's crontabs do.
+bool looks_like_system(const schedule::Crontab& crontab) {
+  return !crontab.jobs.empty() && std::ranges::all_of(crontab.jobs, [](const schedule::CronJob& job) {
+    const std::size_t end = job.command.find_first_of(" \t");
+    return end != job.command.npos && schedule::find_user(job.command.substr(0, end));
+  });
+}
+
 int import_crontab(const Options& options) {
   const Source source = read_source(options);
   const schedule::CrontabForm form = form_of(options);
@@ -166,9 +181,12 @@ int import_crontab(const Options& options) {
   const auto import = schedule::import_jobs(crontab, settings_for(source, form));
   if (!options.dry_run) write_files(options, import);
   print_import(options, source, import, 0);
-  return std::ranges::any_of(import.remarks, &schedule::CronRemark::left_out)
-             ? static_cast<int>(ExitCode::gate_refused)
-             : 0;
+  std::fflush(stdout);
+  if (!options.system && looks_like_system(crontab))
+    std::fprintf(stderr,
+                 "mlops: warning: each command begins with the name of a user, which is run as a command\n"
+                 "  of a crontab of the system, import it with --system\n");
+  return code_for(import);
 }
 
 int begin_shadow(const Options& options, const Context& context) {
@@ -193,7 +211,7 @@ int begin_shadow(const Options& options, const Context& context) {
     line.file = util::absolute_path(options.directory + "/" + line.pipeline + ".yaml");
   if (options.dry_run) {
     print_import(options, source, import, shadow.lines.size(), program_here(workspace, context));
-    return 0;
+    return code_for(import);
   }
   write_files(options, import);
   schedule::edit_user_crontab([&](const std::string& now) {
@@ -206,7 +224,7 @@ int begin_shadow(const Options& options, const Context& context) {
     return schedule::with_shadow(text, shadow.lines);
   });
   print_import(options, source, import, shadow.lines.size(), program_here(workspace, context));
-  return 0;
+  return code_for(import);
 }
 
 int run(const Options& options, const Context& context) {

@@ -197,9 +197,10 @@ void install_crontab(const Options& options, const Workspace& workspace, const C
   if (!options.print) print_served(served);
   print_notes(plan.notes);
   warn_of_twice(active);
-  if (!options.print)
-    std::printf("to take it away: %s schedule install --crontab --remove\n",
-                program_here(workspace, context).c_str());
+  if (options.print) return;
+  const std::string program = program_here(workspace, context);
+  std::printf("to see what becomes of its slots: %s schedule list\n", program.c_str());
+  std::printf("to take it away: %s schedule install --crontab --remove\n", program.c_str());
 }
 
 // Files that are named are not served any more, by a line of their own or by one for all.

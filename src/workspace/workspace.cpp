@@ -3,14 +3,17 @@
 
 #include "util/files.hpp"
 #include "util/id.hpp"
+#include "util/strings.hpp"
 #include "workspace/layout.hpp"
 
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <vector>
 
 namespace mlops {
 
@@ -24,6 +27,27 @@ std::optional<std::string> nearest(const std::string& directory, const char* nam
     if (path == path.root_path()) return std::nullopt;
     path = path.parent_path();
   }
+}
+
+// Directories right below that are workspaces, in words for -w: whoever imported into one of them stands
+// above it. A few are enough to be told.
+std::string workspaces_below(const std::string& directory) {
+  constexpr int most_entries = 10'000;
+  std::vector<std::string> found;
+  std::error_code error;
+  int entries = 0;
+  for (std::filesystem::directory_iterator it(directory, error), end;
+       !error && it != end && ++entries <= most_entries; it.increment(error)) {
+    if (util::exists((it->path() / layout::state_directory).string()))
+      found.push_back((std::filesystem::path(directory) / it->path().filename()).lexically_normal().string());
+  }
+  if (found.empty()) return {};
+  std::sort(found.begin(), found.end());
+  const std::string choice = "-w " + util::shell_quote(found.front());
+  if (found.size() == 1) return "there is one in '" + found.front() + "': say " + choice;
+  const std::string more = found.size() > 3 ? ", …" : "";
+  found.resize(std::min<std::size_t>(found.size(), 3));
+  return "there are some in '" + util::join(found, "', '") + "'" + more + ": name one, as " + choice;
 }
 
 }  // namespace
@@ -49,9 +73,12 @@ Workspace Workspace::require(const std::string& directory, const std::string& ex
         "correct the variable, or make a workspace there: mlops init " + std::string(variable));
   }
   const std::string where = explicit_root.empty() ? util::absolute_path(directory) : explicit_root;
+  const std::string below = explicit_root.empty() ? workspaces_below(directory) : "";
   throw Error(
       ExitCode::usage, "no workspace in '" + where + "' or above it: there is no .mlops directory",
-      "run a pipeline (`mlops run FILE`) or make one with `mlops init`; or name one with --workspace");
+      !below.empty()
+          ? below
+          : "run a pipeline (`mlops run FILE`) or make one with `mlops init`; or name one with --workspace");
 }
 
 Workspace Workspace::find_or_create(const std::string& directory, const std::string& explicit_root,

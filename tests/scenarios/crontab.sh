@@ -56,6 +56,9 @@ mlops import crontab old --out jobs --cron debian --force --dry-run --json; expe
 expect_equal "$(json '[(x["line"], x["name"], x["times"]) for x in j["jobs"]]')" "[(5, 'train', '30 3 * * 1-5'), (6, 'cat', '*/5 * * * *'), (7, 'true', '')]"
 printf '0 3 * * * nobody-at-all ls\n* * * * * %s echo hi\n' "$(id -un)" > system
 mlops import crontab system --system --out sys; expect_exit 3; expect_out "there is no user 'nobody-at-all' here"; expect_exists sys/echo.yaml
+mlops import crontab system --dry-run; expect_ok; [[ $err != *--system* ]] || fail "$err"
+printf '0 3 * * * root ls\n* * * * * %s echo hi\n' "$(id -un)" > system
+mlops import crontab system --dry-run; expect_ok; expect_err "each command begins with the name of a user"; expect_err "with --system"
 mlops import crontab missing; expect_exit 2; expect_err "there is no file 'missing'"
 mlops import crontab; expect_exit 2; expect_err "you have no crontab"
 printf 'CRON_TZ=Europe/Berlin\nRANDOM_DELAY=5\n0 3 * * * x\n' > piped; mlops import crontab - --cron cronie --out cronie < piped; expect_ok
@@ -328,6 +331,17 @@ mlops import crontab --shadow --remove; expect_ok; cmp -s "$TAB" before || fail 
 cp watched "$TAB"; mlops import crontab --shadow --out . --cron debian --force; expect_ok; expect_equal "$(grep -o internal-shadow "$TAB" | wc -l)" 2
 rm -r .mlops/shadow; mlops import crontab --shadow --remove; expect_ok; cmp -s "$TAB" before || fail "$(diff "$TAB" before)"
 mlops import crontab --shadow --remove; expect_exit 2; cd ..
+
+# The steps of the manual, in a folder without a workspace.
+mkdir steps; cd steps; printf '30 3 * * * echo hi\n0 22-2 * * * never\n' > "$TAB"; cp "$TAB" before
+mlops import crontab --shadow --out jobs --cron debian; expect_exit 3; expect_out "line 2: left out"; expect_out "next: mlops -w jobs import crontab --shadow --report"
+mlops import crontab --shadow --report; expect_exit 2; expect_err "no workspace in '$PWD'"; expect_err "there is one in 'jobs': say -w jobs"
+mlops -w jobs import crontab --shadow --report; expect_ok
+mlops -w jobs import crontab --shadow --remove; expect_ok; cmp -s "$TAB" before || fail "the crontab is not as it was"
+mlops schedule install --crontab jobs/echo.yaml; expect_ok; expect_out "to see what becomes of its slots: mlops -w jobs schedule list"
+mlops -w jobs schedule list; expect_ok; expect_out "echo.yaml"; mlops -w jobs schedule install --crontab --remove; expect_ok
+mkdir -p "two more/.mlops"; mlops schedule list; expect_exit 2; expect_err "there are some in 'jobs', 'two more': name one, as -w jobs"
+cd ..
 
 # --- the cut-over ---
 mkdir over; cd over; mlops init > /dev/null 2>&1; rm -f pipeline.yaml
