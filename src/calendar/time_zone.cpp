@@ -75,6 +75,9 @@ std::vector<std::string> known_names(const std::string& name) {
 }
 
 std::string hint_for(const std::string& name) {
+  // What leads out of the data of zones is compared with none of them.
+  if (name.starts_with('/') || name.find("..") != name.npos)
+    return "names are those of the IANA database, such as Europe/Berlin";
   std::vector<std::string> names = known_names(name);
   if (names.empty()) names = known_names("");  // no such region
   if (names.empty()) return "this system has no time zone data: apt-get install tzdata";

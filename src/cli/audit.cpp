@@ -172,6 +172,23 @@ std::string in_words(const std::map<std::string, std::int64_t>& counts) {
   return util::join(parts, ", ");
 }
 
+// Why nothing is listed: nothing has been, or nothing of late.
+std::string words_for_none(const Options& options, OpenWorkspace& open, const std::vector<Known>& all) {
+  const Known* newest = nullptr;
+  std::optional<SlotRecord> last;
+  for (const Known& known : all) {
+    auto slots = db::list_slots(open.database.connection(),
+                                {.schedule = known.record.id, .since = {}, .outcome = {}, .limit = 1});
+    if (slots.empty() || (last && slots.front().at <= last->at)) continue;
+    last = std::move(slots.front());
+    newest = &known;
+  }
+  if (!last) return "no slot has been due yet";
+  return "no slot was due within --last " + options.last + "; the newest was " +
+         time_words(*newest, last->until) + " of " + newest->record.pipeline + " " +
+         shown(newest->record.name) + ": --last all looks further back";
+}
+
 void audit(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::Connection& connection = open.database.connection();
@@ -249,7 +266,7 @@ void audit(const Options& options, const Context& context) {
     if (outcome == SlotOutcome::ran) words += " (" + in_words(runs) + ")";
   }
   if (left_out > 0) std::printf("%zu older ones are not shown (--limit 0 shows all)\n", left_out);
-  std::printf("%s\n", words.empty() ? "no slot has been due yet" : words.c_str());
+  std::printf("%s\n", (words.empty() ? words_for_none(options, open, all) : words).c_str());
   if (to_come > 0)
     std::printf("%lld of them are yet to come: the clock was set back after they had been decided about\n",
                 static_cast<long long>(to_come));
@@ -265,7 +282,7 @@ std::vector<Known> known_schedules(OpenWorkspace& open, const std::string& what,
   std::vector<std::string> names;
   const std::string file = what.empty() ? "" : open.workspace.relative(what);
   for (Known& known : schedule::known_schedules(open.workspace, open.database.connection())) {
-    names.push_back(known.record.file);
+    if (std::ranges::find(names, known.record.file) == names.end()) names.push_back(known.record.file);
     if (what.empty() || known.record.file == file || known.record.pipeline == what)
       result.push_back(std::move(known));
   }

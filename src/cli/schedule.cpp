@@ -64,6 +64,7 @@ std::vector<Entry> find_entries(const Options& options) {
     zones.get(options.zone);
     try {
       for (Schedule& schedule : read_expression(options.what)) {
+        zones.get(schedule.timezone);  // also one that --tz takes the place of
         if (!options.zone.empty()) schedule.timezone = options.zone;
         Rule rule = pipeline::rule_of(schedule, "", "", zones);
         const auto delay =
@@ -114,17 +115,27 @@ std::string start_of(const Entry& entry, sys_seconds at) {
   return entry.delay ? calendar::to_text(at + *entry.delay, *entry.rule.zone) : std::string();
 }
 
+// Of an expression; empty where the start of each run is known.
+std::string why_no_start(const Entry& entry) {
+  if (entry.delay) return {};
+  return "runs start up to " + util::format_duration(entry.schedule.jitter) +
+         " later, each time by the same: by how much depends on the pipeline's name, so ask for a pipeline "
+         "file";
+}
+
 using Fires = std::vector<std::pair<sys_seconds, const Entry*>>;
 
 // What is of one entry only is said of the whole where there is no other.
 nlohmann::json next_json(const Options& options, const std::vector<Entry>& entries, const Fires& fires) {
   nlohmann::json list = nlohmann::json::array(), described = list;
   for (const Entry& entry : entries) {
-    const std::string never = why_never(entry, beginning(options, entry));
-    described.push_back({{"schedule", entry.schedule.name},
-                         {"expression", times_of(entry.schedule)},
-                         {"timezone", entry.rule.zone->name()},
-                         {"never", never.empty() ? nlohmann::json(nullptr) : nlohmann::json(never)}});
+    const std::string never = why_never(entry, beginning(options, entry)), no_start = why_no_start(entry);
+    described.push_back(
+        {{"schedule", entry.schedule.name},
+         {"expression", times_of(entry.schedule)},
+         {"timezone", entry.rule.zone->name()},
+         {"never", never.empty() ? nlohmann::json(nullptr) : nlohmann::json(never)},
+         {"no_start", no_start.empty() ? nlohmann::json(nullptr) : nlohmann::json(no_start)}});
   }
   for (const auto& [at, entry] : fires) {
     const std::string start = start_of(*entry, at);
@@ -158,6 +169,9 @@ void next(const Options& options) {
     if (!never.empty())
       std::fprintf(stderr, "%s has no next time: %s\n",
                    entries.size() > 1 ? shown(entry.schedule.name).c_str() : "it", never.c_str());
+    if (const std::string why = why_no_start(entry); !why.empty())
+      std::fprintf(stderr, "%s%s\n", entries.size() > 1 ? (shown(entry.schedule.name) + ": ").c_str() : "",
+                   why.c_str());
   }
   const Style style = style_of(stdout);
   for (const auto& [at, entry] : fires) {

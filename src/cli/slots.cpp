@@ -16,9 +16,12 @@
 #include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
+#include "util/time.hpp"
 #include "workspace/layout.hpp"
 
+#include <algorithm>
 #include <cstdio>
+#include <map>
 #include <set>
 
 namespace mlops::cli {
@@ -45,16 +48,16 @@ const char* asker_of(OwnLine own_line) {
   return "by hand";
 }
 
-std::string state_of(const ScheduleRecord& record, OwnLine own_line) {
-  if (record.removed_at) return "removed";
+std::string state_of(const ScheduleRecord& record, OwnLine own_line, bool gone) {
+  if (record.removed_at || gone) return "removed";
   if (!record.problem.empty()) return "broken";
   if (record.paused_at) return "paused";
   return record.served ? "on" : asker_of(own_line);
 }
 
 // One that the daemon does not serve is paused for whoever asks with --slot.
-std::string state_words(const ScheduleRecord& record, OwnLine own_line) {
-  std::string state = state_of(record, own_line);
+std::string state_words(const ScheduleRecord& record, OwnLine own_line, bool gone) {
+  std::string state = state_of(record, own_line, gone);
   if (state == "paused" && !record.served) return asker_of(own_line) + std::string(", paused");
   if (state == "on" && own_line != OwnLine::none) state += std::string(", also ") + asker_of(own_line);
   return state;
@@ -75,6 +78,22 @@ std::string paused_hint(const std::string& file) {
   return "its slots are not run until `mlops schedule resume " + shown(util::shell_quote(file)) + "`";
 }
 
+// When files came to say otherwise than what is listed, which is what the ledger knows; a daemon reads them
+// as they change.
+std::map<std::string, Instant> changed_files(const Workspace& workspace, const std::vector<Known>& all) {
+  std::map<std::string, std::vector<ScheduleRecord>> files;
+  for (const Known& known : all) files[known.record.file].push_back(known.record);
+  std::map<std::string, Instant> changed;
+  for (const auto& [file, records] : files) {
+    const std::string path = file.starts_with('/') ? file : workspace.root() + "/" + file;
+    // One that has no schedules any more may say whatever it likes.
+    if (std::ranges::all_of(records, [](const auto& record) { return record.removed_at.has_value(); }))
+      continue;
+    if (const auto when = schedule::changed_since_look(path, records)) changed[file] = *when;
+  }
+  return changed;
+}
+
 void list(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::vector<Known> all = known_schedules(open, options.file);
@@ -83,19 +102,28 @@ void list(const Options& options, const Context& context) {
       all.empty() ? schedule::Installed{} : schedule::installed_for(open.workspace);
   const auto files_with_lines = installed.files();
   const std::set<std::string> with_lines(files_with_lines.begin(), files_with_lines.end());
-  std::vector<std::string> old_lines;
+  const bool daemon =
+      process::LockFile::is_locked(layout::in(open.workspace.state_directory(), layout::daemon_lock));
+  const auto changed = daemon ? std::map<std::string, Instant>() : changed_files(open.workspace, all);
+  std::vector<std::string> old_lines, notes;
   nlohmann::json json = nlohmann::json::array();
   std::vector<schedule::Promise> promises;
   Table table({"FILE", "SCHEDULE", "TIMES", "STATE", "NEXT", "LAST"});
   for (const Known& known : all) {
     const ScheduleRecord& record = known.record;
     std::string next, times = known.timetable ? times_of(known.timetable->entry) : "";
-    if (known.timetable && !record.removed_at) {
+    const std::string path =
+        record.file.starts_with('/') ? record.file : open.workspace.root() + "/" + record.file;
+    // Nobody asks for its slots any more, and nobody can.
+    const bool gone = !record.served && !with_lines.contains(path) && !util::exists(path);
+    if (known.timetable && !record.removed_at && !gone) {
       const auto at = calendar::next_fire(known.timetable->rule, now);
       next = at ? known.timetable->text(*at) : "never";
     }
-    const std::string path =
-        record.file.starts_with('/') ? record.file : open.workspace.root() + "/" + record.file;
+    const std::string note = gone ? "" : note_of(record);
+    if (!note.empty())
+      notes.push_back(shown(record.file + " " + record.name + ": ") + (record.paused_at ? "paused: " : "") +
+                      in_one_line(note));
     const OwnLine own_line =
         !record.removed_at && with_lines.contains(path)
             ? installed.line_for(path, known.timetable ? &*known.timetable : nullptr, now)
@@ -104,7 +132,7 @@ void list(const Options& options, const Context& context) {
     const auto last = db::list_slots(open.database.connection(),
                                      {.schedule = record.id, .since = {}, .until = now, .limit = 1});
     nlohmann::json promised = nlohmann::json::array();
-    if (known.timetable) {
+    if (known.timetable && !gone) {
       for (schedule::Standing& standing : schedule::standings_of(open.workspace, open.database.connection(),
                                                                  record, *known.timetable, now)) {
         promised.push_back(to_json(standing));
@@ -123,19 +151,19 @@ void list(const Options& options, const Context& context) {
            {"pipeline", record.pipeline},
            {"schedule", record.name},
            {"times", times},
-           {"state", state_of(record, own_line)},
+           {"state", state_of(record, own_line, gone)},
            {"served", record.served && !record.removed_at},
            {"crontab_line", own_line != OwnLine::none},
-           {"note", note_of(record)},
+           {"note", note},
+           {"file_changed",
+            changed.contains(record.file) ? time_json(changed.at(record.file)) : nlohmann::json(nullptr)},
            {"next", next},
            {"promises", std::move(promised)},
            {"last", last.empty() ? nlohmann::json(nullptr) : slot_json(last.back(), record, run_state)}});
     } else {
-      table.add({record.file, record.name, times, state_words(record, own_line), next, ended});
+      table.add({record.file, record.name, times, state_words(record, own_line, gone), next, ended});
     }
   }
-  const bool daemon =
-      process::LockFile::is_locked(layout::in(open.workspace.state_directory(), layout::daemon_lock));
   const auto starters = installed.starters();
   if (options.json)
     return print_json({{"schedules", std::move(json)}, {"daemon", daemon}, {"installed", starters}});
@@ -148,6 +176,9 @@ void list(const Options& options, const Context& context) {
               daemon
                   ? "a daemon serves them"
                   : "no daemon runs just now: slots are run by `mlops run --slot` and `mlops daemon --once`");
+  for (const auto& [file, when] : changed)
+    std::printf("%s says otherwise since %s: the next look takes that up\n", shown(file).c_str(),
+                util::format_local(when).c_str());
   if (!starters.empty()) {
     std::printf("what is on is started by %s\n", util::join(starters, " and ").c_str());
   } else if (!daemon && std::ranges::any_of(all, is_on)) {
@@ -160,12 +191,7 @@ void list(const Options& options, const Context& context) {
         "--lines %s` writes it anew\n",
         shown(file).c_str(), shown(util::shell_quote(file)).c_str());
   for (const schedule::Promise& promise : promises) print_promise(promise);
-  for (const Known& known : all) {
-    const std::string note = note_of(known.record);
-    if (!note.empty())
-      std::printf("%s%s\n", shown(known.record.file + " " + known.record.name + ": ").c_str(),
-                  ((known.record.paused_at ? "paused: " : "") + in_one_line(note)).c_str());
-  }
+  for (const std::string& note : notes) std::printf("%s\n", note.c_str());
 }
 
 void set_paused(const Options& options, const Context& context, bool paused) {

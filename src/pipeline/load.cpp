@@ -63,7 +63,8 @@ class Loader {
     }
     // Of an expansion that could not be read nobody knows what it makes.
     if (!out_.steps.empty()) pipeline::check(out_, places, options_.check_files && all_known_, problems_);
-    if (out_.uses_slot && out_.schedules.empty() && !problems_.many()) {
+    // One that is there and wrong has been told of.
+    if (out_.uses_slot && !find("schedule") && !problems_.many()) {
       problems_.add(root_.at, "${slot.…} stands for a slot, and the file has no schedule",
                     "such as  schedule: \"0 3 * * *\"  for every day at 03:00");
     }

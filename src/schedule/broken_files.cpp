@@ -75,12 +75,28 @@ std::optional<Instant> last_change(const std::string& path) {
   return Instant(std::chrono::seconds(st.st_ctim.tv_sec));
 }
 
+// The first line of a reason, without whose it is and where in the file, which is told relative to wherever
+// its writer stood.
+std::string core_of(std::string_view reason) {
+  reason = reason.substr(0, reason.find('\n'));
+  if (reason.starts_with(cannot_read)) reason.remove_prefix(cannot_read.size());
+  const std::size_t place = reason.find(": ");
+  return std::string(place == reason.npos ? reason : reason.substr(place + 2));
+}
+
+// A slot that was claimed before the file was found broken has what its run said of that.
+bool is_for(const std::string& reason, const std::string& problem) {
+  if (reason == problem) return true;
+  const std::string core = core_of(reason);
+  return problem.starts_with(cannot_read) && !core.empty() && problem.find(core) != problem.npos;
+}
+
 void count_rejected(db::Connection& connection, const Account& account, BrokenFile& broken) {
   std::optional<Instant> first;
   for (const std::int64_t schedule : account.schedules) {
     for (const SlotRecord& slot :
          db::list_slots(connection, {.schedule = schedule, .since = {}, .outcome = SlotOutcome::rejected})) {
-      if (slot.reason != broken.problem || (broken.since && slot.decided_at < *broken.since)) continue;
+      if (!is_for(slot.reason, broken.problem) || (broken.since && slot.decided_at < *broken.since)) continue;
       broken.rejected += slot.slots;
       first = std::min(first.value_or(slot.decided_at), slot.decided_at);
     }
@@ -92,7 +108,10 @@ void count_rejected(db::Connection& connection, const Account& account, BrokenFi
 
 std::string unreadable(const std::exception& error) {
   const std::string why = error.what();
-  return std::string(cannot_read) + why.substr(0, why.find('\n'));
+  const auto* bad = dynamic_cast<const BadFile*>(&error);
+  const std::size_t more = bad ? bad->problems().size() - 1 : 0;
+  return std::string(cannot_read) + why.substr(0, why.find('\n')) +
+         (more > 0 ? " (and " + std::to_string(more) + " more)" : "");
 }
 
 std::string same_name(const std::string& name, const std::string& other) {

@@ -5,7 +5,11 @@
 #include "db/slots.hpp"
 #include "db/triggers.hpp"
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 
 namespace mlops::schedule {
@@ -26,6 +30,29 @@ std::vector<Known> known_schedules(const Workspace& workspace, db::Connection& c
   for (const ScheduleRecord& record : db::schedules(connection))
     list.push_back(known_of(workspace, record, zones));
   return list;
+}
+
+std::optional<Instant> changed_since_look(const std::string& path,
+                                          const std::vector<ScheduleRecord>& records) {
+  sys_seconds known_at{};
+  std::map<std::string, std::string> known, said;
+  for (const ScheduleRecord& record : records) {
+    known_at = std::max(known_at, record.since);
+    if (!record.removed_at) known[record.name] = record.definition;
+  }
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) return std::nullopt;
+  const sys_seconds changed{std::chrono::seconds(st.st_ctim.tv_sec)};
+  if (changed < known_at) return std::nullopt;
+  try {
+    pipeline::Zones zones;
+    for (const Timetable& timetable :
+         timetables(load_pipeline(path, {.overrides = {}, .check_files = false}), zones))
+      said[timetable.entry.name] = definition_of(timetable).dump();
+  } catch (const std::exception&) {
+    return Instant(changed);
+  }
+  return known == said ? std::nullopt : std::optional<Instant>(changed);
 }
 
 std::optional<std::string> namesake(const Workspace& workspace, db::Connection& connection,

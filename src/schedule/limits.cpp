@@ -13,8 +13,15 @@ namespace mlops::schedule {
 
 namespace {
 
-std::string go_on(int runs, const std::string& of = {}) {
-  return std::to_string(runs) + (runs == 1 ? " run" : " runs") + of + (runs == 1 ? " goes on" : " go on");
+// What goes on, and what has its turn before it and has not begun.
+std::string go_on(int runs, int before, const std::string& of = {}) {
+  const auto say = [&](int n, const char* one, const char* many) {
+    return std::to_string(n) + (n == 1 ? " run" : " runs") + of + (n == 1 ? one : many);
+  };
+  if (before == 0) return say(runs, " goes on", " go on");
+  if (runs == 0) return say(before, " comes first", " come first");
+  return say(runs, " goes on", " go on") + " and " + std::to_string(before) +
+         (before == 1 ? " comes first" : " come first");
 }
 
 void add(Load& load, const std::string& pipeline, const std::string& queue, std::int64_t backfill) {
@@ -69,17 +76,22 @@ std::string Admission::held_by_load(const Wish& wish) {
   const workspace::QueueConfig* queue = config_.find_queue(wish.queue);
   const int at_once = queue ? queue->concurrency : 0;
   if (config_.runs == 0 && at_once == 0 && wish.concurrency == 0 && wish.jobs == 0) return {};
-  const int others = load().pipelines[wish.pipeline] + begun_.pipelines[wish.pipeline];
-  const int replaced = wish.replaces ? others : 0;
-  if (const int runs = load().runs + begun_.runs - replaced; config_.runs > 0 && runs >= config_.runs)
-    return go_on(runs) + ", as many as the workspace has at a time";
-  if (const int runs = load().queues[wish.queue] + begun_.queues[wish.queue]; at_once > 0 && runs >= at_once)
-    return go_on(runs, " of the queue '" + wish.queue + "'") + ", its concurrency";
-  if (wish.concurrency > 0 && others - replaced >= wish.concurrency)
-    return go_on(others, " of " + wish.pipeline) + ", its concurrency";
-  if (const int runs = load().backfills[wish.backfill] + begun_.backfills[wish.backfill];
-      wish.jobs > 0 && runs >= wish.jobs)
-    return go_on(runs, " of backfill " + std::to_string(wish.backfill)) + ", as many as it has at a time";
+  // Those that it would replace make room for it.
+  const int others = wish.replaces ? 0 : load().pipelines[wish.pipeline];
+  const int others_begun = wish.replaces ? 0 : begun_.pipelines[wish.pipeline];
+  const int runs = load().runs - (wish.replaces ? load().pipelines[wish.pipeline] : 0);
+  const int begun = begun_.runs - (wish.replaces ? begun_.pipelines[wish.pipeline] : 0);
+  if (config_.runs > 0 && runs + begun >= config_.runs)
+    return go_on(runs, begun) + ", as many as the workspace has at a time";
+  if (const int of = load().queues[wish.queue], first = begun_.queues[wish.queue];
+      at_once > 0 && of + first >= at_once)
+    return go_on(of, first, " of the queue '" + wish.queue + "'") + ", its concurrency";
+  if (wish.concurrency > 0 && others + others_begun >= wish.concurrency)
+    return go_on(others, others_begun, " of " + wish.pipeline) + ", its concurrency";
+  if (const int of = load().backfills[wish.backfill], first = begun_.backfills[wish.backfill];
+      wish.jobs > 0 && of + first >= wish.jobs)
+    return go_on(of, first, " of backfill " + std::to_string(wish.backfill)) +
+           ", as many as it has at a time";
   return {};
 }
 

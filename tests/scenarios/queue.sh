@@ -212,4 +212,10 @@ mlops rm --older-than 0.001s --json; expect_ok
 expect_equal "$(json 'j["requests"] > 100, len(j["deleted"]) > 100')" "(True, True)"
 fence=$(sql "select max(fence) from requests")
 mlops submit p.yaml; expect_ok; worker -j 1; wait_for 20 says "select count(*) from requests where state = 'started' and fence > $fence" 1; kill -9 "$pid"
+
+# What comes first has not begun: nobody takes it up.
+mkdir -m 700 -p idle/.mlops; cd idle
+printf 'name: k\nconcurrency: 1\nsteps: {a: {run: "true"}}\n' > k.yaml; for _ in 1 2 3; do mlops submit k.yaml; expect_ok; done
+mlops queue list; expect_ok; expect_out "1 run of k comes first, its concurrency"; expect_no_out "goes on"; expect_out "0 workers"
+mlops queue list --json; expect_equal "$(json '[r["about"] for r in j["requests"]][:2]')" "['waits for a worker', '1 run of k comes first, its concurrency']"
 exit 0

@@ -26,7 +26,7 @@ mlops run --resume latest --slot now; expect_exit 2
 printf 'steps: {a: {run: "true"}}\n' > none.yaml; mlops run none.yaml --slot now; expect_exit 2; expect_err "has no schedule"
 
 mlops schedule audit --last all; expect_ok; expect_out "$year-01-01T00:00:00+00:00"; expect_out "1 ran"
-mlops schedule audit --last 1d; expect_ok; expect_out "no slot has been due yet"
+mlops schedule audit --last 1s; expect_ok; expect_out "no slot was due within --last 1s; the newest was $year-01-01T00:00:00+00:00 of p main: --last all looks further back"
 mlops schedule audit p.yaml --last all --why "$year"; expect_ok; expect_out "p main: ran"; expect_out "succeeded, begun"
 mlops schedule audit --last all --why 1999; expect_exit 2; expect_err "no slot of the ledger begins with"
 # Also by its instant, in whatever zone that is given.
@@ -39,6 +39,7 @@ done
 mlops schedule audit --last all --json
 expect_equal "$(json 'j["summary"], j["without_outcome"], j["slots"][0]["outcome"], j["slots"][0]["fence"]')" "({'ran': 1}, 0, 'ran', 1)"
 mlops schedule audit other; expect_exit 2; expect_err "the ledger has no schedule of 'other'"
+(mkdir -m 700 -p empty/.mlops && cd empty && "$MLOPS" schedule audit | grep -q "^no slot has been due yet\$") || fail "an empty ledger"
 mlops schedule audit --outcome lost; expect_exit 2
 # Why there is no next time.
 mlops schedule next "at: 2020-01-01T00:00:00Z" --tz UTC; expect_ok; expect_err 'it has no next time: `at` is a single time, 2020-01-01T00:00:00+00:00, and that is before 20'
@@ -54,10 +55,16 @@ for empty in "" " "; do mlops schedule next "$empty"; expect_exit 2; expect_err 
 # Settings without braces.
 mlops schedule next "every: 30s, jitter: 10s"; expect_exit 2; expect_err "has several settings and no braces around them"; expect_err 'write "{every: 30s, jitter: 10s}"'
 mlops schedule next "every 30s, jitter: 10s"; expect_exit 2; expect_err 'write "{every: 30s, jitter: 10s}"'
-mlops schedule next "{every: 30s, jitter: 10s}"; expect_ok
+mlops schedule next "{every: 30s, jitter: 10s}"; expect_ok; expect_err "start up to 10.0s later"; expect_err "depends on the pipeline's name"
+mlops schedule next "{every: 30s, jitter: 10s}" --json; expect_equal "$(json '[(n["starts_at"]) for n in j["next"]][:1], j["entries"][0]["no_start"][:19]')" "([None], 'runs start up to 10')"
+mlops schedule next "every: 30s" --json; expect_equal "$(json 'j["entries"][0]["no_start"]')" None
 printf 'schedule: "every: 30s, jitter: 10s"\nsteps: {a: {run: "true"}}\n' > braces.yaml
 mlops validate braces.yaml; expect_exit 2; expect_err "braces.yaml:1:11: error: schedule: 'every: 30s, jitter: 10s' is a text"; expect_err "in braces: schedule: {every: 30s, jitter: 10s}"
 mlops schedule next "0 3 * * *" --tz Mars/Base; expect_exit 2; expect_err "such as Europe/Berlin"
+for zone in ../zoneinfo/Europe/Berlin ../../../etc/passwd /etc/passwd; do
+    mlops schedule next "0 3 * * *" --tz $zone; expect_exit 2; expect_err "there is no time zone '$zone'"; [[ $err != *"did you mean"* ]] || fail "$err"
+done
+mlops schedule next "{cron: '0 3 * * *', timezone: Mars/X}" --tz UTC; expect_exit 2; expect_err "there is no time zone 'Mars/X'"
 mlops schedule list; expect_ok; expect_out "$((year + 1))-01-01T00:00:00+00:00"; expect_out "no daemon runs"
 expect_equal "$(sql "select outcome, slots from v_slots")" "ran,1"
 
@@ -110,6 +117,23 @@ mlops schedule add held.yaml; expect_out "serving held other: @monthly, paused: 
 mlops schedule list held.yaml; expect_out "removed"; expect_out "held.yaml other: paused: it moves"; expect_no_out "held.yaml main: "
 mlops schedule list held.yaml --json; expect_equal "$(json '[(s["state"], s["served"], s["note"]) for s in j["schedules"]]')" "[('removed', False, ''), ('paused', True, 'it moves')]"
 mlops schedule resume held.yaml; mlops schedule add held.yaml; expect_out "serving held other: @monthly, next at"
+mlops schedule audit hold.yml; expect_exit 2; [[ $err != *"held.yaml, held.yaml"* ]] || fail "$err"
+
+# A file that was edited and that nobody has looked at since; one that is gone and not served any more.
+printf 'name: fresh\nschedule: {cron: "@yearly", timezone: UTC}\nsteps: {a: {run: "true"}}\n' > fresh.yaml
+mlops schedule add fresh.yaml; mlops schedule list fresh.yaml; expect_no_out "says otherwise"
+sed -i 's/"true"/"true "/' fresh.yaml; mlops schedule list fresh.yaml; expect_no_out "says otherwise"
+sed -i 's/@yearly/@monthly/' fresh.yaml; mlops schedule list fresh.yaml; expect_out "@yearly"; expect_out "fresh.yaml says otherwise since 20"; expect_out ": the next look takes that up"
+mlops schedule list fresh.yaml --json; expect_equal "$(json 'j["schedules"][0]["file_changed"][:2]')" 20
+mlops daemon --once -q; mlops schedule list fresh.yaml; expect_out "@monthly"; expect_no_out "says otherwise"
+rm fresh.yaml; mlops daemon --once; mlops schedule list fresh.yaml; expect_out "broken"; expect_out "there is no such file"
+mlops schedule remove fresh.yaml; expect_ok; mlops schedule list fresh.yaml; expect_out "@monthly  removed"; expect_no_out "there is no such file"; expect_no_out broken
+mlops schedule list fresh.yaml --json; expect_equal "$(json '[(s["state"], s["next"], s["note"]) for s in j["schedules"]]')" "[('removed', '', '')]"
+
+# What is wrong is the schedule, and not that steps use it.
+printf 'schedule: {every: 5s, catchup: {all: {max: 3}}}\nsteps: {a: {run: "echo ${slot.start}"}}\n' > wrong.yaml
+mlops validate wrong.yaml; expect_exit 2; expect_err "2 problems found"; [[ $err != *"has no schedule"* ]] || fail "$err"
+run timeout 10 "$MLOPS" daemon wrong.yaml; expect_exit 2; expect_err "catchup: 'mode' is missing (and 1 more)"
 
 # An entry that is only renamed has nothing to run again.
 mlops run held.yaml --slot now -q; expect_ok; sed -i 's/other/monthly/' held.yaml
