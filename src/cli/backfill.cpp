@@ -375,11 +375,16 @@ int resume(const Options& options, const Context& context) {
 void hold(const Options& options, const Context& context, void (Backfills::*change)(std::int64_t)) {
   OpenWorkspace open = open_to_write(context);
   Backfills backfills(open.workspace, open.database);
-  (backfills.*change)(options.id);
+  backfills.get(options.id);
+  const bool in_vain =
+      change == &Backfills::pause &&
+      schedule::progress_of(db::slots_of_backfill(open.database.connection(), options.id)).is_over();
+  if (!in_vain) (backfills.*change)(options.id);
   const BackfillRecord backfill = backfills.get(options.id);
   const std::vector<BackfillSlot> slots = db::slots_of_backfill(open.database.connection(), options.id);
   if (options.json) return print_backfill_json(backfill, slots);
   const auto progress = schedule::progress_of(slots);
+  if (in_vain) std::printf("nothing to pause: ");
   std::printf("backfill %lld is %s: %s of %zu\n", static_cast<long long>(options.id),
               state_of(backfill, progress).c_str(), progress_words(progress).c_str(), slots.size());
   if (progress.running > 0) std::printf("  what is running goes on; `mlops cancel RUN` ends it\n");

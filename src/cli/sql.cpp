@@ -122,8 +122,8 @@ void query(const Options& options, Context& context) {
         error.refused() ? "only statements that read the tables are allowed" : error.what();
     throw Error(ExitCode::usage, "cannot answer the query: " + why,
                 "the views are v_runs, v_steps, v_attempts, v_params, v_metrics, v_metric_history, "
-                "v_artifacts, v_hidden_files, v_datasets, v_dataset_versions, v_pins, v_slots (see "
-                "docs/workspace.md)");
+                "v_artifacts, v_hidden_files, v_datasets, v_dataset_versions, v_pins, v_slots, "
+                "v_requests, v_backfills, v_events, v_promises (see docs/workspace.md)");
   }
 }
 

@@ -4,6 +4,7 @@
 #include "cli/slots.hpp"
 #include "db/requests.hpp"
 #include "db/slots.hpp"
+#include "db/triggers.hpp"
 #include "engine/activity.hpp"
 #include "process/identity.hpp"
 #include "process/lock_file.hpp"
@@ -136,6 +137,18 @@ void print(const schedule::BrokenFile& broken, bool daemon_runs, const Style& st
               shown(broken.problem).c_str(), since.c_str(), fate_of_slots(broken, daemon_runs).c_str());
 }
 
+// Triggers that cannot look, of files that can be read.
+std::vector<TriggerRecord> broken_triggers(db::Connection& connection,
+                                           const std::vector<schedule::BrokenFile>& files) {
+  std::vector<TriggerRecord> list;
+  for (TriggerRecord& record : db::triggers(connection)) {
+    if (record.removed_at || record.paused_at || !record.served || record.problem.empty()) continue;
+    if (std::ranges::find(files, record.file, &schedule::BrokenFile::file) == files.end())
+      list.push_back(std::move(record));
+  }
+  return list;
+}
+
 void status(bool json, Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::Connection& connection = open.database.connection();
@@ -145,9 +158,15 @@ void status(bool json, Context& context) {
   const bool daemon_runs =
       process::LockFile::is_locked(layout::in(open.workspace.state_directory(), layout::daemon_lock));
   const auto broken = schedule::broken_files(open.workspace, connection, daemon_runs);
+  const auto triggers = broken_triggers(connection, broken);
   const auto promises = schedule::promises_of(open.workspace, connection, calendar::now_seconds());
   if (json) {
-    nlohmann::json list = nlohmann::json::array(), promised = list;
+    nlohmann::json list = nlohmann::json::array(), promised = list, blind = list;
+    for (const TriggerRecord& record : triggers)
+      blind.push_back({{"file", util::to_utf8(record.file)},
+                       {"pipeline", record.pipeline},
+                       {"trigger", record.name},
+                       {"problem", util::to_utf8(record.problem)}});
     for (const engine::ActiveRun& active : runs) list.push_back(active_json(active));
     for (const schedule::Promise& promise : promises) {
       promised.push_back(to_json(promise.standing));
@@ -159,6 +178,7 @@ void status(bool json, Context& context) {
                        {"waiting", waiting_json(waiting)},
                        {"queued", queued},
                        {"broken_files", broken_json(broken)},
+                       {"broken_triggers", std::move(blind)},
                        {"promises", std::move(promised)}});
   }
   const Style style = style_of(stdout);
@@ -169,6 +189,9 @@ void status(bool json, Context& context) {
     std::printf("%lld request%s in the queue: mlops queue list\n", static_cast<long long>(queued),
                 queued == 1 ? " waits" : "s wait");
   for (const schedule::BrokenFile& each : broken) print(each, daemon_runs, style);
+  for (const TriggerRecord& record : triggers)
+    std::printf("%s %s %s sees nothing: %s\n", style.error("✘").c_str(), shown(record.file).c_str(),
+                shown(record.name).c_str(), in_one_line(record.problem).c_str());
   for (const schedule::Promise& promise : promises) {
     if (promise.standing.state != schedule::Standing::State::kept && !promise.standing.made_up)
       print_promise(promise);

@@ -192,7 +192,7 @@ void Daemon::take(const std::vector<Claimed>& claims) {
     job.fence = claimed.claim.fence;
     job.run_id = claimed.claim.run_id;
     job.file = file->second->path;
-    job.what = claimed.pipeline + " " + claimed.local;
+    job.what = claimed.pipeline + " " + claimed.entry + " " + claimed.local;
     job.pipeline = claimed.pipeline;
     job.in_turn = claimed.overlap == Overlap::queue;
     job.priority = file->second->priority;

@@ -77,6 +77,19 @@ class Entry {
     return {};
   }
 
+  // As check_keys(), for what stands inside of one kind. What is of every kind stands beside that.
+  bool check_inner(const YamlNode& node, Keys keys, const char* kind) {
+    if (!node.is_map()) return check_keys(node, keys, kind, fields_.problems());
+    bool well = true;
+    for (const util::YamlEntry& entry : node.entries) {
+      if (entry.key != "every" && entry.key != "debounce" && entry.key != "name") continue;
+      fields_.problems().add(entry.at, "unknown key '" + entry.key + "' in " + kind,
+                             "it goes one level up: {" + std::string(kind) + ": …, " + entry.key + ": …}");
+      well = false;
+    }
+    return well && check_keys(node, keys, kind, fields_.problems());
+  }
+
   // A list that names nothing would wait for ever.
   bool is_empty(const YamlNode& node, const char* what, const char* hint) {
     if (!node.is_list() || !node.items.empty()) return false;
@@ -109,7 +122,7 @@ class Entry {
   void read_succeeded(const YamlNode& node, Trigger& out) {
     const YamlNode* names = &node;
     if (node.is_map()) {
-      if (!check_keys(node, succeeded_keys(), "succeeded", fields_.problems())) return;
+      if (!check_inner(node, succeeded_keys(), "succeeded")) return;
       const YamlNode *all = find(node, "all"), *any = find(node, "any");
       if ((all != nullptr) == (any != nullptr)) {
         return fields_.problems().add(node.at, "succeeded: expected one of 'all' and 'any'",
@@ -138,7 +151,7 @@ class Entry {
     const char* hint = "such as webhook: {secret: HOOK_SECRET}, with HOOK_SECRET in `secrets:`";
     const YamlNode* secret = &node;
     if (node.is_map()) {
-      if (!check_keys(node, webhook_keys(), "webhook", fields_.problems())) return;
+      if (!check_inner(node, webhook_keys(), "webhook")) return;
       secret = find(node, "secret");
       if (!secret) return fields_.problems().add(node.at, "webhook: 'secret' is missing", hint);
     }
@@ -161,7 +174,10 @@ class Entry {
     const char* hint = "such as http: https://example.com/data.csv";
     out.every = Milliseconds(5 * 60'000);
     if (node.is_map()) {
-      if (!check_keys(node, secret_url_keys(), "http", fields_.problems())) return;
+      if (const YamlNode* url = find(node, "url"); url && url->is_scalar())
+        return fields_.problems().add(node.at, "http: the URL itself is expected, not a map with 'url'",
+                                      "write  http: \"" + url->text + "\"");
+      if (!check_inner(node, secret_url_keys(), "http")) return;
       const char* how = "such as http: {secret: FEED_URL}, with FEED_URL in `secrets:`";
       const YamlNode* secret = find(node, "secret");
       if (!secret) return fields_.problems().add(node.at, "http: 'secret' is missing", how);
@@ -186,7 +202,7 @@ class Entry {
   }
 
   void read_sql(const YamlNode& node, Trigger& out) {
-    if (!check_keys(node, sql_keys(), "sql", fields_.problems())) return;
+    if (!check_inner(node, sql_keys(), "sql")) return;
     const char* hint = "such as sql: {database: app.db, query: \"SELECT id, path FROM uploads\"}";
     out.database = required(node, "database", "sql", hint);
     out.query = required(node, "query", "sql", hint);
@@ -195,7 +211,7 @@ class Entry {
   }
 
   void read_metric(const YamlNode& node, Trigger& out) {
-    if (!check_keys(node, metric_keys(), "metric", fields_.problems())) return;
+    if (!check_inner(node, metric_keys(), "metric")) return;
     const char* hint = "such as metric: {pipeline: monitor, when: drift.psi > 0.2}";
     const std::string pipeline = required(node, "pipeline", "metric", hint);
     if (!pipeline.empty() && !is_name(pipeline))

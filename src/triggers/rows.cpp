@@ -40,9 +40,7 @@ void bind(db::Statement& row, int parameter, const Json& value) {
 
 std::string key_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
-}  // namespace
-
-Sight look_at_rows(const TriggerRecord& record, const Trigger& trigger, const Scene& scene) {
+Sight rows_of(const TriggerRecord& record, const Trigger& trigger, const Scene& scene) {
   const std::string path = pipeline::absolute_path(scene.directory, trigger.database);
   if (!util::exists(path)) throw Error(ExitCode::io, "there is no database '" + path + "' yet");
   // Opening a pipe would wait for whoever writes to it.
@@ -103,6 +101,21 @@ Sight look_at_rows(const TriggerRecord& record, const Trigger& trigger, const Sc
                 (all ? "" : " and more: " + std::to_string(most_waiting) + " runs wait already");
   if (first || newest != last) sight.state = Json{{"last", newest}}.dump();
   return sight;
+}
+
+}  // namespace
+
+Sight look_at_rows(const TriggerRecord& record, const Trigger& trigger, const Scene& scene) {
+  try {
+    return rows_of(record, trigger, scene);
+  } catch (const db::SqliteError& error) {
+    const std::string path = pipeline::absolute_path(scene.directory, trigger.database);
+    if (error.hint().empty() || std::string_view(error.what()).find(path) == std::string_view::npos) throw;
+    // What is usually said is said of the database of the workspace.
+    throw db::SqliteError(
+        error.sqlite_code(), error.what(),
+        "see `database` and `query` of the trigger '" + trigger.name + "' in '" + scene.file + "'");
+  }
 }
 
 }  // namespace mlops::triggers

@@ -166,4 +166,7 @@ mlops backfill hush.yaml --from 2026-01-01 --to 2026-01-05 --quiet --json; expec
 touch go; mlops backfill hush.yaml --from 2026-01-04 --to 2026-01-04 --quiet --detach; expect_ok; expect_equal "$out" ""
 mlops backfill hush.yaml --from 2026-01-04 --to 2026-01-04 --quiet; expect_exit 75; expect_equal "$out$err" ""
 mlops backfill resume "$(sql "select max(id) from backfills")" --quiet; expect_ok; expect_equal "$out$err" ""
+printf 'name: over\nschedule: {cron: "0 3 * * *", timezone: UTC}\nsteps: {a: {run: "true"}}\n' > over.yaml
+mlops backfill over.yaml --from 2026-01-01 --to 2026-01-02 --quiet; expect_ok
+mlops backfill pause "$(sql "select max(id) from backfills")"; expect_ok; expect_out "nothing to pause: backfill "; expect_out " is done: 2 done of 2"
 cd ..

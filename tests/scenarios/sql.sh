@@ -19,3 +19,4 @@ expect_ok; expect_equal "$(wc -l <<< "$out")" 2; expect_out 'two\nlines\t\x1b[31
 mlops sql --csv "select 'two' || char(10) || 'lines' as text"; expect_equal "$out" "$(printf 'text\n"two\nlines"')"
 
 mlops sql --csv --json "select 1"; expect_exit 2
+mlops sql "select * from v_nothing"; expect_exit 2; for view in v_runs v_slots v_requests v_backfills v_events v_promises; do expect_err $view; done

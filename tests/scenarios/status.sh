@@ -92,4 +92,26 @@ mlops submit gone.yaml --key k --json; expect_ok; expect_equal "$(json 'j["new"]
 mlops trigger events gone.yaml; expect_out "deleted"; expect_out "$fired"
 mlops trigger events gone.yaml --json; expect_equal "$(json '[(e["outcome"], e["run"]) for e in j["events"]]')" "[('deleted', '$fired')]"
 mlops trigger list gone.yaml; expect_out "fired by hand, deleted"
+
+# A slot that waited when its file was broken is rejected and counted with the others.
+mkdir -m 700 -p late/.mlops; cd late; printf 'runs: 1\n' > .mlops/config.yaml
+printf 'name: first\nschedule: {cron: "@yearly", timezone: UTC}\nsteps: {a: {run: "while [ ! -e go ]; do sleep 0.05; done"}}\n' > first.yaml
+printf 'name: third\nschedule: {every: 1s, timezone: UTC, overlap: queue}\nsteps: {a: {run: "true"}}\n' > third.yaml
+"$MLOPS" run first.yaml --slot now > /dev/null 2>&1 & first=$!
+wait_for 20 says "select count(*) from runs where state = 'running'" 1
+start --runs 4 third.yaml; wait_for 20 told "third  slot 2.*: waits for room"
+printf 'name: third\nschedule: {every: 1s, timezone: UTC, overlap: queue}\nsteps: {}\n' > third.yaml
+wait_for 20 told "third.yaml is not run"; touch go; wait $first
+wait_for 20 says "select count(*) from v_slots where outcome = 'claimed'" 0; stop
+[ "$(sql "select count(*) from v_slots where outcome = 'rejected' and reason not like 'its file cannot%'")" -gt 0 ] || fail "none waited"
+mlops status --json; expect_equal "$(json 'j["broken_files"][0]["slots_rejected"]')" "$(sql "select sum(slots) from v_slots where outcome = 'rejected'")"
+grep -q "run .* for third main 2" daemon.log || fail "the entry is not named: $(cat daemon.log)"
+
+# A trigger that cannot look.
+printf 'name: rows\ntriggers: {sql: {database: junk.db, query: "SELECT id FROM t"}}\nsteps: {a: {run: "true"}}\n' > rows.yaml
+echo "no database at all, and long enough to be looked at as if it were one" > junk.db
+mlops status --json; expect_equal "$(json 'j["broken_triggers"]')" "[]"
+mlops daemon --once rows.yaml; mlops status; expect_out "✘ rows.yaml junk.db sees nothing: "; expect_out "file is not a database"
+mlops status --json; expect_equal "$(json '[(t["file"], t["trigger"]) for t in j["broken_triggers"]]')" "[('rows.yaml', 'junk.db')]"
+mlops trigger test rows.yaml; expect_exit 74; expect_err "junk.db': file is not a database"; expect_err "of the trigger 'junk.db' in 'rows.yaml'"
 exit 0

@@ -72,6 +72,14 @@ echo one > page; python3 web.py > web.port 2> web.err & web=$!
 cleanups=("kill $web")
 wait_for 10 test -s web.port
 printf 'name: poll\ntriggers: [{http: "http://127.0.0.1:%s/page", every: 1s, name: page}, {http: "http://127.0.0.1:%s/slow", every: 1s, name: slow}, {http: "http://127.0.0.1:%s/slow", every: 1s, name: slower}, {http: "http://127.0.0.1:%s/slow", every: 1s, name: slowest}]\nsteps: {a: {run: "true"}}\n' "$(cat web.port)" "$(cat web.port)" "$(cat web.port)" "$(cat web.port)" > poll.yaml
+cat > astray.yaml <<'YAML'
+name: astray
+secrets: [FEED_URL]
+triggers: [{http: {url: "https://example.org/x"}}, {http: {secret: FEED_URL, every: 5m}}, {sql: {database: app.db, query: "SELECT 1", debounce: 1s}}]
+steps: {a: {run: "true"}}
+YAML
+mlops validate astray.yaml; expect_exit 2; expect_err "3 problems found"; expect_err 'write  http: "https://example.org/x"'
+expect_err "it goes one level up: {http: …, every: …}"; expect_err "it goes one level up: {sql: …, debounce: …}"
 mkdir data; echo 1 > data/a; echo 1 > fixed; echo 'echo "${MLOPS_EVENT:-none}" >> untold.txt; echo x > other.txt' > look.sh
 python3 -c 'import sqlite3; d = sqlite3.connect("app.db"); d.execute("pragma journal_mode = wal"); d.execute("create table t (n integer primary key)"); d.execute("insert into t values (0)"); d.commit()'
 
