@@ -94,6 +94,15 @@ std::map<std::string, Instant> changed_files(const Workspace& workspace, const s
   return changed;
 }
 
+bool can_be_read(const std::string& path) {
+  try {
+    load_pipeline(path, {.overrides = {}, .check_files = false});
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 void list(const Options& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::vector<Known> all = known_schedules(open, options.file);
@@ -110,7 +119,7 @@ void list(const Options& options, const Context& context) {
   std::vector<schedule::Promise> promises;
   Table table({"FILE", "SCHEDULE", "TIMES", "STATE", "NEXT", "LAST"});
   for (const Known& known : all) {
-    const ScheduleRecord& record = known.record;
+    ScheduleRecord record = known.record;
     std::string next, times = known.timetable ? times_of(known.timetable->entry) : "";
     const std::string path =
         record.file.starts_with('/') ? record.file : open.workspace.root() + "/" + record.file;
@@ -120,6 +129,9 @@ void list(const Options& options, const Context& context) {
       const auto at = calendar::next_fire(known.timetable->rule, now);
       next = at ? known.timetable->text(*at) : "never";
     }
+    // Of one that the daemon does not look after, the ledger has the word of when it did.
+    if (!record.served && known.timetable && !record.problem.empty() && can_be_read(path))
+      record.problem.clear();
     const std::string note = gone ? "" : note_of(record);
     if (!note.empty())
       notes.push_back(shown(record.file + " " + record.name + ": ") + (record.paused_at ? "paused: " : "") +

@@ -117,7 +117,7 @@ mlops schedule add held.yaml; expect_out "serving held other: @monthly, paused: 
 mlops schedule list held.yaml; expect_out "removed"; expect_out "held.yaml other: paused: it moves"; expect_no_out "held.yaml main: "
 mlops schedule list held.yaml --json; expect_equal "$(json '[(s["state"], s["served"], s["note"]) for s in j["schedules"]]')" "[('removed', False, ''), ('paused', True, 'it moves')]"
 mlops schedule resume held.yaml; mlops schedule add held.yaml; expect_out "serving held other: @monthly, next at"
-mlops schedule audit hold.yml; expect_exit 2; [[ $err != *"held.yaml, held.yaml"* ]] || fail "$err"
+mlops schedule audit no-such-thing; expect_exit 2; expect_err "known: "; expect_err "held.yaml"; [[ $err != *"held.yaml, held.yaml"* ]] || fail "$err"
 
 # A file that was edited and that nobody has looked at since; one that is gone and not served any more.
 printf 'name: fresh\nschedule: {cron: "@yearly", timezone: UTC}\nsteps: {a: {run: "true"}}\n' > fresh.yaml
@@ -129,6 +129,8 @@ mlops daemon --once -q; mlops schedule list fresh.yaml; expect_out "@monthly"; e
 rm fresh.yaml; mlops daemon --once; mlops schedule list fresh.yaml; expect_out "broken"; expect_out "there is no such file"
 mlops schedule remove fresh.yaml; expect_ok; mlops schedule list fresh.yaml; expect_out "@monthly  removed"; expect_no_out "there is no such file"; expect_no_out broken
 mlops schedule list fresh.yaml --json; expect_equal "$(json '[(s["state"], s["next"], s["note"]) for s in j["schedules"]]')" "[('removed', '', '')]"
+printf 'name: fresh\nschedule: {cron: "@monthly", timezone: UTC}\nsteps: {a: {run: "true"}}\n' > fresh.yaml
+mlops schedule list fresh.yaml; expect_out "@monthly  by hand"; expect_no_out "cannot be read"
 
 # What is wrong is the schedule, and not that steps use it.
 printf 'schedule: {every: 5s, catchup: {all: {max: 3}}}\nsteps: {a: {run: "echo ${slot.start}"}}\n' > wrong.yaml
