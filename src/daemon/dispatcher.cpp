@@ -223,7 +223,7 @@ bool Dispatcher::tell_of_slot(const Job& job, const std::string& words) {
     fate = words + "; it is tried again";
   } else if (slot) {
     const std::string outcome = to_string(slot->outcome);
-    fate = (slot->reason.starts_with(outcome) ? "" : outcome + ", ") + slot->reason;
+    fate = (slot->reason.starts_with(outcome) ? "" : outcome + ", ") + first_line(slot->reason);
   }
   complain(job.what + ": " + fate);
   return true;

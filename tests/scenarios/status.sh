@@ -107,6 +107,7 @@ wait_for 20 says "select count(*) from v_slots where outcome = 'claimed'" 0; sto
 mlops status --json; expect_equal "$(json 'j["broken_files"][0]["slots_rejected"]')" "$(sql "select sum(slots) from v_slots where outcome = 'rejected'")"
 grep -q "run .* for third main 2" daemon.log || fail "the entry is not named: $(cat daemon.log)"
 
+! grep -qF '\n' daemon.log || fail "a line of several: $(grep -F '\n' daemon.log)"
 # A trigger that cannot look.
 printf 'name: rows\ntriggers: {sql: {database: junk.db, query: "SELECT id FROM t"}}\nsteps: {a: {run: "true"}}\n' > rows.yaml
 echo "no database at all, and long enough to be looked at as if it were one" > junk.db
