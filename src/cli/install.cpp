@@ -302,7 +302,7 @@ void remove_crontab(const Options& options, const Workspace& workspace) {
     return print_json({{"removed", !options.print}, {"lines", block}, {"remaining", to_json(rest)}});
   std::printf("%s\n", options.print ? "would be taken out of the crontab:" : "taken out of the crontab:");
   print_lines(block);
-  print_remaining(rest);
+  if (!options.print) print_remaining(rest);
 }
 
 // Those of the crontab whose schedules the daemon does not serve, and what the daemon serves besides them.
@@ -388,7 +388,7 @@ void print_removal(const Options& options, const Workspace& workspace, const sch
     std::printf("no systemd of the user answers here (%s); where one does:\n", unit.why.c_str());
     for (const std::string& line : unit.to_type) std::printf("  %s\n", line.c_str());
   }
-  print_remaining(rest);
+  if (!options.print) print_remaining(rest);
 }
 
 // The one that is asked for, else the one that is there, else one that is called as the workspace is.

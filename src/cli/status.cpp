@@ -69,7 +69,8 @@ struct Waiting {
 };
 
 std::string prospect(const std::string& claimer, std::string why) {
-  if (!process::is_alive(claimer)) return "the process that had claimed it died: another one takes it over";
+  if (!process::is_alive(claimer))
+    return "the process that had claimed it died: who looks at the schedule next takes it over";
   return why;
 }
 

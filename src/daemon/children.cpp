@@ -71,9 +71,12 @@ std::vector<Job> Children::add(Job job, const std::function<bool(const Job&)>& r
     replaced.push_back(std::move(waiting_[i]));
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
   }
-  const auto at =
+  auto at =
       place ? waiting_.begin() + static_cast<std::ptrdiff_t>(*place)
             : std::ranges::find_if(waiting_, [&](const Job& other) { return other.priority < job.priority; });
+  // Not before an older one of its pipeline, whose priority was another one: it would wait for that.
+  for (auto other = at; !place && other != waiting_.end(); ++other)
+    if (other->pipeline == job.pipeline && other->fence < job.fence) at = other + 1;
   waiting_.insert(at, std::move(job));
   return replaced;
 }
@@ -103,12 +106,13 @@ std::optional<Instant> Children::first_late() const {
 
 // What of its own there is no room for; empty: it has its turn.
 std::string Children::held_by_others(const Job& job) const {
-  const auto same = std::ranges::find(
-      running_, job.pipeline, [](const auto& child) -> const auto& { return child.second.pipeline; });
+  const auto pipeline = [](const auto& child) -> const auto& { return child.second.pipeline; };
+  const auto same = std::ranges::find(running_, job.pipeline, pipeline);
   if (job.in_turn && same != running_.end())
     return "waits for run " + same->second.run_id + " of the same pipeline";
-  // One that ends another run of its pipeline takes the place of that one.
-  if (running_.size() < most_ || (job.replaces && same != running_.end())) return {};
+  // One that ends another run of its pipeline takes the place of that one; the next has to wait until it has.
+  if (running_.size() < most_ || (job.replaces && std::ranges::count(running_, job.pipeline, pipeline) == 1))
+    return {};
   return "waits for room: " + std::to_string(running_.size()) + " of " + std::to_string(most_) +
          (most_ == 1 ? " run goes on" : " runs go on");
 }

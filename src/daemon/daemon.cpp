@@ -249,7 +249,8 @@ std::optional<Instant> Daemon::next() const {
 
 // False: what happened is nothing to the daemon.
 bool Daemon::wait() {
-  wakeup_.watch(dispatcher_.holders());
+  // As long as nothing can be started, nobody's end is news.
+  wakeup_.watch(told_ || kill_at_ ? std::vector<process::Identity>{} : dispatcher_.holders());
   const News news = wakeup_.wait(next());
   take_changes(news.changed);
   triggers_.wake();

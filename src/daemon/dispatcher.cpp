@@ -101,6 +101,7 @@ void Dispatcher::look_again(std::optional<Instant> at, const std::vector<process
 void Dispatcher::start() {
   next_.reset();
   holders_.clear();
+  full_.clear();
   for (; !failed_.empty(); failed_.pop_back()) give_up(failed_.back());
   miss_late();
   if (not_before_ && *not_before_ > util::now()) return look_again(not_before_, {});
@@ -173,10 +174,14 @@ std::string Dispatcher::hold(const Job& job) {
     }
   }
   if (limits_.runs == 0 && job.concurrency == 0) return {};
+  if (!full_.empty() && !job.replaces) return full_;
   const schedule::Permission permission =
       ledger_.let_go(job.fence, {"", job.pipeline, job.concurrency, job.replaces}, limits_);
   look_again(permission.next, permission.holders);
-  return permission.granted ? std::string() : "waits for room: " + permission.why;
+  if (permission.granted) return {};
+  const std::string why = "waits for room: " + permission.why;
+  if (permission.full) full_ = why;
+  return why;
 }
 
 void Dispatcher::give_up(const NotStarted& failed) {

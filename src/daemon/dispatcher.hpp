@@ -95,6 +95,7 @@ class Dispatcher {
   std::set<std::string> over_;                // their pipelines, until end() returns
   std::optional<Instant> next_, not_before_;  // the latter: nothing can be started until then
   std::vector<process::Identity> holders_;
+  std::string full_;       // what all wait for, as one of them has found in this start()
   bool in_doubt_ = false;  // whether all that was claimed is known here
 };
 

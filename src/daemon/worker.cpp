@@ -114,9 +114,10 @@ bool Worker::run() {
     auto next = again_ ? again_ : dispatcher_.next();
     // Others may run parts of it, and pause it.
     if (settings_.backfill) next = std::min(next.value_or(Instant::max()), util::now() + look_often);
-    wakeup_.watch(dispatcher_.holders());
+    wakeup_.watch(again_ ? std::vector<process::Identity>{} : dispatcher_.holders());
     const News news = wakeup_.wait(next);
     if (news.stop) {
+      wakeup_.watch({});
       if (::getpid() == 1)
         end_as_process_1(dispatcher_, settings_.stop_within, [this](Instant until) { wakeup_.wait(until); });
       say_stopping(dispatcher_.children());

@@ -425,8 +425,14 @@ Permission Ledger::let_go(std::int64_t fence, const Wish& wish, const workspace:
   Admission admission(limits, util::now(), [&] { return load_of(workspace_, connection); }, {});
   auto slot = db::slot_with_fence(connection, fence);
   const bool ours = slot && slot->outcome == SlotOutcome::claimed;
-  if (const std::string why = ours ? admission.hold(wish) : ""; !why.empty())
-    return {false, admission.next(), admission.holders(), why};
+  if (ours && slot->going) {  // its process died before the run began: it is not in its own way
+    slot->going = false;
+    db::update_slot(connection, *slot);
+  }
+  if (const std::string why = ours ? admission.hold(wish) : ""; !why.empty()) {
+    transaction.commit();
+    return {false, admission.next(), admission.holders(), why, admission.full()};
+  }
   if (ours) {
     slot->going = true;
     db::update_slot(connection, *slot);

@@ -138,6 +138,8 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
   for (ScheduleRecord& record : known) {
     if (record.removed_at || there.contains(record.name)) continue;
     close(record, "the entry was removed");
+    close_waiting(record, SlotOutcome::superseded, "the entry was removed; it waited for its run to begin",
+                  now);
     record.removed_at = util::now();
     record.cursor = std::max(record.cursor, edited);
     db::put_schedule(connection, record);
@@ -146,11 +148,26 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
   return result;
 }
 
+// What was claimed and has not begun. Whoever waits with it, or is about to begin, finds out.
+void Ledger::close_waiting(const ScheduleRecord& schedule, SlotOutcome outcome, const std::string& reason,
+                           sys_seconds now) {
+  for (SlotRecord& slot : db::list_slots(
+           database_.connection(), {.schedule = schedule.id, .since = {}, .outcome = SlotOutcome::claimed})) {
+    if (is_dead(slot)) continue;
+    close_dead(slot, outcome, reason, now);
+    db::update_slot(database_.connection(), slot);
+  }
+}
+
 void Ledger::serve(const ScheduleRecord& schedule, bool served) {
   db::Transaction transaction(database_, db::Durability::full);
   if (auto record = db::find_schedule(database_.connection(), schedule.id)) {
     record->served = served;
     db::put_schedule(database_.connection(), *record);
+    if (!served)
+      close_waiting(*record, SlotOutcome::superseded,
+                    "it is not served any more; it waited for its run to begin",
+                    std::chrono::floor<std::chrono::seconds>(util::now()));
   }
   transaction.commit();
 }
@@ -175,13 +192,8 @@ void Ledger::pause(const ScheduleRecord& schedule, const Timetable* timetable, c
   if (!note.empty() || !record->paused_at) record->pause_note = note;
   if (!record->paused_at) record->paused_at = util::now();
   db::put_schedule(database_.connection(), *record);
-  // What was claimed and has not begun: whoever waits with it finds out.
-  for (SlotRecord& slot : db::list_slots(
-           database_.connection(), {.schedule = record->id, .since = {}, .outcome = SlotOutcome::claimed})) {
-    if (slot.going || is_dead(slot)) continue;
-    close_dead(slot, SlotOutcome::paused, paused_words(*record) + "; it waited for its run to begin", now);
-    db::update_slot(database_.connection(), slot);
-  }
+  close_waiting(*record, SlotOutcome::paused, paused_words(*record) + "; it waited for its run to begin",
+                now);
   transaction.commit();
 }
 

@@ -48,6 +48,7 @@ struct Permission {
   std::optional<Instant> next;
   std::vector<process::Identity> holders;
   std::string why = {};  ///< what holds it back, in words
+  bool full = false;     ///< and all others: the workspace has as many runs as it may
 };
 
 /// A row of the ledger with its times.
@@ -130,7 +131,7 @@ class Ledger {
   /// Says of a claim that it led to no run.
   void reject(std::int64_t fence, const std::string& reason);
 
-  /// Whether the daemon runs it from now on.
+  /// Whether the daemon runs it from now on. If not, what waits for its run to begin is superseded.
   void serve(const ScheduleRecord& schedule, bool served);
 
   /// What is due until now was missed, what waits for its run to begin counts as paused; from now on nothing
@@ -141,6 +142,8 @@ class Ledger {
 
  private:
   struct ToRun;
+  void close_waiting(const ScheduleRecord& schedule, SlotOutcome outcome, const std::string& reason,
+                     sys_seconds now);
   void write(const ScheduleRecord& schedule, const Timetable& timetable,
              const std::vector<Decision>& decisions, sys_seconds now);
   bool begin_anew(ScheduleRecord& schedule, sys_seconds now);

@@ -81,8 +81,10 @@ std::string Admission::held_by_load(const Wish& wish) {
   const int others_begun = wish.replaces ? 0 : begun_.pipelines[wish.pipeline];
   const int runs = load().runs - (wish.replaces ? load().pipelines[wish.pipeline] : 0);
   const int begun = begun_.runs - (wish.replaces ? begun_.pipelines[wish.pipeline] : 0);
-  if (config_.runs > 0 && runs + begun >= config_.runs)
+  if (config_.runs > 0 && runs + begun >= config_.runs) {
+    full_ = !wish.replaces;
     return go_on(runs, begun) + ", as many as the workspace has at a time";
+  }
   if (const int of = load().queues[wish.queue], first = begun_.queues[wish.queue];
       at_once > 0 && of + first >= at_once)
     return go_on(of, first, " of the queue '" + wish.queue + "'") + ", its concurrency";

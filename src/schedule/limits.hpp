@@ -53,6 +53,8 @@ class Admission {
   /// What holds it back, in words; empty: it may begin.
   std::string hold(const Wish& wish);
 
+  /// Whether the workspace has as many runs as it may, as one that was held back has found.
+  bool full() const { return full_; }
   /// When one of those that were held back may begin by itself.
   std::optional<Instant> next() const { return next_; }
   /// Whose end may let one begin of those that were held back.
@@ -69,6 +71,7 @@ class Admission {
   std::function<Load()> ask_load_;
   NthClaim nth_claim_;
   std::optional<Load> load_;
+  bool full_ = false;
   Load begun_;                                      // those that may begin, which are not on record yet
   std::map<std::string, std::string> slow_queues_;  // held back by their rates, in words
   std::optional<Instant> next_;

@@ -12,6 +12,8 @@
 #include "schedule/waits.hpp"
 #include "util/time.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -80,6 +82,8 @@ Permission turn_of(const Workspace& workspace, db::Connection& connection, const
 std::string make_way(const Workspace& workspace, db::Database& database, const Claimed& claimed,
                      const std::function<void(const std::string&)>& say) {
   if (claimed.overlap == Overlap::allow) return {};
+  const std::string parent =
+      process::to_string({::getppid(), process::start_ticks(::getppid()), process::boot_id()});
   std::string noted;
   while (true) {
     db::Connection& connection = database.connection();
@@ -95,9 +99,11 @@ std::string make_way(const Workspace& workspace, db::Database& database, const C
         others.add(workspace, id);
       }
     }
-    // Those that were claimed before come first.
+    // Those that were claimed before come first; but what takes turns and is still in the hands of who
+    // started this process waits for this one.
     for (const SlotRecord& slot : db::claimed_slots(connection, claimed.pipeline)) {
-      if (slot.fence < claimed.claim.fence && process::is_alive(slot.claimer)) {
+      const bool behind = slot.claimer == parent && slot.overlap == to_string(Overlap::queue);
+      if (slot.fence < claimed.claim.fence && !behind && process::is_alive(slot.claimer)) {
         others.run = slot.run_id;
         others.in_motion = true;
       }

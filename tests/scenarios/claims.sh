@@ -45,6 +45,16 @@ wait_for 10 grep -q "later.*ended by Killed; it is tried again" daemon.log
 touch go
 wait_for 20 says "select s.outcome || ' ' || r.state from v_slots s join runs r on r.id = s.run_id where s.pipeline = 'later'" "ran succeeded"
 
+# Entries that take turns and that replace, in one file; and a priority that is edited while slots wait.
+mkdir -m 700 -p mixed/.mlops; cd mixed
+printf 'name: mixed\nschedule: [{name: a, every: 2s, overlap: queue}, {name: b, every: 3s, overlap: replace}]\nsteps: {a: {run: sleep 1.5}}\n' > mixed.yaml
+printf 'name: first\nschedule: {every: 1s, overlap: queue}\nsteps: {a: {run: sleep 1.5}}\n' > first.yaml
+"$MLOPS" daemon mixed.yaml first.yaml --runs 4 > daemon.log 2>&1 & other=$!; cleanups+=("kill -9 $other 2> /dev/null")
+enough() { [ "$(sql "select count(*) >= $2 from v_slots where pipeline = '$1' and run_state = 'succeeded'")" = 1 ]; }
+wait_for 30 enough first 2; sed -i '1a priority: 5' first.yaml; wait_for 30 enough first 6
+wait_for 60 says "select count(*) >= 4 from v_slots where pipeline = 'mixed' and outcome = 'ran'" 1
+kill $other; wait $other; mlops schedule remove mixed.yaml; mlops schedule remove first.yaml; expect_ok; cd ..
+
 # Who takes turns holds no room while a run goes on that somebody else has started.
 rm go
 printf 'name: turns\nschedule: {every: 1s, overlap: queue}\nsteps: {a: {run: "until [ -e go ]; do sleep 0.05; done"}}\n' > turns.yaml

@@ -202,6 +202,27 @@ TEST_CASE("what the dead have claimed leaves room, and what is made up for needs
   REQUIRE(place.ledger.settle({{records[0], &timetables[0]}}, at("2026-01-01 10:05:00")).size() == 1);
 }
 
+TEST_CASE("a slot whose process died is not in its own way") {
+  Place place;
+  place.set("{cron: '0 * * * *', timezone: UTC}");
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  const auto claims = place.ledger.settle({entry}, at("2026-01-01 10:00"));
+  const Wish wish{"", "p", 1, false};
+  REQUIRE(place.ledger.let_go(claims.at(0).claim.fence, wish, {}).granted);
+  REQUIRE(place.ledger.take_over(claims[0].claim.fence, at("2026-01-01 10:00:02")));
+  REQUIRE(place.ledger.let_go(claims[0].claim.fence, wish, {}).granted);
+}
+
+TEST_CASE("what waits is superseded when its pipeline is not served any more") {
+  Place place;
+  place.set("{cron: '0 * * * *', timezone: UTC, overlap: queue}");
+  const Entry entry = place.entry(at("2026-01-01 09:30"));
+  const auto claims = place.ledger.settle({entry}, at("2026-01-01 10:00"));
+  place.ledger.serve(entry.record, false);
+  REQUIRE(place.slots() == "01-01T10:00 superseded; ");
+  REQUIRE_FALSE(place.ledger.take_over(claims.at(0).claim.fence, at("2026-01-01 10:00:02")));
+}
+
 TEST_CASE("a pause holds what waits, and keeps its note") {
   Place place;
   place.set("{cron: '0 * * * *', timezone: UTC, overlap: queue}");
