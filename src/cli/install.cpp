@@ -269,7 +269,8 @@ nlohmann::json to_json(const Remaining& r) {
   return {{"on", r.on}, {"by_hand", r.by_hand}, {"started_by", r.starters}};
 }
 
-void print_remaining(const Remaining& r) {
+void print_remaining(const Remaining& r, bool would_be) {
+  if (would_be && !(r.by_hand.empty() && r.on.empty())) std::printf("after that:\n");
   if (!r.by_hand.empty())
     std::printf("%s: by hand only from now on, as with `mlops run FILE --slot now`\n",
                 shown(util::join(r.by_hand, ", ")).c_str());
@@ -302,7 +303,7 @@ void remove_crontab(const Options& options, const Workspace& workspace) {
     return print_json({{"removed", !options.print}, {"lines", block}, {"remaining", to_json(rest)}});
   std::printf("%s\n", options.print ? "would be taken out of the crontab:" : "taken out of the crontab:");
   print_lines(block);
-  if (!options.print) print_remaining(rest);
+  print_remaining(rest, options.print);
 }
 
 // Those of the crontab whose schedules the daemon does not serve, and what the daemon serves besides them.
@@ -388,7 +389,7 @@ void print_removal(const Options& options, const Workspace& workspace, const sch
     std::printf("no systemd of the user answers here (%s); where one does:\n", unit.why.c_str());
     for (const std::string& line : unit.to_type) std::printf("  %s\n", line.c_str());
   }
-  if (!options.print) print_remaining(rest);
+  print_remaining(rest, options.print);
 }
 
 // The one that is asked for, else the one that is there, else one that is called as the workspace is.

@@ -34,8 +34,8 @@ struct RunningAttempt {
   pid_t pid = 0;      ///< leader of its process group and session; not waited for before the attempt is over
   util::Fd pipes[2];  ///< stdout, stderr
   StepLog log;
-  SecretForms secrets;  ///< that the log does not show
-  HeldOutput held[2];   ///< of stdout, stderr
+  SecretForms secrets;      ///< that the log does not show
+  HeldOutput held[2] = {};  ///< of stdout, stderr
   ExitRecord record;
   std::int64_t started = 0;
   std::int64_t last_output = 0;
