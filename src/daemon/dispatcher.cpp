@@ -165,6 +165,7 @@ void Dispatcher::take_requests(std::optional<int> above) {
 
 // Empty: it may begin.
 std::string Dispatcher::hold(const Job& job) {
+  if (!full_.empty() && !job.replaces) return full_;
   // Not one that was started here: children_ knows of those.
   if (job.in_turn && !job.request) {
     const schedule::Permission turn = schedule::turn_of(workspace_, database_.connection(), job.pipeline);
@@ -174,7 +175,6 @@ std::string Dispatcher::hold(const Job& job) {
     }
   }
   if (limits_.runs == 0 && job.concurrency == 0) return {};
-  if (!full_.empty() && !job.replaces) return full_;
   const schedule::Permission permission =
       ledger_.let_go(job.fence, {"", job.pipeline, job.concurrency, job.replaces}, limits_);
   look_again(permission.next, permission.holders);

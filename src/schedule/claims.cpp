@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace mlops::schedule {
@@ -147,29 +148,28 @@ void Ledger::settle_one(const Entry& entry, sys_seconds now, const Absence& abse
 }
 
 std::optional<Claimed> Ledger::claim_or_skip(ToRun& slot, sys_seconds now) {
-  db::Connection& connection = database_.connection();
-  const bool asked_for =
-      db::find_slot(connection, slot.schedule.id, slot.decision.at).has_value();  // by hand
+  if (db::find_slot(database_.connection(), slot.schedule.id, slot.decision.at)) {  // asked for by hand
+    write(slot.schedule, *slot.timetable, slot.coalesced, now);
+    return std::nullopt;
+  }
   std::optional<std::pair<std::string, std::string>> other;
-  if (!asked_for && slot.overlap == Overlap::skip) {
+  if (slot.overlap == Overlap::skip) {
     other = in_the_way(slot.schedule.pipeline);
-  } else if (!asked_for && is_full(slot)) {
+  } else if (is_full(slot)) {
     other = std::pair("the queue is full: " + std::to_string(longest_queue) + " slots wait", std::string());
   }
-  if (other) skip_with(slot.coalesced, slot.decision.local, other->first, other->second);
-  write(slot.schedule, *slot.timetable, slot.coalesced, now);
-  if (asked_for) return std::nullopt;
-  if (!other) {
-    Claimed claimed =
-        claim_row(slot.schedule, *slot.timetable, slot.decision.at, slot.overlap, std::nullopt, now);
-    if (slot.overlap == Overlap::replace) replace_waiting(claimed, now);
-    return claimed;
+  if (other) {
+    skip_with(slot.coalesced, slot.decision.local, other->first, other->second);
+    slot.decision.outcome = SlotOutcome::skipped;
+    std::tie(slot.decision.reason, slot.decision.run_id) = *other;
+    slot.coalesced.push_back(slot.decision);
   }
-  slot.decision.outcome = SlotOutcome::skipped;
-  slot.decision.reason = other->first;
-  slot.decision.run_id = other->second;
-  write(slot.schedule, *slot.timetable, {slot.decision}, now);
-  return std::nullopt;
+  write(slot.schedule, *slot.timetable, slot.coalesced, now);
+  if (other) return std::nullopt;
+  Claimed claimed =
+      claim_row(slot.schedule, *slot.timetable, slot.decision.at, slot.overlap, std::nullopt, now);
+  if (slot.overlap == Overlap::replace) replace_waiting(claimed, now);
+  return claimed;
 }
 
 // Whether as many wait as may. Those that take turns wait for all of their pipeline, others only for room.

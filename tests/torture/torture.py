@@ -59,7 +59,7 @@ SUITES = {
     "modes": Suite("modes and owners, hostile workspaces, names and remotes", script("modes"), {"NAMES": (3, 500), "PARTS": (10, 0)}),
     "racers": Suite("slots that schedulers race for, with kill -9", ["bash", str(SCENARIOS / "schedule.sh")],
                     {"SLOTS": (30, 2000), "RACERS": (8, 20)}, "SLOTS", night_only=True),
-    "simulation": Suite("runs and schedules on a virtual clock", ["BUILD/simulate", "--jobs", "2", "--seeds", "$SEEDS"],
+    "simulation": Suite("runs and schedules on a virtual clock", ["BUILD/simulate", "--jobs", "2", "--seeds", "$SEEDS", "--from", "$FROM"],
                         {"SEEDS": (20_000, 1_000_000)}, r"^(?:runs): (\d+) seeds"),
 }
 
@@ -79,7 +79,7 @@ def run(name, build, night, seed):
     suite = SUITES[name]
     place = find_build(build, name)
     variables = {key: str(os.environ.get(key) or sizes[night]) for key, sizes in suite.sizes.items()}
-    words = [word.replace("BUILD", str(place)).replace("$SEEDS", variables.get("SEEDS", "")) for word in suite.words]
+    words = [word.replace("BUILD", str(place)).replace("$SEEDS", variables.get("SEEDS", "")).replace("$FROM", str(seed)) for word in suite.words]
     missing = [n for n in suite.needs if n != "failpoints" and not Path(n.replace("BUILD", str(place))).exists()]
     began = time.monotonic()
     if place is None or missing:
