@@ -148,13 +148,17 @@ std::vector<ScheduleRecord> Ledger::adopt(const Pipeline& pipeline, const std::v
   return result;
 }
 
-// What was claimed and has not begun. Whoever waits with it, or is about to begin, finds out.
+// What was claimed and has not begun. Whoever waits with it, or is about to begin, finds out; what the dead
+// have claimed nobody would look at any more.
 void Ledger::close_waiting(const ScheduleRecord& schedule, SlotOutcome outcome, const std::string& reason,
                            sys_seconds now) {
   for (SlotRecord& slot : db::list_slots(
            database_.connection(), {.schedule = schedule.id, .since = {}, .outcome = SlotOutcome::claimed})) {
-    if (is_dead(slot)) continue;
-    close_dead(slot, outcome, reason, now);
+    if (outcome == SlotOutcome::superseded && is_dead(slot)) {
+      close_dead(slot, SlotOutcome::missed, died, now);
+    } else {
+      close_dead(slot, outcome, reason, now);
+    }
     db::update_slot(database_.connection(), slot);
   }
 }

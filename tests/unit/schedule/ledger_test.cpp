@@ -223,6 +223,22 @@ TEST_CASE("what waits is superseded when its pipeline is not served any more") {
   REQUIRE_FALSE(place.ledger.take_over(claims.at(0).claim.fence, at("2026-01-01 10:00:02")));
 }
 
+TEST_CASE("what a dead process has claimed is missed when its pipeline is not served any more") {
+  Place place;
+  place.set("[{cron: '0 * * * *', timezone: UTC}, {cron: '30 * * * *', timezone: UTC, name: half, overlap: allow}]");
+  const auto timetables = schedule::timetables(place.pipeline, place.zones);
+  const auto records = place.ledger.adopt(place.pipeline, timetables, at("2026-01-01 09:15"));
+  REQUIRE(place.ledger.settle({{records[0], &timetables[0]}}, at("2026-01-01 10:00")).size() == 1);
+  REQUIRE(place.ledger.settle({{records[1], &timetables[1]}}, at("2026-01-01 09:30")).size() == 1);
+  place.kill_claimers();
+  place.ledger.serve(records[0], false);
+  REQUIRE(place.slots().find("01-01T10:00 missed; ") != std::string::npos);
+  place.set("{cron: '0 * * * *', timezone: UTC}");
+  place.entry(at("2026-01-01 10:01"));
+  REQUIRE(place.slots().find("01-01T09:30 missed; ") != std::string::npos);
+  REQUIRE(place.slots().find("claimed") == std::string::npos);
+}
+
 TEST_CASE("a pause holds what waits, and keeps its note") {
   Place place;
   place.set("{cron: '0 * * * *', timezone: UTC, overlap: queue}");
