@@ -24,7 +24,7 @@ namespace {
 using calendar::sys_seconds;
 using schedule::Known;
 
-struct Options {
+struct AuditOptions {
   std::string file;
   std::string last = "30d";
   std::string why;
@@ -41,7 +41,7 @@ std::string slot_words(const SlotRecord& slot) {
   return slot.slots == 1 ? slot.local : slot.local + " and " + std::to_string(slot.slots - 1) + " more";
 }
 
-std::optional<sys_seconds> since(const Options& options) {
+std::optional<sys_seconds> since(const AuditOptions& options) {
   if (options.last == "all") return std::nullopt;
   const auto span = util::parse_duration(options.last);
   if (!span)
@@ -173,7 +173,7 @@ std::string in_words(const std::map<std::string, std::int64_t>& counts) {
 }
 
 // Why nothing is listed: nothing has been, or nothing of late.
-std::string words_for_none(const Options& options, OpenWorkspace& open, const std::vector<Known>& all) {
+std::string words_for_none(const AuditOptions& options, OpenWorkspace& open, const std::vector<Known>& all) {
   const Known* newest = nullptr;
   std::optional<SlotRecord> last;
   for (const Known& known : all) {
@@ -189,7 +189,7 @@ std::string words_for_none(const Options& options, OpenWorkspace& open, const st
          shown(newest->record.name) + ": --last all looks further back";
 }
 
-void audit(const Options& options, const Context& context) {
+void audit(const AuditOptions& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::Connection& connection = open.database.connection();
   const auto from = since(options);
@@ -324,7 +324,7 @@ nlohmann::json slot_json(const SlotRecord& slot, const ScheduleRecord& record, c
 }
 
 void add_audit_command(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<AuditOptions>();
   auto* slots = app.add_subcommand("audit", "tell what became of each time at which a pipeline was to run");
   slots->add_option("FILE", options->file, "only those of this pipeline file, or pipeline");
   slots->add_option("--last", options->last, "how far back, such as 12h, or all (default 30d)")

@@ -28,7 +28,7 @@ namespace {
 using schedule::BackfillPlan;
 using schedule::Backfills;
 
-struct Options {
+struct BackfillOptions {
   std::string file, entry, from, to;
   LoadOptions load;
   std::vector<std::string> only;
@@ -38,7 +38,7 @@ struct Options {
   bool force = false, dry_run = false, detach = false, quiet = false, json = false;
 };
 
-schedule::BackfillChoice choice_of(const Options& options) {
+schedule::BackfillChoice choice_of(const BackfillOptions& options) {
   schedule::BackfillChoice choice;
   choice.jobs = std::max(1, options.jobs);
   choice.newest_first = options.order == "newest";
@@ -85,7 +85,7 @@ void print_slots(const BackfillPlan& plan) {
 }
 
 void print_summary(const Pipeline& pipeline, const std::string& entry, const BackfillPlan& plan,
-                   const Options& options) {
+                   const BackfillOptions& options) {
   std::string words;
   for (const auto& [state, count] : plan.counts)
     words += (words.empty() ? "" : ", ") + std::to_string(count) + " " + to_string(state);
@@ -175,7 +175,7 @@ std::pair<std::string, std::string> span_of(const BackfillRecord& backfill, Open
   return {known->text(backfill.from), known->text(backfill.to)};
 }
 
-void list(const Options& options, const Context& context) {
+void list(const BackfillOptions& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::Connection& connection = open.database.connection();
   nlohmann::json json = nlohmann::json::array();
@@ -197,7 +197,7 @@ void list(const Options& options, const Context& context) {
   }
 }
 
-void show(const Options& options, const Context& context) {
+void show(const BackfillOptions& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   const BackfillRecord b = Backfills(open.workspace, open.database).get(options.id);
   const std::vector<BackfillSlot> slots = db::slots_of_backfill(open.database.connection(), b.id);
@@ -220,7 +220,7 @@ void show(const Options& options, const Context& context) {
 }
 
 // Runs what is left of a backfill until that is over, or a signal comes, which pauses it.
-int drain(const Options& options, const Workspace& workspace, std::int64_t id) {
+int drain(const BackfillOptions& options, const Workspace& workspace, std::int64_t id) {
   if (options.json || options.quiet)
     daemon::set_talk(options.json ? daemon::Talk::nothing : daemon::Talk::troubles);
   const auto open = [&] { return db::Database::open(workspace.database_path()); };
@@ -261,7 +261,7 @@ int drain(const Options& options, const Workspace& workspace, std::int64_t id) {
   return progress.is_done() ? 0 : static_cast<int>(ExitCode::step_failed);
 }
 
-int leave(const Options& options, const Workspace& workspace, std::int64_t id) {
+int leave(const BackfillOptions& options, const Workspace& workspace, std::int64_t id) {
   if (options.json) {
     db::Database database = db::Database::open(workspace.database_path());
     print_backfill_json(Backfills(workspace, database).get(id),
@@ -275,7 +275,7 @@ int leave(const Options& options, const Workspace& workspace, std::int64_t id) {
   return 0;
 }
 
-BackfillPlan make_plan_of(const Options& options, const Pipeline& pipeline,
+BackfillPlan make_plan_of(const BackfillOptions& options, const Pipeline& pipeline,
                           const schedule::Timetable& timetable, const std::optional<Workspace>& workspace,
                           db::Database& database) {
   auto slots = schedule::slots_between(timetable, options.from, options.to, calendar::now_seconds());
@@ -288,7 +288,7 @@ BackfillPlan make_plan_of(const Options& options, const Pipeline& pipeline,
   return schedule::plan_backfill(slots, choice_of(options), usual);
 }
 
-int look(const Options& options, const Context& context, const Pipeline& pipeline,
+int look(const BackfillOptions& options, const Context& context, const Pipeline& pipeline,
          const schedule::Timetable& timetable) {
   const auto workspace = Workspace::find(pipeline.directory, context.workspace);
   const bool recorded = workspace && util::exists(workspace->database_path());
@@ -308,7 +308,7 @@ int look(const Options& options, const Context& context, const Pipeline& pipelin
 }
 
 // Where others are at it, that is not the same as being done.
-int nothing_to_run(const Options& options, const Pipeline& pipeline, const std::string& entry,
+int nothing_to_run(const BackfillOptions& options, const Pipeline& pipeline, const std::string& entry,
                    const BackfillPlan& plan) {
   const auto other = std::ranges::find_if(plan.slots, [](const schedule::PlannedSlot& slot) {
     return slot.state == SlotState::waiting || slot.state == SlotState::running;
@@ -329,7 +329,7 @@ int nothing_to_run(const Options& options, const Pipeline& pipeline, const std::
   return other == plan.slots.end() ? 0 : static_cast<int>(ExitCode::overlap);
 }
 
-int backfill(const Options& options, const Context& context) {
+int backfill(const BackfillOptions& options, const Context& context) {
   util::set_up_log(context.verbose);
   if (options.file.empty() || options.from.empty()) {
     throw Error(ExitCode::usage, options.file.empty() ? "no pipeline file given" : "no --from given",
@@ -362,7 +362,7 @@ int backfill(const Options& options, const Context& context) {
   return options.detach ? leave(options, workspace, *id) : drain(options, workspace, *id);
 }
 
-int resume(const Options& options, const Context& context) {
+int resume(const BackfillOptions& options, const Context& context) {
   const Workspace workspace = [&] {
     OpenWorkspace open = open_to_write(context);
     Backfills(open.workspace, open.database).resume(options.id, options.jobs);
@@ -372,7 +372,7 @@ int resume(const Options& options, const Context& context) {
 }
 
 // Pauses or cancels one, and says what goes on all the same.
-void hold(const Options& options, const Context& context, void (Backfills::*change)(std::int64_t)) {
+void hold(const BackfillOptions& options, const Context& context, void (Backfills::*change)(std::int64_t)) {
   OpenWorkspace open = open_to_write(context);
   Backfills backfills(open.workspace, open.database);
   backfills.get(options.id);
@@ -391,7 +391,7 @@ void hold(const Options& options, const Context& context, void (Backfills::*chan
 }
 
 CLI::App* add_one(CLI::App& app, const char* name, const char* what,
-                  const std::shared_ptr<Options>& options) {
+                  const std::shared_ptr<BackfillOptions>& options) {
   auto* command = app.add_subcommand(name, what);
   command->add_option("ID", options->id, "number of the backfill")->required();
   command->add_flag("--json", options->json, "print JSON");
@@ -399,13 +399,13 @@ CLI::App* add_one(CLI::App& app, const char* name, const char* what,
   return command;
 }
 
-void add_jobs(CLI::App& app, Options& options, const char* what) {
+void add_jobs(CLI::App& app, BackfillOptions& options, const char* what) {
   app.add_option("-j,--jobs", options.jobs, what)->type_name("N")->check(CLI::Range(1, 1'000));
   app.add_flag("--detach", options.detach, "leave the runs to a worker or the daemon, and end");
   app.add_flag("-q,--quiet", options.quiet, "print only what went wrong");
 }
 
-void add_subcommands(CLI::App& app, Context& context, const std::shared_ptr<Options>& options) {
+void add_subcommands(CLI::App& app, Context& context, const std::shared_ptr<BackfillOptions>& options) {
   auto* all = app.add_subcommand("list", "list backfills");
   all->add_flag("--json", options->json, "print JSON");
   all->footer("Examples:\n  mlops backfill list\n  mlops backfill list --json");
@@ -427,7 +427,7 @@ void add_subcommands(CLI::App& app, Context& context, const std::shared_ptr<Opti
 }  // namespace
 
 void set_up_backfill(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BackfillOptions>();
   app.require_subcommand(0, 1);
   app.add_option("FILE", options->file, "pipeline file");
   app.add_option("--from", options->from, "the first slot: a day, or a time, in the zone of the schedule")

@@ -8,14 +8,14 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct CancelOptions {
   std::vector<std::string> runs;
   bool now = false;
   bool no_wait = false;
   bool json = false;
 };
 
-void cancel(const Options& options, Context& context) {
+void cancel(const CancelOptions& options, Context& context) {
   OpenWorkspace open = open_to_write(context);
   std::vector<std::string> ids;
   for (const std::string& name : options.runs) ids.push_back(find_run_id(open, name));
@@ -33,7 +33,7 @@ void cancel(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_cancel(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CancelOptions>();
   app.add_option("RUN", options->runs,
                  "runs to stop: an id, a unique beginning or end of one, latest or latest:PIPELINE")
       ->required();

@@ -9,11 +9,11 @@
 namespace mlops::cli {
 
 namespace {
-struct Options {
+struct DaemonOptions {
   daemon::DaemonSettings settings;
 };
 
-int serve(Options& options, const Context& context) {
+int serve(DaemonOptions& options, const Context& context) {
   util::set_up_log(context.verbose);
   if (!Workspace::find(".", context.workspace)) {  // none is made for files that cannot be served
     pipeline::Zones zones;
@@ -35,7 +35,7 @@ int serve(Options& options, const Context& context) {
 }  // namespace
 
 void set_up_daemon(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DaemonOptions>();
   app.add_option("FILE", options->settings.files,
                  "pipeline files whose schedules and triggers are served from now on");
   app.add_option("--runs", options->settings.runs, "runs at a time (default: the machine's cores)")

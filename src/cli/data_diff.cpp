@@ -41,7 +41,7 @@ std::string sizes(const DataChange& change) {
   return change.kind == Kind::removed ? before : before + " → " + after;
 }
 
-nlohmann::json to_json(const DataChange& change) {
+nlohmann::json change_json(const DataChange& change) {
   nlohmann::json json = {{"change", word(change.kind)}, {"path", change.path}};
   const bool before = change.kind != Kind::added, after = change.kind != Kind::removed;
   json["size_before"] = before ? nlohmann::json(change.size_before) : nlohmann::json(nullptr);
@@ -81,7 +81,7 @@ void diff(const DataOptions& options, Context& context) {
   });
   if (options.json) {
     nlohmann::json list = nlohmann::json::array();
-    for (const DataChange& change : changes) list.push_back(to_json(change));
+    for (const DataChange& change : changes) list.push_back(change_json(change));
     return print_json({{"before", full_name(before)},
                        {"after", after ? nlohmann::json(full_name(*after)) : nlohmann::json(nullptr)},
                        {"added", totals.of(Kind::added).files},

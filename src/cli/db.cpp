@@ -17,7 +17,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct DbOptions {
   std::string file;
   int keep = 7;
   bool list = false;
@@ -37,7 +37,7 @@ void require_whole(const std::string& path, const char* attempt) {
                 "`mlops db snapshot --list` shows older copies; `mlops fsck` tells what is lost");
 }
 
-void backup(const Options& options, const Context& context) {
+void backup(const DbOptions& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   require_whole(open.workspace.database_path(), "back up");
   db::copy_database(open.database.connection(), options.file);
@@ -61,7 +61,7 @@ std::vector<std::string> snapshots_of(const Workspace& workspace) {
   return paths;
 }
 
-void list_snapshots(const Options& options, const Context& context) {
+void list_snapshots(const DbOptions& options, const Context& context) {
   const Workspace workspace = Workspace::require(".", context.workspace);
   nlohmann::json list = nlohmann::json::array();
   for (const std::string& path : snapshots_of(workspace)) {
@@ -74,7 +74,7 @@ void list_snapshots(const Options& options, const Context& context) {
   if (list.empty()) std::fprintf(stderr, "there are none; make one: mlops db snapshot\n");
 }
 
-void snapshot(const Options& options, const Context& context) {
+void snapshot(const DbOptions& options, const Context& context) {
   if (options.list) return list_snapshots(options, context);
   OpenWorkspace open = open_to_write(context);
   require_whole(open.workspace.database_path(), "copy");
@@ -101,7 +101,7 @@ void snapshot(const Options& options, const Context& context) {
 // --- Restoring
 // ------------------------------------------------------------------------------------------------
 
-std::string chosen_copy(const Options& options, const Workspace& workspace) {
+std::string chosen_copy(const DbOptions& options, const Workspace& workspace) {
   if (options.file != "latest") return options.file;
   const std::vector<std::string> all = snapshots_of(workspace);
   if (all.empty())
@@ -110,7 +110,7 @@ std::string chosen_copy(const Options& options, const Workspace& workspace) {
   return all.back();
 }
 
-void restore(const Options& options, const Context& context) {
+void restore(const DbOptions& options, const Context& context) {
   const Workspace workspace = Workspace::require(".", context.workspace);
   workspace.check_owner();
   const std::string copy = chosen_copy(options, workspace);
@@ -141,7 +141,7 @@ void restore(const Options& options, const Context& context) {
 // --- Merging
 // --------------------------------------------------------------------------------------------------
 
-void merge(const Options& options, Context& context) {
+void merge(const DbOptions& options, Context& context) {
   OpenWorkspace open = options.dry_run ? open_to_read(context) : open_to_write(context);
   const engine::MergeReport report =
       engine::merge(open.workspace, open.database, options.file, options.dry_run);
@@ -168,7 +168,7 @@ void merge(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_db(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DbOptions>();
   app.require_subcommand(1);
   auto* backup_command = app.add_subcommand("backup", "write a copy to a file, while others go on");
   backup_command->add_option("FILE", options->file, "a new file")->required();

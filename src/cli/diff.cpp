@@ -15,7 +15,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct DiffOptions {
   std::string before, after;
   bool all = false;
   bool json = false;
@@ -148,7 +148,7 @@ void print_text(const Side& a, const Side& b, bool all) {
   if (!any) std::printf("runs %s and %s do not differ\n", a.run.id.c_str(), b.run.id.c_str());
 }
 
-void diff(const Options& options, Context& context) {
+void diff(const DiffOptions& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   const Side a = read_side(open, options.before), b = read_side(open, options.after);
   if (options.markdown) return print_markdown(a, b, options.all);
@@ -172,7 +172,7 @@ void diff(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_diff(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DiffOptions>();
   app.add_option("BEFORE", options->before, "a run: id, unique beginning or end, latest or latest:PIPELINE")
       ->required();
   app.add_option("AFTER", options->after, "another run")->required();

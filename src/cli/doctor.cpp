@@ -13,7 +13,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct DoctorOptions {
   bool if_stale = false;
   std::string grace = "5m";
   bool json = false;
@@ -48,7 +48,7 @@ void doctor(bool json, Context& context) {
 }
 
 // For a line of a crontab: silent as long as all is well.
-void tell_if_stale(const Options& options, Context& context) {
+void tell_if_stale(const DoctorOptions& options, Context& context) {
   const auto grace = util::parse_duration(options.grace);
   if (!grace) throw Error(ExitCode::usage, "cannot read --grace '" + options.grace + "'", "such as 5m or 1h");
   OpenWorkspace open = open_to_read(context);
@@ -75,7 +75,7 @@ void tell_if_stale(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_doctor(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DoctorOptions>();
   auto* if_stale =
       app.add_flag("--if-stale", options->if_stale,
                    "say something only if schedules are not looked at, or promise what is not kept");

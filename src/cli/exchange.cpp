@@ -15,7 +15,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct ExchangeOptions {
   engine::ExchangeRequest request;
   std::string remote;
   bool force = false;
@@ -66,11 +66,11 @@ class ProgressLine {
   std::int64_t due_ms_ = 0;
 };
 
-nlohmann::json head(const Options& options, const workspace::RemoteConfig& remote) {
+nlohmann::json head(const ExchangeOptions& options, const workspace::RemoteConfig& remote) {
   return {{"remote", remote.name}, {"url", remote.url}, {"dry_run", options.request.dry_run}};
 }
 
-void push(const Options& options, Context& context) {
+void push(const ExchangeOptions& options, Context& context) {
   OpenWorkspace open = open_to_write(context);
   const auto remote = engine::choose_remote(workspace::read_config(open.workspace), options.remote);
   engine::ExchangeRequest request = options.request;
@@ -111,7 +111,7 @@ void push(const Options& options, Context& context) {
   }
 }
 
-nlohmann::json to_json(const Options& options, const workspace::RemoteConfig& remote,
+nlohmann::json to_json(const ExchangeOptions& options, const workspace::RemoteConfig& remote,
                        const engine::FetchReport& r) {
   nlohmann::json json = head(options, remote), damaged = nlohmann::json::array();
   for (const util::Digest& digest : r.contents.damaged) damaged.push_back(digest.hex());
@@ -125,7 +125,8 @@ nlohmann::json to_json(const Options& options, const workspace::RemoteConfig& re
   return json;
 }
 
-void print(const engine::FetchReport& r, const Options& options, const workspace::RemoteConfig& remote) {
+void print(const engine::FetchReport& r, const ExchangeOptions& options,
+           const workspace::RemoteConfig& remote) {
   std::printf("%s %s, %s%s, and %s from %s\n", options.request.dry_run ? "would fetch" : "fetched",
               counted(r.contents.objects, "object").c_str(), util::format_size(r.contents.bytes).c_str(),
               options.request.dry_run ? " or more" : "", counted(r.records, "run").c_str(),
@@ -144,12 +145,13 @@ void print(const engine::FetchReport& r, const Options& options, const workspace
 }
 
 // Of a dry run nothing that is written stays.
-std::unique_ptr<db::Transaction> to_roll_back(const Options& options, OpenWorkspace& open) {
+std::unique_ptr<db::Transaction> to_roll_back(const ExchangeOptions& options, OpenWorkspace& open) {
   return options.request.dry_run ? std::make_unique<db::Transaction>(open.database) : nullptr;
 }
 
-engine::FetchReport get(const Options& options, OpenWorkspace& open, const workspace::RemoteConfig& remote,
-                        Context& context, std::vector<db::StepOfRun>* results) {
+engine::FetchReport get(const ExchangeOptions& options, OpenWorkspace& open,
+                        const workspace::RemoteConfig& remote, Context& context,
+                        std::vector<db::StepOfRun>* results) {
   ProgressLine line("got");
   engine::FetchReport report = engine::fetch(
       open.workspace, open.database, remote, options.request,
@@ -159,7 +161,7 @@ engine::FetchReport get(const Options& options, OpenWorkspace& open, const works
   return report;
 }
 
-void fetch(const Options& options, Context& context) {
+void fetch(const ExchangeOptions& options, Context& context) {
   OpenWorkspace open = open_or_make(context);
   const auto remote = engine::choose_remote(workspace::read_config(open.workspace), options.remote);
   const auto transaction = to_roll_back(options, open);
@@ -168,7 +170,7 @@ void fetch(const Options& options, Context& context) {
   print(report, options, remote);
 }
 
-void pull(const Options& options, Context& context) {
+void pull(const ExchangeOptions& options, Context& context) {
   OpenWorkspace open = open_or_make(context);
   const auto remote = engine::choose_remote(workspace::read_config(open.workspace), options.remote);
   const auto transaction = to_roll_back(options, open);
@@ -209,8 +211,8 @@ void pull(const Options& options, Context& context) {
   if (there > 0) std::printf("in place already: %s\n", counted(there, "output").c_str());
 }
 
-std::shared_ptr<Options> add_options(CLI::App& app, const char* runs_help) {
-  auto options = std::make_shared<Options>();
+std::shared_ptr<ExchangeOptions> add_options(CLI::App& app, const char* runs_help) {
+  auto options = std::make_shared<ExchangeOptions>();
   app.add_option("RUN", options->request.runs, runs_help);
   app.add_option("-r,--remote", options->remote, "which remote (default: the default one)")
       ->type_name("NAME");
@@ -224,7 +226,7 @@ std::shared_ptr<Options> add_options(CLI::App& app, const char* runs_help) {
   return options;
 }
 
-void refuse_both(const Options& options) {
+void refuse_both(const ExchangeOptions& options) {
   if (options.request.all && !options.request.runs.empty())
     throw Error(ExitCode::usage, "RUN and --all cannot be told together", "name the runs, or take all");
 }

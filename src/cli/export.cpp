@@ -18,7 +18,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct ExportOptions {
   std::vector<std::string> files;
   std::string output;
   std::vector<std::string> variables;
@@ -46,7 +46,7 @@ std::string why_of(const Error& error, const std::string& file) {
 }
 
 // A file that is there but cannot be exported hides nothing of the others, if there are some that can.
-Loaded load(const Options& options, const Context& context) {
+Loaded load(const ExportOptions& options, const Context& context) {
   util::set_up_log(context.verbose);
   const std::string directory = std::filesystem::path(options.files[0]).parent_path().string();
   Workspace workspace = Workspace::require(directory.empty() ? "." : directory, context.workspace);
@@ -83,13 +83,13 @@ int tell(const std::vector<schedule::Loss>& losses) {
   return std::ranges::any_of(losses, &schedule::Loss::whole) ? static_cast<int>(ExitCode::gate_refused) : 0;
 }
 
-void require_free(const Options& options, const std::string& path) {
+void require_free(const ExportOptions& options, const std::string& path) {
   if (util::exists(path) && !options.force)
     throw Error(ExitCode::usage, "cannot write '" + path + "': it exists",
                 "--force replaces it; nothing was written");
 }
 
-int to_crontab(const Options& options, const Context& context) {
+int to_crontab(const ExportOptions& options, const Context& context) {
   const Loaded loaded = load(options, context);
   const auto clock = calendar::TimeZone::load(calendar::TimeZone::machine_name());
   auto exported = schedule::export_crontab(loaded.call, loaded.files, clock, calendar::now_seconds());
@@ -110,7 +110,7 @@ int to_crontab(const Options& options, const Context& context) {
   return tell(exported.losses);
 }
 
-int to_systemd(const Options& options, const Context& context) {
+int to_systemd(const ExportOptions& options, const Context& context) {
   const Loaded loaded = load(options, context);
   auto exported = schedule::export_units(loaded.call, loaded.files, calendar::now_seconds());
   exported.losses.insert(exported.losses.end(), loaded.losses.begin(), loaded.losses.end());
@@ -134,7 +134,7 @@ int to_systemd(const Options& options, const Context& context) {
   return tell(exported.losses);
 }
 
-void add_options(CLI::App& app, Options& options, const char* output, const char* kind) {
+void add_options(CLI::App& app, ExportOptions& options, const char* output, const char* kind) {
   app.add_option("FILE", options.files, "pipeline files")->required();
   app.add_option("-o,--output", options.output, output)->type_name(kind);
   app.add_option("--env", options.variables, "hand on this variable, with the value that it has here")
@@ -150,7 +150,7 @@ void add_options(CLI::App& app, Options& options, const char* output, const char
 
 void set_up_export(CLI::App& app, Context& context) {
   app.require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ExportOptions>();
   auto* crontab = app.add_subcommand("crontab", "lines for a crontab");
   add_options(*crontab, *options, "file to write (default: stdout)", "FILE");
   crontab->footer(

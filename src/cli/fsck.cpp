@@ -12,7 +12,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct FsckOptions {
   bool repair = false;
   bool rebuild = false;
   bool full = false;
@@ -81,7 +81,7 @@ void print(const engine::RebuildReport& report, const Workspace& workspace) {
   for (const std::string& line : report.lost) std::printf("not back: %s\n", shown(line).c_str());
 }
 
-void fsck(const Options& options, Context& context) {
+void fsck(const FsckOptions& options, Context& context) {
   util::set_up_log(context.verbose);
   const Workspace workspace = Workspace::require(".", context.workspace);
   nlohmann::json json = nlohmann::json::object();
@@ -111,7 +111,7 @@ void fsck(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_fsck(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FsckOptions>();
   auto* repair = app.add_flag("--repair", options->repair, "mend what can be mended without losing anything");
   app.add_flag("--rebuild", options->rebuild,
                "make a damaged or lost database anew, from what can be read and the directories of runs")

@@ -9,7 +9,7 @@
 namespace mlops::cli {
 
 namespace {
-struct Options {
+struct GraphOptions {
   std::string file;
   std::vector<std::string> overrides;
   bool dot = false;
@@ -17,7 +17,7 @@ struct Options {
   bool json = false;
 };
 
-void graph(const Options& options) {
+void graph(const GraphOptions& options) {
   // Inputs that are not there yet do not change the graph.
   const Pipeline pipeline =
       load_pipeline(options.file, {.overrides = options.overrides, .check_files = false});
@@ -32,7 +32,7 @@ void graph(const Options& options) {
 }  // namespace
 
 void set_up_graph(CLI::App& app, Context&) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GraphOptions>();
   app.add_option("FILE", options->file, "pipeline file")->required();
   add_set_option(app, options->overrides);
   auto* dot = app.add_flag("--dot", options->dot, "for Graphviz");

@@ -13,14 +13,14 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct ImportOptions {
   std::string directory = ".";
   std::string output;
   bool force = false;
   bool json = false;
 };
 
-void import_dvc(const Options& options) {
+void import_dvc(const ImportOptions& options) {
   namespace fs = std::filesystem;
   const std::string source =
       util::is_directory(options.directory) ? options.directory + "/dvc.yaml" : options.directory;
@@ -68,7 +68,7 @@ void import_dvc(const Options& options) {
 
 void set_up_import(CLI::App& app, Context& context) {
   app.require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ImportOptions>();
   auto* dvc = app.add_subcommand("dvc", "make a pipeline file from a project of DVC");
   dvc->add_option("DIR", options->directory, "its folder (default: here)");
   dvc->add_option("-o,--output", options->output, "file to write (default: DIR/pipeline.yaml; - is stdout)")

@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t most_bytes = 1 << 20;
 
-struct Options {
+struct ImportCrontabOptions {
   std::string file;
   bool of_user = false, system = false;
   std::string kind = "auto";
@@ -37,7 +37,7 @@ struct Source {
   bool is_own = false;  ///< it is that of the user
 };
 
-Source read_source(const Options& options) {
+Source read_source(const ImportCrontabOptions& options) {
   if (options.file == "-") {
     return {util::read_file("/dev/stdin", most_bytes), "a crontab", false};
   }
@@ -53,7 +53,7 @@ Source read_source(const Options& options) {
   return {std::move(text), "the crontab of " + schedule::this_user().name, true, true};
 }
 
-schedule::CrontabForm form_of(const Options& options) {
+schedule::CrontabForm form_of(const ImportCrontabOptions& options) {
   const auto kind = options.kind == "auto"     ? schedule::installed_cron()
                     : options.kind == "cronie" ? schedule::CronKind::cronie
                                                : schedule::CronKind::debian;
@@ -74,12 +74,12 @@ schedule::ImportSettings settings_for(const Source& source, const schedule::Cron
   return settings;
 }
 
-std::string path_of(const Options& options, const schedule::ImportedJob& job) {
+std::string path_of(const ImportCrontabOptions& options, const schedule::ImportedJob& job) {
   return (std::filesystem::path(options.directory) / (job.name + ".yaml")).lexically_normal().string();
 }
 
 // All of them or none.
-void write_files(const Options& options, const schedule::CronImport& import) {
+void write_files(const ImportCrontabOptions& options, const schedule::CronImport& import) {
   for (const schedule::ImportedJob& job : import.jobs) {
     const std::string path = path_of(options, job);
     if (!options.force && util::exists(path))
@@ -99,7 +99,8 @@ nlohmann::json remarks_json(const std::vector<schedule::CronRemark>& remarks) {
 }
 
 // Cron goes on with what was imported, until somebody takes it out.
-std::string way_out(const Options& options, const Source& source, const schedule::CronImport& import) {
+std::string way_out(const ImportCrontabOptions& options, const Source& source,
+                    const schedule::CronImport& import) {
   if (!source.is_own && !options.system) return {};
   std::vector<schedule::ActiveLine> lines;
   for (const schedule::ImportedJob& job : import.jobs) {
@@ -109,7 +110,8 @@ std::string way_out(const Options& options, const Source& source, const schedule
   return options.file == "-" ? "" : schedule::way_out(lines);
 }
 
-void print_next(const Options& options, const Source& source, const schedule::CronImport& import) {
+void print_next(const ImportCrontabOptions& options, const Source& source,
+                const schedule::CronImport& import) {
   // Those that only a boot starts have no schedule to be installed.
   const bool some = std::ranges::any_of(import.jobs, &std::string::empty, &schedule::ImportedJob::times);
   const std::string all = (std::filesystem::path(options.directory) / "*.yaml").lexically_normal().string();
@@ -121,8 +123,9 @@ void print_next(const Options& options, const Source& source, const schedule::Cr
               some ? ("$(grep -l ^schedule: " + all + ")").c_str() : all.c_str());
 }
 
-void print_import(const Options& options, const Source& source, const schedule::CronImport& import,
-                  std::size_t watched, const std::string& program = "mlops") {
+void print_import(const ImportCrontabOptions& options, const Source& source,
+                  const schedule::CronImport& import, std::size_t watched,
+                  const std::string& program = "mlops") {
   if (options.json) {
     nlohmann::json jobs = nlohmann::json::array();
     for (const schedule::ImportedJob& job : import.jobs)
@@ -174,7 +177,7 @@ bool looks_like_system(const schedule::Crontab& crontab) {
   });
 }
 
-int import_crontab(const Options& options) {
+int import_crontab(const ImportCrontabOptions& options) {
   const Source source = read_source(options);
   const schedule::CrontabForm form = form_of(options);
   const auto crontab = schedule::read_crontab(source.text, form);
@@ -189,7 +192,7 @@ int import_crontab(const Options& options) {
   return code_for(import);
 }
 
-int begin_shadow(const Options& options, const Context& context) {
+int begin_shadow(const ImportCrontabOptions& options, const Context& context) {
   if (!options.dry_run) util::make_directories(options.directory, 0777);
   bool created = false;
   const Workspace workspace = Workspace::find_or_create(options.directory, context.workspace, created);
@@ -227,7 +230,7 @@ int begin_shadow(const Options& options, const Context& context) {
   return code_for(import);
 }
 
-int run(const Options& options, const Context& context) {
+int run(const ImportCrontabOptions& options, const Context& context) {
   util::set_up_log(context.verbose);
   if ((options.report || options.remove) && !options.shadow)
     throw Error(ExitCode::usage, "--report and --remove go with --shadow");
@@ -243,7 +246,7 @@ int run(const Options& options, const Context& context) {
 }  // namespace
 
 void add_crontab_import(CLI::App& import, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ImportCrontabOptions>();
   auto* app = import.add_subcommand("crontab", "make pipeline files from the jobs of a crontab");
   auto* file = app->add_option("FILE", options->file, "a crontab, - is stdin (default: yours)");
   app->add_flag("--user-crontab", options->of_user, "yours, as without FILE")->excludes(file);

@@ -52,13 +52,13 @@ steps:
     outputs: [current]
 )yaml";
 
-struct Options {
+struct InitOptions {
   std::string directory = ".";
   bool force = false;
   bool json = false;
 };
 
-void init(const Options& options) {
+void init(const InitOptions& options) {
   util::make_directories(options.directory);
   const Workspace workspace = Workspace::create(options.directory);
   std::vector<std::string> made, kept;
@@ -86,7 +86,7 @@ void init(const Options& options) {
 
 void set_up_init(CLI::App& app, Context& context) {
   (void)context;
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InitOptions>();
   app.add_option("DIR", options->directory, "where (default: here)");
   app.add_flag("--force", options->force, "replace an existing pipeline.yaml");
   app.add_flag("--json", options->json, "print JSON");

@@ -13,7 +13,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct LineageArguments {
   std::string what;
   bool up = false;
   bool down = false;
@@ -33,7 +33,7 @@ std::optional<std::string> run_meant(OpenWorkspace& open, const std::string& wha
   }
 }
 
-void lineage(const Options& options, Context& context) {
+void lineage(const LineageArguments& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   data::LineageOptions search = options.search;
   if (options.up != options.down) {
@@ -52,7 +52,7 @@ void lineage(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_lineage(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LineageArguments>();
   app.add_option("WHAT", options->what, "a file or folder, a run, or 8 or more digits of a sha256")
       ->required();
   app.add_flag("--up", options->up, "only what it was made of");

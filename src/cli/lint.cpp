@@ -15,7 +15,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct LintOptions {
   std::string file;
   std::vector<std::string> overrides;
   bool strict = false;
@@ -84,7 +84,7 @@ nlohmann::json as_json(const Pipeline& pipeline, const std::vector<engine::LintS
           {"warnings", to_json(warnings)}};
 }
 
-void lint(const Options& options, Context& context) {
+void lint(const LintOptions& options, Context& context) {
   util::set_up_log(context.verbose);
   const std::string file = options.file.empty() ? "pipeline.yaml" : options.file;
   if (options.file.empty() && !util::exists(file))
@@ -105,7 +105,7 @@ void lint(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_lint(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LintOptions>();
   app.add_option("FILE", options->file, "pipeline file (default: pipeline.yaml)");
   add_set_option(app, options->overrides);
   app.add_flag("--strict", options->strict, "exit with 3 if there is something to say");

@@ -12,7 +12,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct LogsOptions {
   std::string run = "latest";
   std::string step;
   int attempt = 0;
@@ -22,7 +22,7 @@ struct Options {
   bool json = false;
 };
 
-engine::LogPrinter make_printer(const Options& options) {
+engine::LogPrinter make_printer(const LogsOptions& options) {
   const Style style = style_of(stdout);
   engine::LogPrinter printer;
   const auto in_line = std::make_shared<bool>(false);
@@ -75,7 +75,7 @@ void explain_nothing(OpenWorkspace& open, const std::string& id, const std::stri
                cached > 0 ? "; of cached steps see the runs that `mlops show` names" : "");
 }
 
-void logs(const Options& options, Context& context) {
+void logs(const LogsOptions& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::string id = find_run_id(open, options.run);
   engine::LogRequest request;
@@ -110,7 +110,7 @@ void logs(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_logs(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LogsOptions>();
   app.add_option("RUN", options->run,
                  "an id, a unique beginning or end of one, latest (default) or latest:PIPELINE");
   app.add_option("STEP", options->step, "only this step (the base of expanded steps means all of them)");

@@ -16,7 +16,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct NotifyOptions {
   std::string file, name, run, state, last;
   std::vector<std::string> messages;
   int limit = 50;
@@ -38,7 +38,7 @@ std::string place_words(const MessageRecord& message) {
   }
 }
 
-nlohmann::json to_json(const MessageRecord& message) {
+nlohmann::json message_json(const MessageRecord& message) {
   const bool waits = message.state == MessageState::waiting && message.claimer.empty();
   return {{"id", message.id},
           {"pipeline", message.pipeline},
@@ -65,7 +65,7 @@ std::string why(const MessageRecord& message) {
   return before + "again at " + util::format_local(message.next_at);
 }
 
-void list(const Options& options, const Context& context) {
+void list(const NotifyOptions& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::MessageFilter filter;
   if (!options.state.empty()) {
@@ -79,7 +79,7 @@ void list(const Options& options, const Context& context) {
   const auto messages = db::list_messages(open.database.connection(), filter);
   if (options.json) {
     nlohmann::json list = nlohmann::json::array();
-    for (const MessageRecord& message : messages) list.push_back(to_json(message));
+    for (const MessageRecord& message : messages) list.push_back(message_json(message));
     return print_json({{"messages", std::move(list)}});
   }
   if (messages.empty()) {
@@ -104,7 +104,7 @@ class Report {
   void add(const MessageRecord& message) {
     undelivered_ = undelivered_ || message.state != MessageState::sent;
     if (json_) {
-      list_.push_back(to_json(message));
+      list_.push_back(message_json(message));
     } else {
       const Style style = style_of(stdout);
       const bool sent = message.state == MessageState::sent;
@@ -132,7 +132,7 @@ class Report {
   nlohmann::json list_ = nlohmann::json::array();
 };
 
-int test(const Options& options, const Context& context) {
+int test(const NotifyOptions& options, const Context& context) {
   util::set_up_log(context.verbose);
   const Pipeline pipeline = load_pipeline(options.file, {.overrides = {}, .check_files = false, .slot = {}});
   std::vector<std::string> names;
@@ -155,7 +155,7 @@ int test(const Options& options, const Context& context) {
   return report.conclude();
 }
 
-int deliver(const Options& options, const Context& context) {
+int deliver(const NotifyOptions& options, const Context& context) {
   if (options.stay) {
     const Workspace workspace = Workspace::require(".", context.workspace);
     workspace.check_owner();
@@ -178,7 +178,7 @@ MessageRecord find_message(db::Connection& connection, const std::string& text) 
   return found[0];
 }
 
-int retry(const Options& options, const Context& context) {
+int retry(const NotifyOptions& options, const Context& context) {
   std::optional<Workspace> workspace;
   {
     OpenWorkspace open = open_to_write(context);
@@ -202,7 +202,7 @@ int retry(const Options& options, const Context& context) {
 }  // namespace
 
 void set_up_notify(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<NotifyOptions>();
   app.require_subcommand(1);
   auto* all = app.add_subcommand("list", "list messages about runs, and what became of them");
   all->add_option("--state", options->state, "only these: waiting, sent, failed or suppressed")

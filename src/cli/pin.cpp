@@ -12,7 +12,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct PinOptions {
   std::vector<std::string> names;
   std::string note;
   bool json = false;
@@ -35,7 +35,7 @@ Target find_target(OpenWorkspace& open, const std::string& name) {
   return {version.dataset + "@" + std::to_string(version.version), "", version.dataset, version.version};
 }
 
-void list(const Options& options, Context& context) {
+void list(const PinOptions& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   const auto pins = db::pins(open.database.connection());
   if (options.json) {
@@ -60,7 +60,7 @@ void list(const Options& options, Context& context) {
 }
 
 // Looks all names up before it changes anything.
-void change(const Options& options, Context& context, bool pin) {
+void change(const PinOptions& options, Context& context, bool pin) {
   OpenWorkspace open = open_to_write(context);
   db::Connection& connection = open.database.connection();
   std::vector<Target> targets;
@@ -88,7 +88,7 @@ void change(const Options& options, Context& context, bool pin) {
 }  // namespace
 
 void set_up_pin(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PinOptions>();
   app.add_option("NAME", options->names,
                  "runs, or versions of datasets as NAME@VERSION; none: list what is pinned");
   app.add_option("--note", options->note, "why, for whoever looks later")->type_name("TEXT");
@@ -103,7 +103,7 @@ void set_up_pin(CLI::App& app, Context& context) {
 }
 
 void set_up_unpin(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PinOptions>();
   app.add_option("NAME", options->names, "runs, or versions of datasets as NAME@VERSION")->required();
   app.add_flag("--json", options->json, "print JSON");
   app.footer("Examples:\n  mlops unpin 7k2m\n  mlops unpin images@3");

@@ -26,7 +26,7 @@ std::string all_words(const std::vector<engine::Cause>& causes) {
   return util::to_utf8(util::join(list, "; "));
 }
 
-struct Options {
+struct PlanOptions {
   std::string file;
   std::string slot;  // now, or a time
   LoadOptions load;
@@ -91,7 +91,7 @@ void print_plan(const Pipeline& pipeline, const Graph& graph, const std::vector<
 
 namespace {
 
-Pipeline load(Options& options) {
+Pipeline load(PlanOptions& options) {
   Pipeline pipeline = load_pipeline(options.file, options.load);
   if (options.slot.empty()) return pipeline;
   pipeline::Zones zones;
@@ -108,7 +108,7 @@ Pipeline load(Options& options) {
 }  // namespace
 
 void set_up_plan(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PlanOptions>();
   app.add_option("FILE", options->file, "pipeline file")->required();
   add_set_option(app, options->load.overrides);
   app.add_option("--slot", options->slot, "as for run, which a file with ${slot.…} needs: now, or a time")

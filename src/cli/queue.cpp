@@ -21,7 +21,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct QueueOptions {
   std::vector<std::int64_t> ids;
   std::string queue;
   std::string state;
@@ -63,7 +63,7 @@ nlohmann::json json_of(const Line& line) {
   return json;
 }
 
-std::vector<Line> lines_of(const Options& options, OpenWorkspace& open) {
+std::vector<Line> lines_of(const QueueOptions& options, OpenWorkspace& open) {
   db::Connection& connection = open.database.connection();
   std::vector<Line> lines;
   const auto add = [&](const std::vector<RequestRecord>& list) {
@@ -91,7 +91,7 @@ std::vector<Line> lines_of(const Options& options, OpenWorkspace& open) {
   return lines;
 }
 
-void list(const Options& options, const Context& context) {
+void list(const QueueOptions& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::vector<Line> lines = lines_of(options, open);
   const std::int64_t waiting = db::count_waiting(open.database.connection(), options.queue);
@@ -115,7 +115,7 @@ void list(const Options& options, const Context& context) {
   if (waiting > 0) warn_if_nobody_works(open.workspace);
 }
 
-void show(const Options& options, const Context& context) {
+void show(const QueueOptions& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   const auto request = db::find_request(open.database.connection(), options.ids.at(0));
   if (!request)
@@ -160,7 +160,7 @@ std::string too_late(OpenWorkspace& open, std::int64_t id) {
 
 // Does `change` to each request, and says so. Those for which it comes too late are told, and end in 5.
 template <typename Change>
-int change_all(const Options& options, const Context& context, const char* done, const Change& change) {
+int change_all(const QueueOptions& options, const Context& context, const char* done, const Change& change) {
   OpenWorkspace open = open_to_write(context);
   schedule::Requests requests(open.workspace, open.database);
   nlohmann::json json = nlohmann::json::array();
@@ -183,12 +183,12 @@ int change_all(const Options& options, const Context& context, const char* done,
   return code;
 }
 
-int cancel(const Options& options, const Context& context) {
+int cancel(const QueueOptions& options, const Context& context) {
   return change_all(options, context, "cancelled",
                     [](schedule::Requests& requests, std::int64_t id) { return requests.cancel(id); });
 }
 
-int move(const Options& options, const Context& context) {
+int move(const QueueOptions& options, const Context& context) {
   if (options.front == options.priority.has_value())
     throw Error(ExitCode::usage, "say where to move it", "either --to-front or --priority N");
   return change_all(options, context, "moved", [&](schedule::Requests& requests, std::int64_t id) {
@@ -267,7 +267,7 @@ int wait_for(const Workspace& workspace, db::Database& database, std::int64_t id
 }
 
 void set_up_queue(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<QueueOptions>();
   app.require_subcommand(1);
   auto* all = app.add_subcommand("list", "list what waits, in the order of its turn, and what goes on");
   all->add_option("--queue", options->queue, "only this queue")->type_name("NAME");

@@ -15,7 +15,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct RemoteOptions {
   std::string name, url, endpoint, region;
   bool make_default = false;
   bool force = false;
@@ -48,7 +48,7 @@ void forget(const Workspace& workspace, const std::string& name) {
   db::Locations(workspace.store_directory() + "/index.db").forget(name);
 }
 
-void add(const Options& options, const Context& context) {
+void add(const RemoteOptions& options, const Context& context) {
   check_name(options.name);
   const store::RemoteAddress address =
       store::parse_remote_address(options.url, options.endpoint, options.region);
@@ -84,7 +84,7 @@ void add(const Options& options, const Context& context) {
   }
 }
 
-void list(const Options& options, const Context& context) {
+void list(const RemoteOptions& options, const Context& context) {
   const Workspace workspace = Workspace::require(".", context.workspace);
   const workspace::Config config = workspace::read_config(workspace);
   if (options.json) {
@@ -106,7 +106,7 @@ void list(const Options& options, const Context& context) {
   table.print(stdout);
 }
 
-void remove(const Options& options, const Context& context) {
+void remove(const RemoteOptions& options, const Context& context) {
   const Workspace workspace = Workspace::require(".", context.workspace);
   workspace.check_owner();
   workspace::Config config = workspace::read_config(workspace);
@@ -127,7 +127,7 @@ void remove(const Options& options, const Context& context) {
 }  // namespace
 
 void set_up_remote(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RemoteOptions>();
   app.require_subcommand(1);
   auto* add_command = app.add_subcommand("add", "add one: a directory, an account reached by ssh, a bucket");
   add_command->add_option("NAME", options->name, "what to call it")->required();

@@ -16,7 +16,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct ReproduceArguments {
   std::string run;
   engine::ReproduceOptions build;
   bool keep = false;
@@ -73,12 +73,12 @@ void print_comparison(const engine::Comparison& c, const RunResult& result) {
     std::printf("  %s %s  %s → %s\n", style.error("≠").c_str(), shown(o.path).c_str(),
                 digest(o.before).c_str(), digest(o.after).c_str());
   }
-  bool head = false;
+  bool titled = false;
   std::size_t same_metrics = 0;
   for (const engine::ComparedMetric& m : c.metrics) {
     same_metrics += m.same;
     if (m.same) continue;
-    if (!std::exchange(head, true)) std::printf("metrics that differ\n");
+    if (!std::exchange(titled, true)) std::printf("metrics that differ\n");
     std::printf("  %s of %s  %s → %s\n", shown(m.name).c_str(), shown(m.step).c_str(),
                 value(m.before).c_str(), value(m.after).c_str());
   }
@@ -125,7 +125,7 @@ nlohmann::json as_json(const engine::ScratchTree& tree, const engine::Comparison
           {"steps_that_differ", std::move(steps)}};
 }
 
-int reproduce(Options& options, const Context& context) {
+int reproduce(ReproduceArguments& options, const Context& context) {
   // First of all, while this process is small and has neither threads nor a database.
   process::KeeperProcess keeper = process::fork_keeper();
   OpenWorkspace open = open_to_write(context);
@@ -169,7 +169,7 @@ int reproduce(Options& options, const Context& context) {
 }  // namespace
 
 void set_up_reproduce(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ReproduceArguments>();
   app.add_option("RUN", options->run, "an id, a unique beginning or end of one, latest or latest:PIPELINE")
       ->required();
   app.add_option("--into", options->build.into, "build the work tree here, and leave it")->type_name("DIR");

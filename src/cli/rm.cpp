@@ -12,7 +12,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct RmOptions {
   std::vector<std::string> runs;
   std::string older_than;
   std::string pipeline;
@@ -22,7 +22,7 @@ struct Options {
   bool json = false;
 };
 
-engine::RemovalRequest request_of(const Options& options, OpenWorkspace& open) {
+engine::RemovalRequest request_of(const RmOptions& options, OpenWorkspace& open) {
   engine::RemovalRequest request;
   request.dry_run = options.dry_run;
   request.force = options.force;
@@ -45,7 +45,7 @@ engine::RemovalRequest request_of(const Options& options, OpenWorkspace& open) {
 }
 
 // The rate of a queue counts what was begun within its period.
-db::Retention retention_of(const Options& options, Instant before, const Workspace& workspace) {
+db::Retention retention_of(const RmOptions& options, Instant before, const Workspace& workspace) {
   db::Retention retention{before, options.pipeline, before};
   for (const workspace::QueueConfig& queue : workspace::read_config(workspace).queues) {
     if (queue.rate)
@@ -61,7 +61,7 @@ void tell_of_rows(const db::OldRows& rows, bool dry_run) {
               counted(static_cast<std::uint64_t>(rows.requests), "request").c_str());
 }
 
-void remove(const Options& options, Context& context) {
+void remove(const RmOptions& options, Context& context) {
   if (options.runs.empty() && options.older_than.empty() && options.keep < 0) {
     throw Error(ExitCode::usage, "nothing to delete was named",
                 "mlops rm RUN…, or mlops rm --older-than 30d, or mlops rm --keep 100");
@@ -102,7 +102,7 @@ void remove(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_rm(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RmOptions>();
   app.add_option("RUN", options->runs, "runs to delete, with their logs; files that steps made stay");
   app.add_option("--older-than", options->older_than, "all that were started longer ago, e.g. 30d")
       ->type_name("AGE");

@@ -33,7 +33,7 @@ namespace {
 
 constexpr int longest_delivery_ms = 5'000;  // that the end of a run waits for
 
-struct Options {
+struct RunOptions {
   std::string file;
   std::string resume;
   LoadOptions load;
@@ -54,7 +54,7 @@ nlohmann::json text_or_null(const std::string& text) {
   return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
 }
 
-nlohmann::json result_json(const RunResult& result, const Workspace& workspace, const Options& options) {
+nlohmann::json result_json(const RunResult& result, const Workspace& workspace, const RunOptions& options) {
   nlohmann::json json = {{"id", result.id},
                          {"state", to_string(result.state)},
                          {"reason", result.reason},
@@ -81,7 +81,7 @@ std::string workspace_option(const Workspace& workspace, const Context& context)
   return "-w " + util::shell_quote(context.workspace.empty() ? workspace.root() : context.workspace) + " ";
 }
 
-OutputMode output_mode(const Options& options) {
+OutputMode output_mode(const RunOptions& options) {
   if (options.json || options.output == "none") return OutputMode::none;
   if (options.quiet) return OutputMode::quiet;
   return options.output == "failed" ? OutputMode::failed : OutputMode::live;
@@ -130,7 +130,7 @@ class WaitNote : public RunObserver {
 };
 
 // The slot is ours, and waits for its turn. Returns why it is not to begin any more, if so.
-std::string begin_slot(OpenWorkspace& open, const schedule::Claimed& claimed, Options& options,
+std::string begin_slot(OpenWorkspace& open, const schedule::Claimed& claimed, RunOptions& options,
                        Progress& progress) {
   options.settings.slot = claimed.claim;
   options.slot_local = claimed.local;
@@ -144,7 +144,7 @@ std::string begin_slot(OpenWorkspace& open, const schedule::Claimed& claimed, Op
 }
 
 // The claim that the daemon or a worker made for this run, of a slot or of a request.
-void take_claim_over(Options& options, const Context& context, Progress& progress) {
+void take_claim_over(RunOptions& options, const Context& context, Progress& progress) {
   OpenWorkspace open = open_for(pipeline::directory_of_source(options.file), context);
   schedule::Requests requests(open.workspace, open.database);
   if (const auto claimed = requests.take_over(options.claimed)) {
@@ -175,7 +175,7 @@ nlohmann::json run_state_json(db::Connection& connection, const schedule::Answer
 }
 
 // The slot of the file's schedule that the run is for. False: it is not ours, which was said.
-bool claim_slot(Options& options, const Context& context, Progress& progress) {
+bool claim_slot(RunOptions& options, const Context& context, Progress& progress) {
   pipeline::require_lasting(options.file);
   const Pipeline pipeline = load_pipeline(options.file, options.load);
   OpenWorkspace open = open_for(pipeline.directory, context);
@@ -202,7 +202,7 @@ bool claim_slot(Options& options, const Context& context, Progress& progress) {
 }
 
 // A run of which is known without reading the file that nothing is left to do in it.
-std::optional<RunResult> repeat(const Options& options, const Context& context,
+std::optional<RunResult> repeat(const RunOptions& options, const Context& context,
                                 std::unique_ptr<Workspace>& workspace, Progress& progress,
                                 const std::vector<RunObserver*>& observers) {
   if (options.dry_run) return std::nullopt;
@@ -214,7 +214,7 @@ std::optional<RunResult> repeat(const Options& options, const Context& context,
   return result;
 }
 
-std::string file_hint(const Options& options) {
+std::string file_hint(const RunOptions& options) {
   // `--force` takes the word after it for a step.
   if (!options.settings.forced.empty() && util::exists(options.settings.forced.back()))
     return "give the file first: mlops run " + options.settings.forced.back() + " --force";
@@ -223,7 +223,7 @@ std::string file_hint(const Options& options) {
 }
 
 // A claim that leads to no run is given back, with the reason.
-void give_back(const Options& options, const Context& context, const std::string& why) {
+void give_back(const RunOptions& options, const Context& context, const std::string& why) {
   if (!options.settings.slot) return;
   try {
     const auto workspace = Workspace::find(pipeline::directory_of_source(options.file), context.workspace);
@@ -237,7 +237,7 @@ void give_back(const Options& options, const Context& context, const std::string
 }
 
 // Nobody may be looking when a run for a slot cannot begin. Somebody else's run is no failure.
-void tell_not_begun(const Options& options, const Context& context, const std::exception& why) {
+void tell_not_begun(const RunOptions& options, const Context& context, const std::exception& why) {
   const auto* error = dynamic_cast<const Error*>(&why);
   if (!options.settings.slot || (error && error->code() == ExitCode::overlap)) return;
   try {
@@ -253,9 +253,9 @@ void tell_not_begun(const Options& options, const Context& context, const std::e
   }
 }
 
-int run_claimed(Options& options, const Context& context, const CLI::App& app);
+int run_claimed(RunOptions& options, const Context& context, const CLI::App& app);
 
-int run(Options& options, const Context& context, const CLI::App& app) {
+int run(RunOptions& options, const Context& context, const CLI::App& app) {
   try {
     return run_claimed(options, context, app);
   } catch (const std::exception& error) {
@@ -266,7 +266,7 @@ int run(Options& options, const Context& context, const CLI::App& app) {
 }
 
 // Only a DVC project may have no steps: its files may all be about metrics and plots.
-int tell_nothing_to_run(const Options& options, const Pipeline& pipeline) {
+int tell_nothing_to_run(const RunOptions& options, const Pipeline& pipeline) {
   if (options.json) {
     print_json({{"pipeline", pipeline.name}, {"run", nullptr}, {"steps", nlohmann::json::array()}});
   } else if (!options.quiet) {
@@ -276,7 +276,7 @@ int tell_nothing_to_run(const Options& options, const Pipeline& pipeline) {
   return 0;
 }
 
-int run_claimed(Options& options, const Context& context, const CLI::App& app) {
+int run_claimed(RunOptions& options, const Context& context, const CLI::App& app) {
   util::set_up_log(context.verbose);
   if (options.file.empty() == options.resume.empty()) {
     throw Error(ExitCode::usage,
@@ -372,7 +372,7 @@ int run_claimed(Options& options, const Context& context, const CLI::App& app) {
 }  // namespace
 
 void set_up_run(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunOptions>();
   app.add_option("FILE", options->file, "pipeline file");
   app.add_option("--resume", options->resume, "continue this run: what succeeded is not repeated")
       ->type_name("RUN");

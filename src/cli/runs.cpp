@@ -18,7 +18,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct RunsOptions {
   std::string pipeline;
   std::string state;
   std::string since;
@@ -92,7 +92,7 @@ void refuse_empty(const CLI::App& app) {
   }
 }
 
-void list(const Options& options, Context& context) {
+void list(const RunsOptions& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::Connection& connection = open.database.connection();
   db::RunFilter filter;
@@ -164,7 +164,7 @@ void list(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_runs(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunsOptions>();
   app.add_option("-p,--pipeline", options->pipeline, "only runs of this pipeline")->type_name("NAME");
   app.add_option("--state", options->state,
                  "only runs in this state: running, orphaned (its runner died, steps go on), succeeded, "

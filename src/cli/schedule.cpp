@@ -26,7 +26,7 @@ namespace {
 using calendar::Rule;
 using calendar::sys_seconds;
 
-struct Options {
+struct ScheduleOptions {
   std::string what;  // a pipeline file or an expression
   std::string zone;
   std::string from;
@@ -51,7 +51,7 @@ std::vector<Schedule> read_expression(const std::string& text) {
   return {schedule};
 }
 
-std::vector<Entry> find_entries(const Options& options) {
+std::vector<Entry> find_entries(const ScheduleOptions& options) {
   if (util::trim(options.what).empty())
     throw Error(ExitCode::usage, "an empty text is neither a pipeline file nor an expression",
                 "such as pipeline.yaml, \"0 3 * * *\" or \"every: 15m\"");
@@ -88,7 +88,7 @@ std::vector<Entry> find_entries(const Options& options) {
   return entries;
 }
 
-sys_seconds beginning(const Options& options, const Entry& entry) {
+sys_seconds beginning(const ScheduleOptions& options, const Entry& entry) {
   if (!options.from.empty())
     return calendar::read_time(options.from, *entry.rule.zone) - std::chrono::seconds(1);
   return calendar::now_seconds();
@@ -126,7 +126,8 @@ std::string why_no_start(const Entry& entry) {
 using Fires = std::vector<std::pair<sys_seconds, const Entry*>>;
 
 // What is of one entry only is said of the whole where there is no other.
-nlohmann::json next_json(const Options& options, const std::vector<Entry>& entries, const Fires& fires) {
+nlohmann::json next_json(const ScheduleOptions& options, const std::vector<Entry>& entries,
+                         const Fires& fires) {
   nlohmann::json list = nlohmann::json::array(), described = list;
   for (const Entry& entry : entries) {
     const std::string never = why_never(entry, beginning(options, entry)), no_start = why_no_start(entry);
@@ -152,7 +153,7 @@ nlohmann::json next_json(const Options& options, const std::vector<Entry>& entri
           {"next", std::move(list)}};
 }
 
-void next(const Options& options) {
+void next(const ScheduleOptions& options) {
   const std::vector<Entry> entries = find_entries(options);
   Fires fires;
   for (const Entry& entry : entries) {
@@ -246,7 +247,7 @@ std::vector<std::string> limits_of(const Entry& entry) {
   return lines;
 }
 
-nlohmann::json explained(const Options& options, const Entry& entry) {
+nlohmann::json explained(const ScheduleOptions& options, const Entry& entry) {
   nlohmann::json warnings = nlohmann::json::array(), times = nlohmann::json::array();
   const sys_seconds from = beginning(options, entry);
   for (const pipeline::Doubt& doubt : pipeline::doubts_about(entry.schedule, entry.rule, from))
@@ -282,7 +283,7 @@ void print_explained(const nlohmann::json& e, bool named) {
   if (e["never"].is_string()) std::printf("next:   never: %s\n", text("never").c_str());
 }
 
-void explain(const Options& options) {
+void explain(const ScheduleOptions& options) {
   const std::vector<Entry> entries = find_entries(options);
   nlohmann::json list = nlohmann::json::array();
   for (const Entry& entry : entries) list.push_back(explained(options, entry));
@@ -294,7 +295,7 @@ void explain(const Options& options) {
   for (const auto& each : list) print_explained(each, entries.size() > 1);
 }
 
-void add_options(CLI::App& app, Options& options) {
+void add_options(CLI::App& app, ScheduleOptions& options) {
   app.add_option("FILE|EXPR", options.what,
                  "a pipeline file, or in quotes five fields of cron, or what an entry of `schedule:` "
                  "says, such as \"every: 15s\"")
@@ -311,7 +312,7 @@ void add_options(CLI::App& app, Options& options) {
 
 void set_up_schedule(CLI::App& app, Context& context) {
   app.require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ScheduleOptions>();
   auto* coming = app.add_subcommand("next", "list the times at which a schedule runs");
   add_options(*coming, *options);
   coming->add_option("-n,--count", options->count, "how many (default 10)")

@@ -22,7 +22,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct ShowOptions {
   std::string run = "latest";
   bool json = false;
   bool environment = false;
@@ -269,7 +269,7 @@ nlohmann::json as_json(const Facts& facts) {
   return json;
 }
 
-void show(const Options& options, Context& context) {
+void show(const ShowOptions& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::string id = find_run_id(open, options.run);
   db::Connection& connection = open.database.connection();
@@ -306,7 +306,7 @@ void show(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_show(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ShowOptions>();
   app.add_option("RUN", options->run,
                  "an id, a unique beginning or end of one, latest (default) or latest:PIPELINE");
   app.add_flag("--inputs", options->inputs, "also the files that steps read");

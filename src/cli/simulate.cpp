@@ -26,7 +26,7 @@ using calendar::sys_seconds;
 using schedule::Fire;
 using schedule::Subject;
 
-struct Options {
+struct SimulateOptions {
   std::vector<std::string> files;
   std::string from, to = "7d", zone;
   int limit = 100;
@@ -77,7 +77,7 @@ void add_ledger(Question& question, const Context& context) {
                 "name pipeline files, or take them up with `mlops schedule add FILE`");
 }
 
-Question ask(const Options& options, const Context& context) {
+Question ask(const SimulateOptions& options, const Context& context) {
   Question question;
   pipeline::Zones zones;
   for (const std::string& file : options.files) add_file(question, file, context, zones);
@@ -317,7 +317,7 @@ void print_load(const Question& question, const schedule::Forecast& forecast, co
   print_heat(heat, forecast, question.runs);
 }
 
-void simulate(const Options& options, const Context& context) {
+void simulate(const SimulateOptions& options, const Context& context) {
   util::set_up_log(context.verbose);
   const Question question = ask(options, context);
   const schedule::Forecast forecast = schedule::look_ahead(question.subjects, question.window, question.runs);
@@ -337,7 +337,7 @@ void simulate(const Options& options, const Context& context) {
 }  // namespace
 
 void add_simulate_command(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SimulateOptions>();
   auto* command = app.add_subcommand(
       "simulate", "look ahead: what runs when, what it meets, and how much goes on at once");
   command->add_option("FILE", options->files, "pipeline files (default: all schedules of the ledger)");

@@ -32,7 +32,7 @@ using calendar::sys_seconds;
 using schedule::Known;
 using schedule::OwnLine;
 
-struct Options {
+struct SlotsOptions {
   std::string file;
   std::string note;
   bool json = false;
@@ -103,7 +103,7 @@ bool can_be_read(const std::string& path) {
   }
 }
 
-void list(const Options& options, const Context& context) {
+void list(const SlotsOptions& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::vector<Known> all = known_schedules(open, options.file);
   const sys_seconds now = calendar::now_seconds();
@@ -206,7 +206,7 @@ void list(const Options& options, const Context& context) {
   for (const std::string& note : notes) std::printf("%s\n", note.c_str());
 }
 
-void set_paused(const Options& options, const Context& context, bool paused) {
+void set_paused(const SlotsOptions& options, const Context& context, bool paused) {
   OpenWorkspace open = open_to_write(context);
   schedule::Ledger ledger(open.workspace, open.database);
   for (const Known& known : known_schedules(open, options.file)) {
@@ -272,7 +272,7 @@ void serve(const std::vector<std::string>& files, const Context& context) {
   }
 }
 
-void unserve(const Options& options, const Context& context) {
+void unserve(const SlotsOptions& options, const Context& context) {
   OpenWorkspace open = open_to_write(context);
   std::set<std::string> gone;
   bool any = false;
@@ -332,7 +332,7 @@ void print_promise(const schedule::Promise& promise) {
 }
 
 void add_ledger_commands(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SlotsOptions>();
   auto files = std::make_shared<std::vector<std::string>>();
   auto* add = app.add_subcommand("add", "let the daemon serve the schedules and triggers of pipeline files");
   add->add_option("FILE", *files, "pipeline files")->required();

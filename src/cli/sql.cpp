@@ -11,7 +11,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct SqlOptions {
   std::string query;
   bool json = false;
   bool csv = false;
@@ -110,7 +110,7 @@ void print_as_table(db::Statement& row) {
   table.print(stdout);
 }
 
-void query(const Options& options, Context& context) {
+void query(const SqlOptions& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::Connection& connection = open.database.connection();
   connection.allow_only_reading();
@@ -130,7 +130,7 @@ void query(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_sql(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SqlOptions>();
   app.add_option("QUERY", options->query, "one SQL statement that reads")->required();
   auto* json = app.add_flag("--json", options->json, "print JSON");
   app.add_flag("--csv", options->csv, "print CSV")->excludes(json);

@@ -30,7 +30,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct StoreOptions {
   std::string what;
   std::string older_than;
   std::string grace;
@@ -42,7 +42,7 @@ struct Options {
 
 store::Objects open_store(const Workspace& workspace) { return store::Objects(workspace.store_directory()); }
 
-void stat(const Options& options, Context& context) {
+void stat(const StoreOptions& options, Context& context) {
   const OpenWorkspace open = open_to_read(context);
   store::Objects objects = open_store(open.workspace);
   const store::StoreUsage u = store::usage_of(objects);
@@ -65,7 +65,7 @@ void stat(const Options& options, Context& context) {
     std::printf("  %s, damaged, in quarantine\n", counted(u.quarantined, "object").c_str());
 }
 
-void verify(const Options& options, Context& context) {
+void verify(const StoreOptions& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   const engine::StoreCheck check =
       engine::check_store(open.workspace, open.database.connection(), engine::StoreLook::at_bytes);
@@ -106,8 +106,8 @@ std::chrono::milliseconds age(const std::string& text) {
   return *duration;
 }
 
-std::vector<store::Root> roots_of(db::Connection& connection, const Options& options) {
-  db::Retention retention;
+std::vector<store::Root> roots_of(db::Connection& connection, const StoreOptions& options) {
+  db::OutputRetention retention;
   if (!options.older_than.empty()) retention.since = util::now() - age(options.older_than);
   retention.newest = options.keep;
   for (const std::string& tag : options.tags) retention.tags.push_back(read_tag(tag));
@@ -122,7 +122,7 @@ std::vector<store::Root> roots_of(db::Connection& connection, const Options& opt
   return roots;
 }
 
-void gc(const Options& options, Context& context) {
+void gc(const StoreOptions& options, Context& context) {
   OpenWorkspace open = options.dry_run ? open_to_read(context) : open_to_write(context);
   store::Objects objects = open_store(open.workspace);
   store::GcOptions how{.dry_run = options.dry_run};
@@ -218,7 +218,7 @@ Asked find_content(const std::string& what, OpenWorkspace& open, store::Objects&
               "give a SHA-256, or the path of an output");
 }
 
-void where(const Options& options, Context& context) {
+void where(const StoreOptions& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   store::Objects objects = open_store(open.workspace);
   db::Locations locations(objects.directory() + "/index.db");
@@ -283,7 +283,7 @@ void where(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_store(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<StoreOptions>();
   app.require_subcommand(1);
   auto* stat_command = app.add_subcommand("stat", "how much there is");
   auto* verify_command = app.add_subcommand("verify", "read every object and compare it with its name");

@@ -23,7 +23,7 @@ namespace {
 constexpr std::size_t longest_key = 1'000;
 constexpr std::chrono::minutes longest_delay{1};  // times are often given to the minute
 
-struct Options {
+struct SubmitOptions {
   std::string file;
   std::string at;
   std::string in;
@@ -35,7 +35,7 @@ struct Options {
   bool json = false;
 };
 
-Instant not_before(const Options& options) {
+Instant not_before(const SubmitOptions& options) {
   if (!options.at.empty()) {
     pipeline::Zones zones;
     return calendar::read_time(options.at, *zones.get(""));
@@ -47,7 +47,7 @@ Instant not_before(const Options& options) {
 }
 
 // One that is asked for again by its key may be of a time that has passed by now.
-void require_future(const Options& options, Instant at) {
+void require_future(const SubmitOptions& options, Instant at) {
   if (options.at.empty() || at + longest_delay >= util::now()) return;
   throw Error(ExitCode::usage,
               "cannot submit '" + options.file + "' for " + util::format_local(at) + ": that is past",
@@ -55,7 +55,7 @@ void require_future(const Options& options, Instant at) {
 }
 
 // A second one of its key is the first one only if the same was asked for.
-void require_same(const Options& options, const RequestRecord& known, const RequestRecord& wanted) {
+void require_same(const SubmitOptions& options, const RequestRecord& known, const RequestRecord& wanted) {
   const auto differences = schedule::differences(
       known, wanted, {.priority = options.priority.has_value(), .time = !options.at.empty()});
   if (differences.empty()) return;
@@ -67,7 +67,7 @@ void require_same(const Options& options, const RequestRecord& known, const Requ
                   "` tells all of the other");
 }
 
-int submit(const Options& options, const Context& context) {
+int submit(const SubmitOptions& options, const Context& context) {
   util::set_up_log(context.verbose);
   pipeline::require_lasting(options.file);
   require_queue_name(options.queue);
@@ -131,7 +131,7 @@ int submit(const Options& options, const Context& context) {
 }  // namespace
 
 void set_up_submit(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SubmitOptions>();
   app.add_option("FILE", options->file, "pipeline file")->required();
   auto* at = app.add_option("--at", options->at, "not before this time, such as \"2026-12-24 18:00\"")
                  ->type_name("TIME");

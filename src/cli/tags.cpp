@@ -10,13 +10,13 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct TagsOptions {
   std::string run;
   std::vector<std::string> tags;
   bool json = false;
 };
 
-void change(const Options& options, Context& context, bool add) {
+void change(const TagsOptions& options, Context& context, bool add) {
   OpenWorkspace open = open_to_write(context);
   db::Connection& connection = open.database.connection();
   const std::string id = find_run_id(open, options.run);
@@ -60,7 +60,7 @@ nlohmann::json tags_json(const std::vector<db::Tag>& tags) {
 }
 
 void add_tag_commands(CLI::App& runs, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TagsOptions>();
   auto* tag = runs.add_subcommand("tag", "attach tags to a run");
   auto* untag = runs.add_subcommand("untag", "take tags from a run");
   for (CLI::App* command : {tag, untag}) {

@@ -33,7 +33,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct TriggerOptions {
   std::string file;
   std::string name;
   std::string payload;
@@ -47,7 +47,7 @@ struct Options {
 };
 
 // Those of a file or of a pipeline, one of them if it is named; all if nothing is.
-std::vector<TriggerRecord> find_triggers(OpenWorkspace& open, const Options& options) {
+std::vector<TriggerRecord> find_triggers(OpenWorkspace& open, const TriggerOptions& options) {
   std::vector<TriggerRecord> result;
   std::vector<std::string> known, names;
   const std::string file = options.file.empty() ? "" : open.workspace.relative(options.file);
@@ -126,7 +126,7 @@ nlohmann::json line_json(const Line& line, bool payload) {
   return json;
 }
 
-void list(const Options& options, const Context& context) {
+void list(const TriggerOptions& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::Connection& connection = open.database.connection();
   const std::vector<TriggerRecord> all = find_triggers(open, options);
@@ -171,7 +171,7 @@ void list(const Options& options, const Context& context) {
   }
 }
 
-void events(const Options& options, const Context& context) {
+void events(const TriggerOptions& options, const Context& context) {
   OpenWorkspace open = open_to_read(context);
   db::Connection& connection = open.database.connection();
   const std::vector<TriggerRecord> all = find_triggers(open, options);
@@ -221,7 +221,7 @@ struct Chosen {
   std::size_t trigger = 0;
 };
 
-Chosen choose(const Options& options) {
+Chosen choose(const TriggerOptions& options) {
   Chosen chosen{load_pipeline(options.file, {.overrides = {}, .check_files = true}), 0};
   const auto& list = chosen.pipeline.triggers;
   if (list.empty())
@@ -251,7 +251,7 @@ Json payload_from(const std::string& file) {
   return payload;
 }
 
-int fire(const Options& options, const Context& context) {
+int fire(const TriggerOptions& options, const Context& context) {
   util::set_up_log(context.verbose);
   const Chosen chosen = choose(options);
   const Json payload = payload_from(options.payload);
@@ -294,7 +294,7 @@ std::string test_webhook(const Pipeline& pipeline, const Trigger& trigger) {
          trigger.name;
 }
 
-int test(const Options& options, const Context& context) {
+int test(const TriggerOptions& options, const Context& context) {
   util::set_up_log(context.verbose);
   const Chosen chosen = choose(options);
   const Trigger& trigger = chosen.pipeline.triggers[chosen.trigger];
@@ -355,7 +355,7 @@ int test(const Options& options, const Context& context) {
   return 0;
 }
 
-void set_paused(const Options& options, const Context& context, bool paused) {
+void set_paused(const TriggerOptions& options, const Context& context, bool paused) {
   OpenWorkspace open = open_to_write(context);
   triggers::Events events(open.workspace, open.database);
   for (const TriggerRecord& record : find_triggers(open, options)) {
@@ -376,7 +376,7 @@ void set_paused(const Options& options, const Context& context, bool paused) {
 
 // For the daemon, which reads what it prints: lines that begin with "event" and its number, and "ok" at the
 // end.
-void look(const Options& options, const Context& context) {
+void look(const TriggerOptions& options, const Context& context) {
   OpenWorkspace open = open_to_write(context);
   for (const EventRecord& event : triggers::Events(open.workspace, open.database).look(options.id)) {
     if (event.outcome != EventOutcome::known)
@@ -387,7 +387,7 @@ void look(const Options& options, const Context& context) {
 }
 
 // For the daemon: answers on the socket that is descriptor 3, and ends with the daemon.
-void serve(const Options& options, const Context& context) {
+void serve(const TriggerOptions& options, const Context& context) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::fcntl(3, F_SETFD, FD_CLOEXEC);
   if (::getppid() != static_cast<pid_t>(options.id)) return;
@@ -402,7 +402,7 @@ void serve(const Options& options, const Context& context) {
 
 void set_up_trigger(CLI::App& app, Context& context) {
   app.require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TriggerOptions>();
   const auto choose_some = [&](CLI::App* command, bool required) {
     command->add_option("FILE", options->file, "a pipeline file, or pipeline")->required(required);
     command->add_option("NAME", options->name, "only this trigger of it");

@@ -14,14 +14,14 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct ValidateOptions {
   std::vector<std::string> files;
   std::vector<std::string> overrides;
   bool strict = false;
   bool json = false;
 };
 
-void validate(const Options& options, Context& context) {
+void validate(const ValidateOptions& options, Context& context) {
   nlohmann::json files = nlohmann::json::array();
   std::vector<Diagnostic> all, warnings;
   std::map<std::string, std::string> files_by_name;
@@ -76,7 +76,7 @@ void validate(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_validate(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ValidateOptions>();
   app.add_option("FILE", options->files, "pipeline files")->required();
   add_set_option(app, options->overrides);
   app.add_flag("--strict", options->strict, "exit with 3 if there is a warning");

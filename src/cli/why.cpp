@@ -17,7 +17,7 @@ namespace mlops::cli {
 
 namespace {
 
-struct Options {
+struct WhyOptions {
   std::string what;
   std::string run = "latest";
   bool json = false;
@@ -83,7 +83,7 @@ const char* verb(const StepRecord& step) {
   return step.attempts > 0 ? "ran in" : "did not run in";
 }
 
-void why(const Options& options, Context& context) {
+void why(const WhyOptions& options, Context& context) {
   OpenWorkspace open = open_to_read(context);
   const std::string id = find_run_id(open, options.run);
   const auto steps = find_steps(open, id, options.what);
@@ -125,7 +125,7 @@ void why(const Options& options, Context& context) {
 }  // namespace
 
 void set_up_why(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<WhyOptions>();
   app.add_option("STEP", options->what, "a step, or the path of an output")->required();
   app.add_option("RUN", options->run,
                  "an id, a unique beginning or end of one, latest (default) or latest:PIPELINE");

@@ -126,7 +126,7 @@ std::optional<std::string> facts_of(Connection& db, const std::string& run_id, i
   return row.step() ? std::optional(row.text(0)) : std::nullopt;
 }
 
-std::vector<KeptContent> contents_to_keep(Connection& db, const Retention& retention) {
+std::vector<KeptContent> contents_to_keep(Connection& db, const OutputRetention& retention) {
   Statement row = db.prepare(R"sql(
     WITH ranked AS (
       -- A running run has no outputs yet, and takes no place of one that has.

@@ -57,14 +57,14 @@ struct KeptContent {
   bool may_be_missing = false;  ///< an input, or an output that was not kept: the store need not have it
 };
 /// Of which runs outputs are kept, besides those that are pinned or running.
-struct Retention {
+struct OutputRetention {
   std::optional<Instant> since;  ///< only of those started then or later
   int newest = -1;               ///< if not negative, only of so many of each pipeline
   std::vector<Tag> tags;         ///< of all with one of these, however old; without a value: with any
 };
 /// Of pinned and running runs outputs and inputs, of datasets all versions, and outputs and kept inputs of
 /// other runs. The strongest reasons come first.
-std::vector<KeptContent> contents_to_keep(Connection& db, const Retention& retention);
+std::vector<KeptContent> contents_to_keep(Connection& db, const OutputRetention& retention);
 
 /// Hands what other runs refer to in `run_id` to the oldest of them, before `run_id` is deleted; returns
 /// those. Within a Transaction.
