@@ -111,8 +111,8 @@ void push(const ExchangeOptions& options, Context& context) {
   }
 }
 
-nlohmann::json to_json(const ExchangeOptions& options, const workspace::RemoteConfig& remote,
-                       const engine::FetchReport& r) {
+nlohmann::json exchange_json(const ExchangeOptions& options, const workspace::RemoteConfig& remote,
+                             const engine::FetchReport& r) {
   nlohmann::json json = head(options, remote), damaged = nlohmann::json::array();
   for (const util::Digest& digest : r.contents.damaged) damaged.push_back(digest.hex());
   json.update({{"objects", r.contents.objects},
@@ -166,7 +166,7 @@ void fetch(const ExchangeOptions& options, Context& context) {
   const auto remote = engine::choose_remote(workspace::read_config(open.workspace), options.remote);
   const auto transaction = to_roll_back(options, open);
   const engine::FetchReport report = get(options, open, remote, context, nullptr);
-  if (options.json) return print_json(to_json(options, remote, report));
+  if (options.json) return print_json(exchange_json(options, remote, report));
   print(report, options, remote);
 }
 
@@ -204,7 +204,7 @@ void pull(const ExchangeOptions& options, Context& context) {
     }
   }
   if (options.json) {
-    nlohmann::json json = to_json(options, remote, report);
+    nlohmann::json json = exchange_json(options, remote, report);
     json.update({{"placed", placed}, {"absent", absent}, {"outside", outside}, {"in_place", there}});
     return print_json(json);
   }

@@ -29,7 +29,7 @@ int exit_code_of(const engine::FsckReport& report) {
                                     : 0;
 }
 
-nlohmann::json to_json(const engine::FsckReport& report) {
+nlohmann::json report_json(const engine::FsckReport& report) {
   nlohmann::json findings = nlohmann::json::array();
   for (const engine::Fault& f : report.faults)
     findings.push_back({{"what", f.what},
@@ -104,7 +104,7 @@ void fsck(const FsckOptions& options, Context& context) {
   const engine::FsckReport report = engine::check(workspace, options.full);
   context.exit_code = exit_code_of(report);
   if (!options.json) return print(report);
-  json.update(to_json(report));
+  json.update(report_json(report));
   print_json(json);
 }
 

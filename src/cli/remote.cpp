@@ -33,7 +33,7 @@ void check_name(const std::string& name) {
   }
 }
 
-nlohmann::json to_json(const workspace::RemoteConfig& remote, const workspace::Config& config) {
+nlohmann::json remote_json(const workspace::RemoteConfig& remote, const workspace::Config& config) {
   const bool is_default = remote.name == config.default_remote || config.remotes.size() == 1;
   return {{"name", remote.name},
           {"url", remote.url},
@@ -76,7 +76,7 @@ void add(const RemoteOptions& options, const Context& context) {
     config.default_remote = first->name;
   }
   workspace::write_config(workspace, config);
-  if (options.json) return print_json({{"remote", to_json(*config.find(options.name), config)}});
+  if (options.json) return print_json({{"remote", remote_json(*config.find(options.name), config)}});
   std::printf("added %s: %s\n", shown(options.name).c_str(), shown(address.url).c_str());
   if (second && !options.make_default) {
     std::printf("  %s stays the one that push, fetch and pull take; --remote %s names this one\n",
@@ -89,7 +89,7 @@ void list(const RemoteOptions& options, const Context& context) {
   const workspace::Config config = workspace::read_config(workspace);
   if (options.json) {
     nlohmann::json remotes = nlohmann::json::array();
-    for (const auto& remote : config.remotes) remotes.push_back(to_json(remote, config));
+    for (const auto& remote : config.remotes) remotes.push_back(remote_json(remote, config));
     return print_json({{"remotes", remotes}});
   }
   if (config.remotes.empty()) {

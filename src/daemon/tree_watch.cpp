@@ -16,8 +16,9 @@ namespace mlops::daemon {
 
 namespace {
 
-constexpr std::uint32_t changes = IN_MODIFY | IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM |
-                                  IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+constexpr std::uint32_t watched_events = IN_MODIFY | IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO |
+                                         IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF |
+                                         IN_ONLYDIR;
 
 }  // namespace
 
@@ -44,7 +45,7 @@ std::string TreeWatch::watch(std::int64_t owner) {
 void TreeWatch::watch_folder(std::int64_t owner, const std::string& path, std::string& problem) {
   if (const std::string kind = util::network_file_system(path); !kind.empty())
     problem = "'" + path + "' lies on " + kind + ", where other machines' changes are not told";
-  const int watch = ::inotify_add_watch(fd_.get(), path.c_str(), changes);
+  const int watch = ::inotify_add_watch(fd_.get(), path.c_str(), watched_events);
   if (watch < 0) {
     problem =
         "'" + path + "' cannot be watched: " +

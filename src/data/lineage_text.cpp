@@ -12,7 +12,7 @@ namespace mlops::data {
 
 namespace {
 
-std::size_t at(int i) { return static_cast<std::size_t>(i); }
+std::size_t row_at(int i) { return static_cast<std::size_t>(i); }
 
 std::string git_words(const db::ExecutionFacts& facts) {
   if (!facts.git_commit) return "not in git";
@@ -49,7 +49,7 @@ class Tree {
     if (l_.up) {
       for (const int file : l_.targets) root_up(file);
       for (const int step : last_steps()) {
-        text_ += step_words(l_.steps[at(step)]) + "\n";
+        text_ += step_words(l_.steps[row_at(step)]) + "\n";
         below_step_up(step, "");
       }
     }
@@ -77,13 +77,13 @@ class Tree {
   static std::string deeper(const std::string& indent, bool last) { return indent + (last ? "  " : "│ "); }
 
   void root_up(int file) {
-    text_ += file_words(l_.files[at(file)]) + "\n";
+    text_ += file_words(l_.files[row_at(file)]) + "\n";
     seen_files_.insert(file);
     below_file_up(file, "");
   }
 
   void below_file_up(int file, const std::string& indent) {
-    const LineageFile& f = l_.files[at(file)];
+    const LineageFile& f = l_.files[row_at(file)];
     if (f.open) return line(indent, true, "…");
     if (f.made_by < 0) {
       if (indent.empty()) line(indent, true, "no step made it");
@@ -91,13 +91,13 @@ class Tree {
     }
     const std::string as = f.made_as.empty() ? "" : "  as " + util::escape_controls(f.made_as);
     if (!seen_steps_.insert(f.made_by).second)
-      return line(indent, true, l_.steps[at(f.made_by)].facts.name + "  see above" + as);
-    line(indent, true, step_words(l_.steps[at(f.made_by)]) + as);
+      return line(indent, true, l_.steps[row_at(f.made_by)].facts.name + "  see above" + as);
+    line(indent, true, step_words(l_.steps[row_at(f.made_by)]) + as);
     below_step_up(f.made_by, deeper(indent, true));
   }
 
   void below_step_up(int index, const std::string& indent) {
-    const LineageStep& step = l_.steps[at(index)];
+    const LineageStep& step = l_.steps[row_at(index)];
     seen_steps_.insert(index);
     std::vector<std::string> lines;
     if (const std::string params = param_words(step); !params.empty()) lines.push_back("params " + params);
@@ -107,7 +107,7 @@ class Tree {
     for (std::size_t i = 0; i < step.reads.size(); ++i) {
       const bool last = i + 1 == step.reads.size();
       const int file = step.reads[i];
-      const LineageFile& f = l_.files[at(file)];
+      const LineageFile& f = l_.files[row_at(file)];
       const bool is_new = seen_files_.insert(file).second;
       line(indent, last, file_words(f) + (is_new ? "" : f.made_by >= 0 ? "  see above" : ""));
       if (is_new) below_file_up(file, deeper(indent, last));
@@ -118,7 +118,7 @@ class Tree {
   std::vector<int> last_steps() const {
     std::set<int> read;
     for (const int step : l_.target_steps) {
-      for (const int file : l_.steps[at(step)].reads) read.insert(l_.files[at(file)].made_by);
+      for (const int file : l_.steps[row_at(step)].reads) read.insert(l_.files[row_at(file)].made_by);
     }
     std::vector<int> last;
     for (const int step : l_.target_steps) {
@@ -134,10 +134,10 @@ class Tree {
     // Of a run, what was made outside of it.
     for (const int step : l_.target_steps) seen_steps_.insert(step);
     for (const int step : l_.target_steps) {
-      for (const int file : l_.steps[at(step)].makes) roots.push_back(file);
+      for (const int file : l_.steps[row_at(step)].makes) roots.push_back(file);
     }
     for (const int file : roots) {
-      const LineageFile& f = l_.files[at(file)];
+      const LineageFile& f = l_.files[row_at(file)];
       const bool worth =
           std::ranges::any_of(f.read_by, [&](int step) { return !seen_steps_.contains(step); });
       if ((!worth && f.more_readers == 0 && !f.open) || !seen_files_.insert(file).second) continue;
@@ -148,11 +148,11 @@ class Tree {
   }
 
   void below_file_down(int file, const std::string& indent) {
-    const LineageFile& f = l_.files[at(file)];
+    const LineageFile& f = l_.files[row_at(file)];
     const bool more = f.more_readers > 0 || f.open;
     for (std::size_t i = 0; i < f.read_by.size(); ++i) {
       const bool last = i + 1 == f.read_by.size() && !more;
-      const LineageStep& step = l_.steps[at(f.read_by[i])];
+      const LineageStep& step = l_.steps[row_at(f.read_by[i])];
       if (!seen_steps_.insert(f.read_by[i]).second) {
         line(indent, last, step.facts.name + "  run " + step.execution.run + ", see elsewhere here");
         continue;
@@ -163,7 +163,7 @@ class Tree {
         const int made = step.makes[j];
         const bool end = j + 1 == step.makes.size();
         const bool is_new = seen_files_.insert(made).second;
-        line(inner, end, file_words(l_.files[at(made)]) + (is_new ? "" : "  see above"));
+        line(inner, end, file_words(l_.files[row_at(made)]) + (is_new ? "" : "  see above"));
         if (is_new) below_file_down(made, deeper(inner, end));
       }
     }

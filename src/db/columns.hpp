@@ -1,4 +1,4 @@
-// How values that SQLite does not know lie in columns: times as UTC texts, small numbers.
+// How values that SQLite does not know lie in columns: times as UTC texts, small numbers, NULL for no text.
 #pragma once
 
 #include <mlops/records.hpp>
@@ -13,6 +13,10 @@ namespace mlops::db {
 
 inline std::optional<std::string> time_text(const std::optional<Instant>& instant) {
   return instant ? std::optional(util::format_utc(*instant)) : std::nullopt;
+}
+
+inline std::optional<std::string> or_null(const std::string& text) {
+  return text.empty() ? std::nullopt : std::optional(text);
 }
 
 inline std::optional<Instant> instant(const Statement& row, int column) {

@@ -23,7 +23,7 @@ namespace {
 
 constexpr int most_lines = 10;
 constexpr const char* dangling = " that is not there";
-constexpr int lock_limit_ms = 5'000;
+constexpr int copy_lock_limit_ms = 5'000;
 
 std::string directory_of(const std::string& path) {
   return std::filesystem::path(util::absolute_path(path)).parent_path().string();
@@ -164,7 +164,7 @@ std::string time_in_name() {
 
 void replace_database(const std::string& path, const std::string& copy, const std::string& aside) {
   const util::Fd lock = util::open_file(path + ".lock", O_RDWR | O_CREAT, 0600);
-  if (!util::lock_fd(lock.get(), lock_limit_ms))
+  if (!util::lock_fd(lock.get(), copy_lock_limit_ms))
     throw Error(ExitCode::busy, "cannot replace '" + path + "': another process writes to it",
                 "try again when it has ended");
   const bool there = util::exists(path);

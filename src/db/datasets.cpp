@@ -6,12 +6,12 @@ namespace mlops::db {
 
 namespace {
 
-constexpr const char* columns =
+constexpr const char* select_versions =
     "SELECT dataset, version, path, sha256, form, size, files, added, removed, changed, note, user, "
     "created_at, "
     "pinned FROM v_dataset_versions ";
 
-DatasetVersion read(const Statement& row) {
+DatasetVersion read_version(const Statement& row) {
   DatasetVersion v;
   int column = 0;
   const auto count = [&] { return static_cast<std::uint64_t>(row.integer(column++)); };
@@ -32,16 +32,16 @@ DatasetVersion read(const Statement& row) {
   return v;
 }
 
-std::vector<DatasetVersion> read_all(Statement row) {
+std::vector<DatasetVersion> read_versions(Statement row) {
   std::vector<DatasetVersion> list;
-  while (row.step()) list.push_back(read(row));
+  while (row.step()) list.push_back(read_version(row));
   return list;
 }
 
 }  // namespace
 
 std::vector<DatasetVersion> datasets(Connection& db) {
-  return read_all(db.prepare(std::string(columns) + R"sql(
+  return read_versions(db.prepare(std::string(select_versions) + R"sql(
     WHERE (dataset, version) IN (SELECT dataset, max(version) FROM dataset_versions GROUP BY dataset)
     ORDER BY dataset
   )sql"));
@@ -55,23 +55,24 @@ std::vector<std::string> dataset_names(Connection& db) {
 }
 
 std::vector<DatasetVersion> versions_of(Connection& db, const std::string& dataset) {
-  Statement row = db.prepare(std::string(columns) + "WHERE dataset = ? ORDER BY version DESC");
+  Statement row = db.prepare(std::string(select_versions) + "WHERE dataset = ? ORDER BY version DESC");
   row.bind(dataset);
-  return read_all(std::move(row));
+  return read_versions(std::move(row));
 }
 
 std::optional<DatasetVersion> latest_version(Connection& db, const std::string& dataset) {
-  Statement row = db.prepare(std::string(columns) + "WHERE dataset = ? ORDER BY version DESC LIMIT 1");
+  Statement row =
+      db.prepare(std::string(select_versions) + "WHERE dataset = ? ORDER BY version DESC LIMIT 1");
   row.bind(dataset);
-  return row.step() ? std::optional(read(row)) : std::nullopt;
+  return row.step() ? std::optional(read_version(row)) : std::nullopt;
 }
 
 std::optional<DatasetVersion> version_with(Connection& db, const std::string& sha256,
                                            const std::string& form) {
-  Statement row =
-      db.prepare(std::string(columns) + "WHERE sha256 = ? AND form = ? ORDER BY created_at DESC LIMIT 1");
+  Statement row = db.prepare(std::string(select_versions) +
+                             "WHERE sha256 = ? AND form = ? ORDER BY created_at DESC LIMIT 1");
   row.bind(sha256, form);
-  return row.step() ? std::optional(read(row)) : std::nullopt;
+  return row.step() ? std::optional(read_version(row)) : std::nullopt;
 }
 
 int insert_version(Connection& db, const DatasetVersion& v) {

@@ -8,26 +8,26 @@
 namespace mlops {
 
 namespace {
-constexpr const char* kStates[] = {"waiting", "sent", "failed", "suppressed"};
+constexpr const char* message_states[] = {"waiting", "sent", "failed", "suppressed"};
 }  // namespace
 
-const char* to_string(MessageState state) { return kStates[static_cast<int>(state)]; }
+const char* to_string(MessageState state) { return message_states[static_cast<int>(state)]; }
 
 std::optional<MessageState> parse_message_state(std::string_view text) {
-  const auto found = std::ranges::find(kStates, text);
-  if (found == std::end(kStates)) return std::nullopt;
-  return static_cast<MessageState>(found - std::begin(kStates));
+  const auto found = std::ranges::find(message_states, text);
+  if (found == std::end(message_states)) return std::nullopt;
+  return static_cast<MessageState>(found - std::begin(message_states));
 }
 
 namespace db {
 
 namespace {
 
-constexpr const char* columns =
+constexpr const char* message_columns =
     "id, pipeline, notification, occasion, run_id, target, subject, body, state, attempts, next_at, error, "
     "created_at, ended_at, claimer, dedupe";
 
-MessageRecord read(const Statement& row) {
+MessageRecord read_message(const Statement& row) {
   MessageRecord m;
   m.id = row.text(0);
   m.pipeline = row.text(1);
@@ -48,18 +48,14 @@ MessageRecord read(const Statement& row) {
   return m;
 }
 
-std::vector<MessageRecord> read_all(Statement& row) {
+std::vector<MessageRecord> read_messages(Statement& row) {
   std::vector<MessageRecord> list;
-  while (row.step()) list.push_back(read(row));
+  while (row.step()) list.push_back(read_message(row));
   return list;
 }
 
-Statement select(Connection& db, const std::string& rest) {
-  return db.prepare(std::string("SELECT ") + columns + " FROM outbox " + rest);
-}
-
-std::optional<std::string> or_null(const std::string& text) {
-  return text.empty() ? std::nullopt : std::optional(text);
+Statement select_messages(Connection& db, const std::string& rest) {
+  return db.prepare(std::string("SELECT ") + message_columns + " FROM outbox " + rest);
 }
 
 }  // namespace
@@ -105,17 +101,17 @@ void forget_messages(Connection& db, Instant before) {
 }
 
 std::vector<MessageRecord> due_messages(Connection& db, Instant now, const std::string& run_id, int limit) {
-  Statement row = select(db,
-                         "WHERE state = 'waiting' AND claimer = '' AND next_at <= ?1 "
-                         "ORDER BY run_id IS NOT ?2, next_at, id LIMIT ?3");
+  Statement row = select_messages(db,
+                                  "WHERE state = 'waiting' AND claimer = '' AND next_at <= ?1 "
+                                  "ORDER BY run_id IS NOT ?2, next_at, id LIMIT ?3");
   row.bind(util::format_utc(now), run_id, limit);
-  return read_all(row);
+  return read_messages(row);
 }
 
 std::vector<MessageRecord> claimed_messages(Connection& db) {
-  Statement row = select(db, "WHERE state = 'waiting' AND claimer <> ''");
+  Statement row = select_messages(db, "WHERE state = 'waiting' AND claimer <> ''");
   row.bind();
-  return read_all(row);
+  return read_messages(row);
 }
 
 std::optional<Instant> next_message_at(Connection& db) {
@@ -127,18 +123,18 @@ std::optional<Instant> next_message_at(Connection& db) {
 }
 
 std::vector<MessageRecord> messages_of_run(Connection& db, const std::string& run_id) {
-  Statement row = select(db, "WHERE run_id = ? ORDER BY id");
+  Statement row = select_messages(db, "WHERE run_id = ? ORDER BY id");
   row.bind(run_id);
-  return read_all(row);
+  return read_messages(row);
 }
 
 std::vector<MessageRecord> find_messages(Connection& db, const std::string& text) {
   Statement row =
-      select(db,
-             "WHERE (id >= ?1 AND id < ?1 || '~') OR (length(?1) >= 4 AND substr(id, -length(?1)) "
-             "= ?1) ORDER BY id DESC LIMIT 5");
+      select_messages(db,
+                      "WHERE (id >= ?1 AND id < ?1 || '~') OR (length(?1) >= 4 AND substr(id, -length(?1)) "
+                      "= ?1) ORDER BY id DESC LIMIT 5");
   row.bind(text);
-  return read_all(row);
+  return read_messages(row);
 }
 
 std::vector<MessageRecord> list_messages(Connection& db, const MessageFilter& filter) {
@@ -147,9 +143,9 @@ std::vector<MessageRecord> list_messages(Connection& db, const MessageFilter& fi
   if (filter.since) rest += " AND created_at >= ?1";
   rest += " ORDER BY created_at DESC, id DESC";
   if (filter.limit > 0) rest += " LIMIT " + std::to_string(filter.limit);
-  Statement row = select(db, rest);
+  Statement row = select_messages(db, rest);
   if (filter.since) row.bind_one(1, util::format_utc(*filter.since));
-  return read_all(row);
+  return read_messages(row);
 }
 
 Told last_told(Connection& db, const std::string& pipeline, const std::string& notification,

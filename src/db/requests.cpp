@@ -7,22 +7,22 @@
 namespace mlops {
 
 namespace {
-constexpr const char* kStates[] = {"waiting", "claimed", "started", "cancelled", "rejected"};
+constexpr const char* request_states[] = {"waiting", "claimed", "started", "cancelled", "rejected"};
 }  // namespace
 
-const char* to_string(RequestState state) { return kStates[static_cast<int>(state)]; }
+const char* to_string(RequestState state) { return request_states[static_cast<int>(state)]; }
 
 std::optional<RequestState> parse_request_state(std::string_view text) {
-  const auto found = std::ranges::find(kStates, text);
-  if (found == std::end(kStates)) return std::nullopt;
-  return static_cast<RequestState>(found - std::begin(kStates));
+  const auto found = std::ranges::find(request_states, text);
+  if (found == std::end(request_states)) return std::nullopt;
+  return static_cast<RequestState>(found - std::begin(request_states));
 }
 
 namespace db {
 
 namespace {
 
-constexpr const char* select =
+constexpr const char* select_request =
     "SELECT id, queue, file, pipeline, options, priority, concurrency, source, cause, dedupe, backfill, "
     "not_before, state, reason, run_id, fence, claimer, attempts, submitted_at, submitted_by, claimed_at, "
     "decided_at FROM requests ";
@@ -31,11 +31,7 @@ std::optional<std::string> maybe_text(const Statement& row, int column) {
   return row.is_null(column) ? std::nullopt : std::optional(row.text(column));
 }
 
-std::optional<std::string> or_null(const std::string& text) {
-  return text.empty() ? std::nullopt : std::optional(text);
-}
-
-RequestRecord read(const Statement& row) {
+RequestRecord read_request(const Statement& row) {
   RequestRecord r;
   r.id = row.integer(0);
   r.queue = row.text(1);
@@ -64,16 +60,16 @@ RequestRecord read(const Statement& row) {
 
 template <typename... Args>
 std::optional<RequestRecord> first(Connection& db, const char* where, const Args&... args) {
-  Statement& row = db.cached(std::string(select) + where).bind(args...);
+  Statement& row = db.cached(std::string(select_request) + where).bind(args...);
   std::optional<RequestRecord> request;
-  if (row.step()) request = read(row);
+  if (row.step()) request = read_request(row);
   row.reset();
   return request;
 }
 
-std::vector<RequestRecord> read_all(Statement& row) {
+std::vector<RequestRecord> read_requests(Statement& row) {
   std::vector<RequestRecord> list;
-  while (row.step()) list.push_back(read(row));
+  while (row.step()) list.push_back(read_request(row));
   return list;
 }
 
@@ -142,13 +138,13 @@ std::optional<RequestRecord> request_of_run(Connection& db, const std::string& r
 }
 
 std::vector<RequestRecord> claimed_requests(Connection& db) {
-  Statement row = db.prepare(std::string(select) + "WHERE state = 'claimed' ORDER BY fence");
-  return read_all(row);
+  Statement row = db.prepare(std::string(select_request) + "WHERE state = 'claimed' ORDER BY fence");
+  return read_requests(row);
 }
 
 std::vector<RequestRecord> list_requests(Connection& db, const RequestFilter& filter) {
   // Each question with the terms that it has: an index serves no term that may be absent.
-  std::string sql = std::string(select) + "WHERE TRUE";
+  std::string sql = std::string(select_request) + "WHERE TRUE";
   if (!filter.queue.empty()) sql += " AND queue = ?1";
   if (filter.state) sql += std::string(" AND state = '") + to_string(*filter.state) + "'";
   if (filter.backfill) sql += " AND backfill = ?2";
@@ -158,18 +154,18 @@ std::vector<RequestRecord> list_requests(Connection& db, const RequestFilter& fi
   if (!filter.queue.empty()) row.bind_one(1, filter.queue);
   if (filter.backfill) row.bind_one(2, *filter.backfill);
   if (filter.limit > 0) row.bind_one(3, filter.limit);
-  std::vector<RequestRecord> list = read_all(row);
+  std::vector<RequestRecord> list = read_requests(row);
   std::ranges::reverse(list);
   return list;
 }
 
 std::vector<RequestRecord> waiting_requests(Connection& db, const std::string& queue, int limit) {
-  Statement row =
-      db.prepare(std::string(select) + "WHERE state = 'waiting'" + (queue.empty() ? "" : " AND queue = ?1") +
-                 " ORDER BY priority DESC, not_before, id LIMIT ?2");
+  Statement row = db.prepare(std::string(select_request) + "WHERE state = 'waiting'" +
+                             (queue.empty() ? "" : " AND queue = ?1") +
+                             " ORDER BY priority DESC, not_before, id LIMIT ?2");
   if (!queue.empty()) row.bind_one(1, queue);
   row.bind_one(2, limit > 0 ? limit : -1);
-  return read_all(row);
+  return read_requests(row);
 }
 
 void for_each_candidate(Connection& db, Instant now,

@@ -29,13 +29,13 @@ const std::string old_requests = R"sql(
       AND q.id < (SELECT max(id) FROM requests)
   )sql";
 
-std::int64_t seconds(const Retention& retention) {
+std::int64_t seconds_of(const Retention& retention) {
   return std::chrono::floor<std::chrono::seconds>(retention.before).time_since_epoch().count();
 }
 
 Statement bound(Statement row, const Retention& retention, bool requests) {
   row.bind_one(1, util::format_utc(retention.before));
-  if (!requests) row.bind_one(2, seconds(retention));
+  if (!requests) row.bind_one(2, seconds_of(retention));
   row.bind_one(3, retention.pipeline);
   if (requests) row.bind_one(4, util::format_utc(retention.claimed_before));
   return row;
@@ -69,7 +69,7 @@ OldRows delete_old(Connection& db, const Retention& retention, int limit) {
           SELECT min(slot_at) - 1 FROM slots WHERE schedule = schedules.id AND outcome = 'claimed'), ?2)))
         WHERE id = (SELECT schedule FROM slots WHERE id = ?1)
       )sql")
-        .bind(slot, seconds(retention))
+        .bind(slot, seconds_of(retention))
         .run();
     db.cached("DELETE FROM slots WHERE id = ?").bind(slot).run();
   }

@@ -11,12 +11,12 @@ namespace mlops::db {
 
 namespace {
 
-constexpr const char* columns = R"sql(
+constexpr const char* run_columns = R"sql(
   id, pipeline, file, definition, state, reason, exit_code, created_at, ended_at, duration_ms, steps, jobs,
   resumes, host, user, command_line, git_commit, git_dirty, mlops_version, runner_pid, boot_id, part_started_at
 )sql";
 
-RunRecord read(const Statement& row) {
+RunRecord read_run(const Statement& row) {
   RunRecord run;
   run.id = row.text(0);
   run.pipeline = row.text(1);
@@ -112,9 +112,9 @@ std::set<std::string> delete_run(Connection& db, const std::string& id) {
 }
 
 std::optional<RunRecord> find_run(Connection& db, const std::string& id) {
-  Statement& row = db.cached(std::string("SELECT ") + columns + " FROM runs WHERE id = ?").bind(id);
+  Statement& row = db.cached(std::string("SELECT ") + run_columns + " FROM runs WHERE id = ?").bind(id);
   if (!row.step()) return std::nullopt;
-  RunRecord run = read(row);
+  RunRecord run = read_run(row);
   row.reset();
   return run;
 }
@@ -201,9 +201,9 @@ Statement select_runs(Connection& db, const char* what, const RunFilter& filter)
 }  // namespace
 
 std::vector<RunRecord> list_runs(Connection& db, const RunFilter& filter) {
-  Statement row = select_runs(db, columns, filter);
+  Statement row = select_runs(db, run_columns, filter);
   std::vector<RunRecord> runs;
-  while (row.step()) runs.push_back(read(row));
+  while (row.step()) runs.push_back(read_run(row));
   return runs;
 }
 

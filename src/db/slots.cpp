@@ -7,16 +7,16 @@
 namespace mlops {
 
 namespace {
-constexpr const char* kOutcomes[] = {"claimed", "ran",        "skipped",  "coalesced", "missed",
-                                     "paused",  "superseded", "rejected", "gap"};
+constexpr const char* slot_outcomes[] = {"claimed", "ran",        "skipped",  "coalesced", "missed",
+                                         "paused",  "superseded", "rejected", "gap"};
 }  // namespace
 
-const char* to_string(SlotOutcome outcome) { return kOutcomes[static_cast<int>(outcome)]; }
+const char* to_string(SlotOutcome outcome) { return slot_outcomes[static_cast<int>(outcome)]; }
 
 std::optional<SlotOutcome> parse_slot_outcome(std::string_view text) {
-  const auto found = std::ranges::find(kOutcomes, text);
-  if (found == std::end(kOutcomes)) return std::nullopt;
-  return static_cast<SlotOutcome>(found - std::begin(kOutcomes));
+  const auto found = std::ranges::find(slot_outcomes, text);
+  if (found == std::end(slot_outcomes)) return std::nullopt;
+  return static_cast<SlotOutcome>(found - std::begin(slot_outcomes));
 }
 
 namespace db {
@@ -87,10 +87,6 @@ std::optional<SlotRecord> first_slot(Statement& row) {
   if (row.step()) slot = read_slot(row);
   row.reset();
   return slot;
-}
-
-std::optional<std::string> or_null(const std::string& text) {
-  return text.empty() ? std::nullopt : std::optional(text);
 }
 
 std::optional<std::int64_t> or_null(std::optional<sys_seconds> at) {

@@ -16,7 +16,7 @@ std::string_view bytes_of(const util::Digest& digest) {
   return {reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size()};
 }
 
-PackedObject read(const Statement& row) {
+PackedObject read_object(const Statement& row) {
   PackedObject object;
   object.digest = util::Digest::from_bytes(row.text(0)).value_or(util::Digest());
   object.pack = row.text(1);
@@ -35,7 +35,7 @@ bool is_read_only(const std::string& path) {
   return ::access(path.c_str(), R_OK) == 0 && ::access(path.c_str(), W_OK) != 0;
 }
 
-constexpr const char* select =
+constexpr const char* select_object =
     "SELECT o.digest, p.name, o.offset, o.size FROM packed o JOIN packs p ON p.id = o.pack ";
 
 }  // namespace
@@ -61,12 +61,12 @@ StoreIndex::StoreIndex(const std::string& path) : database_(open(path, replaced_
 }
 
 std::optional<PackedObject> StoreIndex::find(const util::Digest& digest) {
-  static const std::string sql = std::string(select) + "WHERE o.digest = ?";
+  static const std::string sql = std::string(select_object) + "WHERE o.digest = ?";
   Statement& row = database_.connection().cached(sql);
   row.reset();
   row.bind_blob(1, bytes_of(digest));
   if (!row.step()) return std::nullopt;
-  PackedObject object = read(row);
+  PackedObject object = read_object(row);
   row.reset();
   return object;
 }

@@ -9,15 +9,15 @@ namespace mlops {
 
 namespace {
 
-constexpr const char* kOutcomes[] = {"requested", "joined", "paused", "refused", "known"};
+constexpr const char* event_outcomes[] = {"requested", "joined", "paused", "refused", "known"};
 
 }  // namespace
 
-const char* to_string(EventOutcome outcome) { return kOutcomes[static_cast<int>(outcome)]; }
+const char* to_string(EventOutcome outcome) { return event_outcomes[static_cast<int>(outcome)]; }
 std::optional<EventOutcome> parse_event_outcome(std::string_view text) {
-  const auto found = std::ranges::find(kOutcomes, text);
-  if (found == std::end(kOutcomes)) return std::nullopt;
-  return static_cast<EventOutcome>(found - std::begin(kOutcomes));
+  const auto found = std::ranges::find(event_outcomes, text);
+  if (found == std::end(event_outcomes)) return std::nullopt;
+  return static_cast<EventOutcome>(found - std::begin(event_outcomes));
 }
 
 namespace db {

@@ -23,7 +23,7 @@ namespace mlops::dvc {
 
 namespace {
 
-constexpr std::size_t buffer_size = 1 << 18;
+constexpr std::size_t hash_size = 1 << 18;
 constexpr std::size_t sniffed = 512;
 
 // Digests in the index have room for SHA-256: an MD5 fills the first half.
@@ -52,7 +52,7 @@ struct Read {
 };
 
 std::string digest_file(int fd, const std::string& path, Hash hash, const store::Objects& objects) {
-  thread_local std::vector<char> buffer(buffer_size);
+  thread_local std::vector<char> buffer(hash_size);
   util::Md5 md5;
   std::string text;  // of a file whose line ends count
   bool first = true, dos = false;

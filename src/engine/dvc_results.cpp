@@ -22,7 +22,7 @@ namespace mlops::engine {
 namespace {
 
 constexpr auto look_again_after = std::chrono::milliseconds(100);
-constexpr std::size_t metrics_limit = 256u << 20;
+constexpr std::size_t file_limit = 256u << 20;
 
 const char* form_of(const dvc::File& file) {
   return file.md5.empty()             ? ""
@@ -63,7 +63,7 @@ class MetricsReader {
       return;
     }
     if (util::is_directory(path) || !seen_.insert(path).second) return;
-    if (const auto text = util::read_regular_file(path, metrics_limit)) take(parse_metrics_file(path, *text));
+    if (const auto text = util::read_regular_file(path, file_limit)) take(parse_metrics_file(path, *text));
   }
 
   void read_live_only(const std::string& path) {

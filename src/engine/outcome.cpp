@@ -12,7 +12,6 @@
 
 namespace mlops::engine {
 
-using process::Cause;
 using process::ExitRecord;
 
 std::string signal_name(int signal) {
@@ -100,17 +99,17 @@ AttemptOutcome outcome_of(const ExitRecord& record, const OutcomeContext& contex
   using Kind = AttemptOutcome::Kind;
   const auto limit = [](Milliseconds ms) { return util::format_duration(ms); };
   switch (record.cause) {
-    case Cause::exited:
+    case process::Cause::exited:
       if (record.succeeded()) return {Kind::succeeded, 0, ""};
       if (record.signal != 0) return {Kind::signalled, 128 + record.signal, signal_words(record, context)};
       return {Kind::exited, record.code, exit_words(record, context)};
-    case Cause::timeout:
+    case process::Cause::timeout:
       return {Kind::timeout, record.code, "timed out after " + limit(context.step->timeout)};
-    case Cause::no_output:
+    case process::Cause::no_output:
       return {Kind::no_output, record.code, "wrote nothing for " + limit(context.step->no_output_timeout)};
-    case Cause::stopped: return {Kind::stopped, record.code, "was told to stop"};
-    case Cause::not_started: return {Kind::not_started, 0, why_not_started(record, context)};
-    case Cause::lost: break;
+    case process::Cause::stopped: return {Kind::stopped, record.code, "was told to stop"};
+    case process::Cause::not_started: return {Kind::not_started, 0, why_not_started(record, context)};
+    case process::Cause::lost: break;
   }
   return {Kind::lost, 0, "lost: the keeper process died, nobody knows how it ended"};
 }
@@ -139,7 +138,7 @@ AttemptRecord record_of(const ExitRecord& r) {
   if (r.pid > 0) a.pid = r.pid;
   a.started_at = instant(r.started_ms);
   if (r.ended_ms > 0) a.ended_at = instant(r.ended_ms);
-  if (r.pid > 0 && r.cause != Cause::lost) {
+  if (r.pid > 0 && r.cause != process::Cause::lost) {
     a.cpu_user_ms = r.user_us / 1000;
     a.cpu_system_ms = r.system_us / 1000;
     a.max_rss_bytes = r.max_rss_kb * 1024;

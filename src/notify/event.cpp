@@ -11,17 +11,15 @@ namespace mlops::notify {
 
 namespace {
 
-using nlohmann::json;
-
 std::string number_text(const std::optional<double>& value) {
-  return value && std::isfinite(*value) ? json(*value).dump() : "";
+  return value && std::isfinite(*value) ? Json(*value).dump() : "";
 }
 
 std::string time_of(const std::optional<Instant>& instant) {
   return instant ? util::format_local(*instant) : "";
 }
 
-json iso(const std::optional<Instant>& instant) {
+Json iso(const std::optional<Instant>& instant) {
   if (!instant) return nullptr;
   std::string text = util::format_utc(*instant);
   text[10] = 'T';
@@ -103,28 +101,28 @@ std::string field(const Event& event, std::string_view name) {
   return name == "message.id" ? event.message_id : "";
 }
 
-json to_json(const Event& event) {
-  json result = {
+Json to_json(const Event& event) {
+  Json result = {
       {"id", event.message_id},      {"occasion", to_string(event.occasion)},
       {"headline", headline(event)}, {"pipeline", {{"name", event.pipeline}, {"file", event.file}}},
-      {"reason", event.reason},      {"slot", event.slot.empty() ? json() : json(event.slot)},
+      {"reason", event.reason},      {"slot", event.slot.empty() ? Json() : Json(event.slot)},
       {"failures", event.failures},  {"failing_since", iso(event.failing_since)},
       {"left_out", event.left_out},  {"run", nullptr},
-      {"metrics", json::object()}};
+      {"metrics", Json::object()}};
   if (event.run) {
     const RunRecord& run = *event.run;
     result["run"] = {{"id", run.id},
                      {"state", to_string(run.state)},
-                     {"exit_code", run.exit_code ? json(*run.exit_code) : json()},
+                     {"exit_code", run.exit_code ? Json(*run.exit_code) : Json()},
                      {"started_at", iso(run.created_at)},
                      {"ended_at", iso(run.ended_at)},
-                     {"duration_ms", run.duration_ms ? json(*run.duration_ms) : json()},
+                     {"duration_ms", run.duration_ms ? Json(*run.duration_ms) : Json()},
                      {"host", run.host},
                      {"user", run.user},
-                     {"commit", run.git_commit ? json(*run.git_commit) : json()}};
+                     {"commit", run.git_commit ? Json(*run.git_commit) : Json()}};
   }
   for (const MetricRecord& metric : event.metrics)
-    result["metrics"][metric.name] = metric.value ? json(*metric.value) : json();
+    result["metrics"][metric.name] = metric.value ? Json(*metric.value) : Json();
   return result;
 }
 

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kMostProblems = 50;  // of one text
 constexpr std::array<std::string_view, 6> kRoots = {"params", "env", "matrix", "pipeline", "slot", "steps"};
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string result = "'";
   result += text;
   return result += "'";
@@ -47,8 +47,8 @@ Resolved wrong(std::string message, std::string hint = {}) {
 }
 
 Resolved found(const Json* value, std::string_view body, std::string hint) {
-  if (!value) return wrong(quoted(body) + " is not set", std::move(hint));
-  if (value->is_null()) return wrong(quoted(body) + " is null", "give it a value, or use another param");
+  if (!value) return wrong(in_quotes(body) + " is not set", std::move(hint));
+  if (value->is_null()) return wrong(in_quotes(body) + " is null", "give it a value, or use another param");
   return {*value, {}, {}, {}, {}};
 }
 
@@ -59,7 +59,7 @@ Resolved resolve_env(std::string_view body) {
     fallback = name.substr(at + 2);
     name = name.substr(0, at);
   }
-  if (!is_name(name)) return wrong(quoted(name) + " is not the name of an environment variable");
+  if (!is_name(name)) return wrong(in_quotes(name) + " is not the name of an environment variable");
   const char* value = std::getenv(std::string(name).c_str());
   // As the shell's ":-": an empty variable counts as unset where there is a fallback.
   if (fallback && (!value || !*value)) return {std::string(*fallback), {}, {}, {}, {}};
@@ -89,14 +89,14 @@ Resolved resolve_step(std::string_view body, const Scope& scope) {
   }
   if (!scope.steps->contains(split->name)) {
     const auto names = scope.steps->resolve(split->name);
-    return wrong(quoted(split->name) + " stands for " + std::to_string(names.size()) +
+    return wrong(in_quotes(split->name) + " stands for " + std::to_string(names.size()) +
                      " steps, so it has no single output",
                  scope.steps->suggest(split->name));
   }
   const std::string_view key = split->rest.substr(outputs.size());
   for (const char c : key) {
     if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '.' && c != '-') {
-      return wrong(quoted(key) + " is not the name of an output");
+      return wrong(in_quotes(key) + " is not the name of an output");
     }
   }
   return {std::nullopt, std::string(split->name), std::string(key), {}, {}};
@@ -104,13 +104,13 @@ Resolved resolve_step(std::string_view body, const Scope& scope) {
 
 Resolved resolve_slot(std::string_view body, const Scope& scope) {
   if (!scope.slot) {
-    return wrong(quoted(body) + " has no value here",
+    return wrong(in_quotes(body) + " has no value here",
                  "slot.… may be used in 'env' and in steps: it is the slot that a run is for");
   }
   const std::string_view name = body.substr(5);
   const auto value = scope.slot->find(name);
   if (value == scope.slot->end())
-    return wrong(quoted(body) + " is not set", "known: slot.id, slot.start, slot.end");
+    return wrong(in_quotes(body) + " is not set", "known: slot.id, slot.start, slot.end");
   if (scope.uses_slot) *scope.uses_slot = true;
   return {*value, {}, {}, {}, {}};
 }
@@ -150,14 +150,14 @@ Resolved resolve(std::string_view body, const Scope& scope) {
   if (body.starts_with("slot.")) return resolve_slot(body, scope);
   if (body == "pipeline.name") return {std::string(scope.pipeline), {}, {}, {}, {}};
   if (body.starts_with("pipeline."))
-    return wrong(quoted(body) + " is not set", "did you mean 'pipeline.name'?");
+    return wrong(in_quotes(body) + " is not set", "did you mean 'pipeline.name'?");
   if (body.starts_with("matrix.")) {
     if (const Json* values = var("matrix")) return below("matrix", values);
-    return wrong(quoted(body) + " has a value only in a step with 'matrix'");
+    return wrong(in_quotes(body) + " has a value only in a step with 'matrix'");
   }
   if (body == "item" || body.starts_with("item.")) {
     const Json* item = var("item");
-    if (!item) return wrong(quoted(body) + " has a value only in a step with 'foreach'");
+    if (!item) return wrong(in_quotes(body) + " has a value only in a step with 'foreach'");
     return body == "item" ? found(item, body, "") : below("item", item);
   }
   if (body == "key") {

@@ -17,9 +17,9 @@ using util::YamlNode;
 constexpr std::size_t kMostSchedules = 1000;
 
 // One entry.
-class Entry {
+class ScheduleEntry {
  public:
-  Entry(const YamlNode& node, const Fields& fields) : node_(node), fields_(fields) {}
+  ScheduleEntry(const YamlNode& node, const Fields& fields) : node_(node), fields_(fields) {}
 
   bool read(Schedule& out) {
     if (node_.is_scalar()) {
@@ -235,7 +235,7 @@ std::vector<Schedule> read_schedules(const YamlNode& node, const Fields& fields,
       return fields.expected(item, "schedule",
                              "a cron line, or a map such as {cron: \"0 3 * * *\", timezone: Asia/Seoul}");
     Schedule schedule;
-    const bool readable = Entry(item, fields).read(schedule);
+    const bool readable = ScheduleEntry(item, fields).read(schedule);
     check(item, schedule, pipeline, check_files, problems);
     if (!readable) return;
     if (schedule.name.empty())

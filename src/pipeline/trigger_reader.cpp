@@ -23,9 +23,9 @@ constexpr std::pair<const char*, Kind> kKinds[] = {{"files", Kind::files},     {
                                                    {"sql", Kind::sql},         {"metric", Kind::metric}};
 
 // One entry.
-class Entry {
+class TriggerEntry {
  public:
-  Entry(const YamlNode& node, const Fields& fields, const Pipeline& pipeline)
+  TriggerEntry(const YamlNode& node, const Fields& fields, const Pipeline& pipeline)
       : node_(node), fields_(fields), pipeline_(pipeline) {}
 
   bool read(Trigger& out) {
@@ -293,7 +293,7 @@ std::vector<Trigger> read_triggers(const YamlNode& node, const Fields& fields, c
   }
   for (const YamlNode* item : entries_of(node)) {
     Trigger trigger;
-    if (!Entry(*item, fields, pipeline).read(trigger)) continue;
+    if (!TriggerEntry(*item, fields, pipeline).read(trigger)) continue;
     if (std::ranges::find(result, trigger.name, &Trigger::name) != result.end()) {
       problems.add(item->at, "triggers: two entries are called '" + trigger.name + "'",
                    "give one of them a name: {name: …, …}");

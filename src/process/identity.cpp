@@ -59,7 +59,7 @@ util::Fd open_process(const Identity& identity) {
 
 namespace {
 
-bool has_ended(const util::Fd& process) {
+bool is_over(const util::Fd& process) {
   pollfd ended{process.get(), POLLIN, 0};
   return !process || ::poll(&ended, 1, 0) != 0;
 }
@@ -68,7 +68,7 @@ bool has_ended(const util::Fd& process) {
 
 bool is_alive(std::string_view identity) {
   const auto parsed = parse_identity(identity);
-  return parsed && !has_ended(open_process(*parsed));
+  return parsed && !is_over(open_process(*parsed));
 }
 
 void await_end_of_one(const std::vector<Identity>& processes, int limit_ms) {
@@ -76,7 +76,7 @@ void await_end_of_one(const std::vector<Identity>& processes, int limit_ms) {
   std::vector<pollfd> waiting;
   for (const Identity& process : processes) {
     util::Fd fd = open_process(process);
-    if (has_ended(fd)) continue;
+    if (is_over(fd)) continue;
     waiting.push_back({fd.get(), POLLIN, 0});
     fds.push_back(std::move(fd));
   }

@@ -244,12 +244,12 @@ void Requests::reject(std::int64_t fence, const std::string& reason) {
   transaction.commit();
 }
 
-void Requests::put_back(std::int64_t fence, bool died, const std::string& reason) {
+void Requests::put_back(std::int64_t fence, bool by_death, const std::string& reason) {
   db::Transaction transaction(database_);
   auto request = db::request_with_fence(database_.connection(), fence);
   if (!request || request->state != RequestState::claimed) return;
   // One that has taken the claim over has counted itself.
-  if (died && request->claimer == process::to_string(process::self())) ++request->attempts;
+  if (by_death && request->claimer == process::to_string(process::self())) ++request->attempts;
   release(std::move(*request), reason);
   ring(workspace_, layout::queue_bell);
   transaction.commit();

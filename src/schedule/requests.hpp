@@ -98,9 +98,9 @@ class Requests {
 
   /// Says of a claim that it led to no run.
   void reject(std::int64_t fence, const std::string& reason);
-  /// Lets the request of a claim wait again, whose process could not be started or, if `died`, was ended
+  /// Lets the request of a claim wait again, whose process could not be started or, if `by_death`, was ended
   /// before the run began; the `most_attempts`th death rejects it.
-  void put_back(std::int64_t fence, bool died, const std::string& reason);
+  void put_back(std::int64_t fence, bool by_death, const std::string& reason);
   /// The same for all claims of this process, but for those that it knows of.
   void put_back_unknown(const std::set<std::int64_t>& known);
 

@@ -20,12 +20,12 @@ namespace mlops::store {
 
 namespace {
 
-constexpr std::size_t buffer_size = 1 << 18;
+constexpr std::size_t read_size = 1 << 18;
 constexpr int most_tries = 12;
 
 // Digests the rest of `from`, and writes it to `to` if that is a descriptor.
 util::Digest pump(int from, int to, const std::string& path, const Objects& objects) {
-  thread_local std::vector<char> buffer(buffer_size);
+  thread_local std::vector<char> buffer(read_size);
   util::Sha256 hash;
   while (true) {
     if (objects.stopped()) throw Error(ExitCode::interrupted, "stopped while reading '" + path + "'");

@@ -37,7 +37,7 @@ namespace mlops::store {
 
 namespace {
 
-constexpr std::size_t buffer_size = 1 << 18;
+constexpr std::size_t copy_size = 1 << 18;
 constexpr const char* hardlinks_marker = "hardlinks";
 
 // Of this machine: another one that shares the directory may have a process of the same number.
@@ -305,7 +305,7 @@ void give_own_inode(const std::string& path) {
   Beside beside(path);
   {
     const util::Fd to = util::open_file(beside.name(), O_WRONLY | O_CREAT | O_EXCL, 0666);
-    std::vector<char> buffer(buffer_size);
+    std::vector<char> buffer(copy_size);
     while (const ssize_t n = ::read(from.get(), buffer.data(), buffer.size())) {
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) throw_errno("cannot read '" + path + "'", errno);

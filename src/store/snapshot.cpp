@@ -109,7 +109,7 @@ struct Snapshots::Take {
     }
     std::optional<ReadFile> seen;
     if (item.stamp.size < small_object) seen = read_unchanged(full, item.stamp, publisher);
-    const ReadFile file = seen ? *seen : read_file(full, snapshots.objects_, publisher);
+    const ReadFile file = seen ? *seen : store::read_file(full, snapshots.objects_, publisher);
     ++snapshots.files_read_;
     item.digest = file.digest;
     item.stamp = file.stamp;
@@ -150,7 +150,7 @@ struct Snapshots::Take {
       if (packed[i] || snapshots.objects_.refresh(item->digest)) return;
       const std::string full = walk.full_path(*directory, *item);
       ++snapshots.files_read_;
-      if (read_file(full, snapshots.objects_, publisher).digest == item->digest) return;
+      if (store::read_file(full, snapshots.objects_, publisher).digest == item->digest) return;
       throw Error(ExitCode::io, "'" + full + "' changed while its directory was read",
                   "try again when nothing writes to it");
     });
@@ -197,7 +197,7 @@ std::optional<Content> Snapshots::take(const std::string& path, Publisher* publi
     if (settled) *settled = stamp;
     return content;
   }
-  const ReadFile read = read_file(path, objects_, publisher);
+  const ReadFile read = store::read_file(path, objects_, publisher);
   ++files_read_;
   content = {read.digest, read.stamp.size, 1, false, read.executable};
   IndexWriter writer;

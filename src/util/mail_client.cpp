@@ -11,14 +11,14 @@ namespace mlops::util {
 
 namespace {
 
-constexpr long connect_limit_s = 10;
+constexpr long mail_connect_limit_s = 10;
 constexpr long whole_limit_s = 30;
 
 struct Upload {
   std::string_view left;
 };
 
-std::size_t on_read(char* data, std::size_t size, std::size_t count, void* user) {
+std::size_t give_part(char* data, std::size_t size, std::size_t count, void* user) {
   auto& upload = *static_cast<Upload*>(user);
   const std::size_t n = std::min(size * count, upload.left.size());
   std::memcpy(data, upload.left.data(), n);
@@ -56,7 +56,7 @@ MailAnswer send_mail(const MailServer& server, const std::string& from, const st
   c.set(h, CURLOPT_URL, server.url.c_str());
   c.set(h, CURLOPT_ERRORBUFFER, words);
   c.set(h, CURLOPT_NOSIGNAL, 1L);
-  c.set(h, CURLOPT_CONNECTTIMEOUT, connect_limit_s);
+  c.set(h, CURLOPT_CONNECTTIMEOUT, mail_connect_limit_s);
   c.set(h, CURLOPT_TIMEOUT, whole_limit_s);
   c.set(h, CURLOPT_PROXY, "");
   set_protocols(h, "smtp,smtps", CURLPROTO_SMTP | CURLPROTO_SMTPS);
@@ -71,7 +71,7 @@ MailAnswer send_mail(const MailServer& server, const std::string& from, const st
   for (const std::string& address : to) list = c.append(list, address.c_str());
   c.set(h, CURLOPT_MAIL_RCPT, list);
   c.set(h, CURLOPT_UPLOAD, 1L);
-  c.set(h, CURLOPT_READFUNCTION, &on_read);
+  c.set(h, CURLOPT_READFUNCTION, &give_part);
   c.set(h, CURLOPT_READDATA, &upload);
   c.set(h, CURLOPT_WRITEFUNCTION, &on_line);
   c.set(h, CURLOPT_HEADERFUNCTION, &on_reply);
