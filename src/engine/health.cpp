@@ -3,6 +3,7 @@
 #include "db/outbox.hpp"
 #include "db/runs.hpp"
 #include "engine/recovery.hpp"
+#include "process/control_group.hpp"
 #include "process/spawn.hpp"
 #include "util/file_system.hpp"
 #include "util/files.hpp"
@@ -38,6 +39,15 @@ void check_programs(std::vector<Finding>& findings) {
       findings.push_back({program, std::string_view(program) == "sh" ? State::problem : State::note,
                           std::string("is not on PATH; it ") + use, std::string("install ") + program});
     }
+  }
+  if (process::can_make_control_groups()) {
+    findings.push_back(
+        {"processes", State::good, "each step has a control group, which ends as a whole", ""});
+  } else {
+    findings.push_back({"processes", State::note,
+                        "no control group (cgroup v2) may be made here: what a step starts is ended by weak "
+                        "kill, and may escape it",
+                        "a service may: `mlops schedule install --systemd`"});
   }
   // A clock that is years off gives run ids that sort wrongly.
   const auto year = std::chrono::year_month_day(std::chrono::floor<std::chrono::days>(util::now())).year();

@@ -1,5 +1,6 @@
 #include "engine/outcome.hpp"
 
+#include "process/control_group.hpp"
 #include "process/process_tree.hpp"
 #include "util/files.hpp"
 #include "util/quantity.hpp"
@@ -24,6 +25,7 @@ int signal_in_script(const Step& step, int code) {
 }
 
 void end_lost_processes(const std::string& run_id, const std::string& step, int attempt) {
+  process::kill_control_groups(process::group_prefix(run_id));
   process::kill_by_environment(
       {"MLOPS_RUN_ID=" + run_id, "MLOPS_STEP=" + step, "MLOPS_ATTEMPT=" + std::to_string(attempt)});
 }

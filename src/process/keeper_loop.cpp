@@ -34,7 +34,10 @@ namespace {
 constexpr std::int64_t left_over_grace_ms = 2'000;
 // With more attempts than that at a time, descriptors are dearer than opening a log for each piece of output.
 constexpr std::size_t most_open_logs = 64;
-constexpr std::size_t most_of_small_file = 256u << 20;  // of metrics: more is not read by who records them
+
+std::string group_name(const std::string& run_id, const AttemptKey& key) {
+  return group_prefix(run_id) + std::to_string(key.step) + "." + std::to_string(key.attempt);
+}
 
 std::int64_t wall_ms() { return util::now().time_since_epoch().count(); }
 
@@ -168,12 +171,14 @@ class Loop {
       if (error == 0) error = watch(pipes.ours[i].get(), first_id + id * ids + i);
     }
     if (error != 0) return refuse(record, error);
-    const pid_t pid = start_process(id, request, pipes);
+    ControlGroup group;
+    if (!request.leave_running) group = ControlGroup(group_name(place_.run_id, request.key));
+    const pid_t pid = start_process(id, request, pipes, group);
     if (pid < 0) return refuse(record, -pid);
     util::failpoint("attempt_spawned");
 
     record.pid = pid;
-    keep(id, std::move(request), pipes, record);
+    keep(id, std::move(request), pipes, std::move(group), record);
     Writer message(MessageType::started);
     message.put(record.key);
     message.put(static_cast<std::int64_t>(pid));
@@ -182,11 +187,12 @@ class Loop {
   }
 
   // What may go on when we have ended is not traced: without an answer from us it could open no file.
-  pid_t start_process(std::uint64_t id, const StartRequest& request, OutputPipes& pipes) {
+  pid_t start_process(std::uint64_t id, const StartRequest& request, OutputPipes& pipes,
+                      const ControlGroup& group) {
     if (request.trace_file.empty() || request.leave_running)
-      return launch(request, pipes, null_.get(), steps_open_files_);
+      return launch(request, pipes, null_.get(), steps_open_files_, group);
     FileTrace trace;
-    const pid_t pid = launch(request, pipes, null_.get(), steps_open_files_, &trace);
+    const pid_t pid = launch(request, pipes, null_.get(), steps_open_files_, group, &trace);
     if (pid < 0) return pid;
     const int error = trace.fd() < 0 ? 0 : watch(trace.fd(), first_id + id * ids + trace_place);
     if (error != 0) {
@@ -219,11 +225,13 @@ class Loop {
     if (it->second.fd() < 0) traces_.erase(it);
   }
 
-  void keep(std::uint64_t id, StartRequest request, OutputPipes& pipes, const ExitRecord& record) {
+  void keep(std::uint64_t id, StartRequest request, OutputPipes& pipes, ControlGroup group,
+            const ExitRecord& record) {
     const std::string log = in_run(run_files::logs) + "/" + log_name(request.name, request.key.attempt);
     const std::int64_t now = util::monotonic_ms();
     RunningAttempt attempt{.request = {},
                            .pid = record.pid,
+                           .group = std::move(group),
                            .pipes = {std::move(pipes.ours[0]), std::move(pipes.ours[1])},
                            .log = StepLog(log, record.key, index_.get(), request.log_head, request.log_tail),
                            .secrets = SecretForms(request.secrets),
@@ -445,26 +453,11 @@ class Loop {
     attempt.record.log_bytes = attempt.log.written();
     attempt.record.log_dropped = attempt.log.dropped();
     attempt.record.log_error = attempt.log.error();
-    if (!attempt.secrets.empty()) mask_files(attempt);
+    if (!attempt.secrets.empty()) mask_files(attempt.request.small_files, attempt.secrets);
     const ExitRecord record = attempt.record;
     write_trace(it->first, attempt.request);
     attempts_.erase(it);
     report(record);
-  }
-
-  // What a step hands to others is recorded.
-  static void mask_files(const RunningAttempt& attempt) {
-    for (const std::string& path : attempt.request.small_files) {
-      try {
-        HeldOutput none;
-        const auto text = util::read_regular_file(path, most_of_small_file);
-        if (!text || text->empty()) continue;
-        const std::string masked = attempt.secrets.mask(none, *text, true);
-        if (masked != *text) util::write_file(path, masked);
-      } catch (const std::exception&) {
-        // What cannot be read here is not read later, either.
-      }
-    }
   }
 
   void report(const ExitRecord& record) {

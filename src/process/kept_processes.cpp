@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 
 namespace mlops::process {
 
@@ -41,16 +42,25 @@ std::vector<Descendant> KeptProcesses::strays(const RunningAttempt& attempt) con
 }
 
 void KeptProcesses::signal_all(const RunningAttempt& attempt, int signal) const {
-  signal_tree(attempt.pid, signal);
+  std::vector<pid_t> members = attempt.group.processes();
+  std::ranges::sort(members);
+  if (signal == SIGKILL) attempt.group.kill();
+  if (members.empty() || signal == SIGKILL) {
+    signal_tree(attempt.pid, signal);
+  } else {
+    attempt.group.signal(signal);
+  }
   for (const Descendant& process : strays(attempt)) {
-    if (::getpgid(process.pid) != attempt.pid) signal_descendant(process, signal);
+    if (::getpgid(process.pid) != attempt.pid && !std::ranges::binary_search(members, process.pid))
+      signal_descendant(process, signal);
   }
 }
 
 int KeptProcesses::count_left(const RunningAttempt& attempt) const {
-  const std::vector<Descendant> found = strays(attempt);
-  return static_cast<int>(std::count_if(found.begin(), found.end(),
-                                        [](const Descendant& process) { return is_alive(process.pid); }));
+  std::set<pid_t> left;
+  for (const pid_t pid : attempt.group.processes()) left.insert(pid);
+  for (const Descendant& process : strays(attempt)) left.insert(process.pid);
+  return static_cast<int>(std::ranges::count_if(left, [](pid_t pid) { return is_alive(pid); }));
 }
 
 void KeptProcesses::reap_orphans() const {

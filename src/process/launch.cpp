@@ -56,7 +56,7 @@ int make_pipes(OutputPipes& pipes) {
 }
 
 pid_t launch(const StartRequest& request, const OutputPipes& pipes, int null_fd, const rlimit& open_files,
-             FileTrace* trace) {
+             const ControlGroup& group, FileTrace* trace) {
   const std::vector<const char*> env = environment(request);
   std::string program = request.argv.empty() ? "" : request.argv[0];
   if (program.find('/') == program.npos) {
@@ -64,6 +64,9 @@ pid_t launch(const StartRequest& request, const OutputPipes& pipes, int null_fd,
     if (program.empty()) return -ENOENT;
   }
   const auto start = [&](const std::string& what, const std::vector<std::string>& argv, int as_fd_3) {
+    if (const util::Fd place = group.open())
+      return spawn_in_group(place.get(), what, argv, env, request.directory, pipes.theirs[0].get(),
+                            pipes.theirs[1].get(), null_fd, &open_files, as_fd_3);
     return spawn(what, argv, env, request.directory, pipes.theirs[0].get(), pipes.theirs[1].get(), null_fd,
                  &open_files, as_fd_3);
   };

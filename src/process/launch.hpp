@@ -2,6 +2,7 @@
 #pragma once
 
 #include "process/attempt.hpp"
+#include "process/control_group.hpp"
 #include "process/file_trace.hpp"
 #include "util/fd.hpp"
 
@@ -20,9 +21,9 @@ struct OutputPipes {
 int make_pipes(OutputPipes& pipes);
 
 /// Starts the command of `request` with its output in `pipes` and `null_fd` as its input. `open_files` is the
-/// step's limit of open files, where it is not ours; `trace`, if given, follows what it opens. Returns the
-/// pid, or a negative errno value.
+/// step's limit of open files, where it is not ours; `group` is its control group, if there is one;
+/// `trace`, if given, follows what it opens. Returns the pid, or a negative errno value.
 pid_t launch(const StartRequest& request, const OutputPipes& pipes, int null_fd, const rlimit& open_files,
-             FileTrace* trace = nullptr);
+             const ControlGroup& group, FileTrace* trace = nullptr);
 
 }  // namespace mlops::process

@@ -17,15 +17,15 @@
 
 namespace mlops::process {
 
-namespace {
-
-std::string read_quietly(const std::string& path) {
+std::string read_kernel_file(const std::string& path) {
   try {
     return util::read_file_if_exists(path).value_or("");
   } catch (const std::exception&) {
-    return {};  // the process has ended, or is not ours to look at
+    return {};
   }
 }
+
+namespace {
 
 std::vector<pid_t> numbers_in(const std::string& directory) {
   std::vector<pid_t> numbers;
@@ -41,7 +41,7 @@ std::vector<pid_t> numbers_in(const std::string& directory) {
 // STATE, PPID, …; the 18th is the number of threads. Before them is the name, in parentheses, which may hold
 // anything.
 std::vector<std::string> stat_fields(pid_t pid) {
-  const std::string stat = read_quietly("/proc/" + std::to_string(pid) + "/stat");
+  const std::string stat = read_kernel_file("/proc/" + std::to_string(pid) + "/stat");
   const std::size_t close = stat.rfind(')');
   if (close == stat.npos || close + 2 >= stat.size()) return {};
   return util::split(std::string_view(stat).substr(close + 2), ' ');
@@ -53,7 +53,7 @@ std::vector<pid_t> children_of(pid_t pid) {
   std::vector<pid_t> children;
   const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
   for (const pid_t thread : numbers_in(tasks)) {
-    const std::string text = read_quietly(tasks + "/" + std::to_string(thread) + "/children");
+    const std::string text = read_kernel_file(tasks + "/" + std::to_string(thread) + "/children");
     for (const std::string& word : util::split(text, ' ')) {
       const int child = std::atoi(word.c_str());
       if (child > 0) children.push_back(child);
@@ -99,7 +99,7 @@ void signal_tree(pid_t leader, int signal) {
 }
 
 bool has_environment(pid_t pid, const std::vector<std::string>& entries) {
-  const std::string environment = '\0' + read_quietly("/proc/" + std::to_string(pid) + "/environ");
+  const std::string environment = '\0' + read_kernel_file("/proc/" + std::to_string(pid) + "/environ");
   if (environment.size() == 1) return false;
   for (const std::string& entry : entries) {
     if (environment.find('\0' + entry + '\0') == environment.npos) return false;

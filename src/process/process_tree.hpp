@@ -9,6 +9,9 @@
 
 namespace mlops::process {
 
+/// A file of /proc or /sys; empty if it cannot be read: what it is of has ended, or is not ours to look at.
+std::string read_kernel_file(const std::string& path);
+
 /// Children of `pid` now (of all its threads).
 std::vector<pid_t> children_of(pid_t pid);
 

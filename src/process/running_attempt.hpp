@@ -2,6 +2,7 @@
 #pragma once
 
 #include "process/attempt.hpp"
+#include "process/control_group.hpp"
 #include "process/secret_forms.hpp"
 #include "process/step_log.hpp"
 #include "util/fd.hpp"
@@ -31,8 +32,9 @@ struct RunningAttempt {
 
   StartRequest request;
   Phase phase = Phase::running;
-  pid_t pid = 0;      ///< leader of its process group and session; not waited for before the attempt is over
-  util::Fd pipes[2];  ///< stdout, stderr
+  pid_t pid = 0;       ///< leader of its process group and session; not waited for before the attempt is over
+  ControlGroup group;  ///< of all its processes; maybe none
+  util::Fd pipes[2];   ///< stdout, stderr
   StepLog log;
   SecretForms secrets;      ///< that the log does not show
   HeldOutput held[2] = {};  ///< of stdout, stderr

@@ -1,5 +1,6 @@
 #include "process/secret_forms.hpp"
 
+#include "util/files.hpp"
 #include "util/json.hpp"
 #include "util/strings.hpp"
 
@@ -11,7 +12,8 @@ namespace mlops::process {
 
 namespace {
 
-constexpr std::size_t longest = 128 << 10;  // of one variable of an environment
+constexpr std::size_t longest = 128 << 10;        // of one variable of an environment
+constexpr std::size_t most_of_file = 256u << 20;  // of metrics: more is not read by who records them
 
 unsigned pair_of(std::string_view text) {
   return static_cast<unsigned char>(text[0]) << 8 | static_cast<unsigned char>(text[1]);
@@ -156,6 +158,20 @@ std::string SecretForms::mask(HeldOutput& held, std::string_view bytes, bool at_
     }
   }
   return out;
+}
+
+void mask_files(const std::vector<std::string>& paths, const SecretForms& secrets) {
+  for (const std::string& path : paths) {
+    try {
+      HeldOutput none;
+      const auto text = util::read_regular_file(path, most_of_file);
+      if (!text || text->empty()) continue;
+      const std::string masked = secrets.mask(none, *text, true);
+      if (masked != *text) util::write_file(path, masked);
+    } catch (const std::exception&) {
+      // What cannot be read here is not read later, either.
+    }
+  }
 }
 
 }  // namespace mlops::process

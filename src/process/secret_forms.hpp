@@ -48,4 +48,7 @@ class SecretForms {
   std::bitset<65536> first_two_;
 };
 
+/// Masks small files that a step hands to others, as they are recorded; what cannot be read stays as it is.
+void mask_files(const std::vector<std::string>& paths, const SecretForms& secrets);
+
 }  // namespace mlops::process

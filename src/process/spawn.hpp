@@ -20,4 +20,9 @@ pid_t spawn(const std::string& program, const std::vector<std::string>& argv,
             const std::vector<const char*>& env, const std::string& directory, int out_fd, int err_fd,
             int null_fd, const rlimit* open_files = nullptr, int as_fd_3 = -1);
 
+/// The same, within the control group whose directory is `group`, if that is still there.
+pid_t spawn_in_group(int group, const std::string& program, const std::vector<std::string>& argv,
+                     const std::vector<const char*>& env, const std::string& directory, int out_fd,
+                     int err_fd, int null_fd, const rlimit* open_files, int as_fd_3);
+
 }  // namespace mlops::process

@@ -128,6 +128,8 @@ Unit daemon_unit(const Call& call, const std::string& name) {
               "RestartPreventExitStatus=2 75\n"
               "# Runs lie in this unit's control group, and go on when the daemon is restarted or stopped.\n"
               "KillMode=process\n"
+              "# Each step gets a control group of its own within it, and ends with all that is in there.\n"
+              "Delegate=yes\n"
               "# A step that ran out of memory is that step's failure.\n"
               "OOMPolicy=continue\n"
               "TasksMax=infinity\n"
@@ -144,13 +146,14 @@ std::vector<Unit> pipeline_units(const Call& call, const std::string& file, cons
   const std::string name = "mlops-" + unit_name(pipeline), service = name + ".service";
   const std::string what = pipeline + " (" + file + ")";
   std::vector<Unit> units;
-  units.push_back(
-      {service,
-       "[Unit]\nDescription=" + text_value(what) + "\n\n[Service]\nType=oneshot\n" + environment_lines(call) +
-           "ExecStart=" + unit_command(mlops(call, {"run", file, "--quiet"})) +
-           "\n# mlops ends its steps in order when it is asked to stop.\n" +
-           (leaves_processes ? "KillMode=process\n" : "KillMode=mixed\n") + "OOMPolicy=continue\n",
-       {}});
+  units.push_back({service,
+                   "[Unit]\nDescription=" + text_value(what) + "\n\n[Service]\nType=oneshot\n" +
+                       environment_lines(call) +
+                       "ExecStart=" + unit_command(mlops(call, {"run", file, "--quiet"})) +
+                       "\n# mlops ends its steps in order when it is asked to stop.\n" +
+                       (leaves_processes ? "KillMode=process\n" : "KillMode=mixed\n") +
+                       "Delegate=yes\nOOMPolicy=continue\n",
+                   {}});
   for (std::size_t i = 0; i < timetables.size(); ++i) {
     const Timetable& timetable = timetables[i];
     Translation translation = to_on_calendar(timetable, now);
