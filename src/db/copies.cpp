@@ -99,6 +99,11 @@ std::vector<std::string> find_damage(const std::string& path, Schema schema) {
     lines.clear();
     try {
       Connection connection(path, mode);
+      // The index of a store in which nothing is yet, as after a disk that was full.
+      if (schema == Schema::store_index) {
+        Statement any = connection.prepare("SELECT count(*) FROM sqlite_schema");
+        if (any.step() && any.integer(0) == 0) return lines;
+      }
       Statement tables =
           connection.prepare(schema == Schema::workspace
                                  ? "SELECT count(*) FROM sqlite_schema WHERE name IN ('runs', 'definitions')"

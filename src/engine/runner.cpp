@@ -15,6 +15,7 @@
 #include "util/log.hpp"
 #include "util/strings.hpp"
 #include "util/time.hpp"
+#include "workspace/ballast.hpp"
 #include "workspace/layout.hpp"
 
 #include <fcntl.h>
@@ -131,6 +132,7 @@ RunResult Runner::run() {
          ", where locks cannot be relied on: use it from one machine only, or keep it "
          "on a local disk (--workspace)");
   }
+  workspace::lay_ballast(parts_.workspace);
   metrics_ = std::move(parts_.metrics);
   machine_.begin();
   perform_actions();

@@ -8,6 +8,7 @@
 #include "notify/outbox.hpp"
 #include "util/files.hpp"
 #include "util/time.hpp"
+#include "workspace/ballast.hpp"
 
 #include <signal.h>
 #include <unistd.h>
@@ -57,6 +58,7 @@ RunResult Runner::conclude() {
       transaction.commit();
       break;
     } catch (const Error&) {
+      if (workspace::drop_ballast(parts_.workspace)) continue;
       if (patience == 0) throw;
       ::usleep(500'000);
     }

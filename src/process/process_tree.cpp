@@ -128,8 +128,17 @@ bool sweep(const std::vector<std::string>& entries, std::set<pid_t>& killed) {
 
 int kill_by_environment(const std::vector<std::string>& entries) {
   std::set<pid_t> killed;
-  // Between two looks what was killed gets the time to go; what does not go ends the looking.
-  for (int sweeps = 0; sweeps < 10 && sweep(entries, killed); ++sweeps) util::pause_us(5'000);
+  // Between two looks what was killed gets the time to go; what does not go ends the looking. One that forks
+  // while it is looked for, and ends, is seen by the second look or the third.
+  int empty = 0;
+  for (int sweeps = 0; sweeps < 20 && empty < 3; ++sweeps) {
+    if (sweep(entries, killed)) {
+      empty = 0;
+      util::pause_us(5'000);
+    } else {
+      ++empty;
+    }
+  }
   return static_cast<int>(killed.size());
 }
 

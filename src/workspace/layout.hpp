@@ -26,6 +26,7 @@ inline constexpr const char* removed = "removed";  // ids of runs that were dele
 inline constexpr const char* snapshots = "snapshots";  // copies of the database
 inline constexpr const char* reproduce = "reproduce";  // work trees of `mlops reproduce`
 inline constexpr const char* config = "config.yaml";
+inline constexpr const char* ballast = "ballast";  // room that is given up when the disk is full
 
 // The text of .gitignore: records of runs are no source code, a configuration is.
 inline constexpr const char* all_ignored{"*\n"};
