@@ -51,6 +51,7 @@ SUITES = {
                        r"bad syncs: (\d+) workloads", (SHIM,), night_only=True),
     "faults": Suite("the N-th system call or allocation fails", script("faults", SHIM), {"CASES": (80, 0)}, r"faults: (\d+) of", (SHIM,)),
     "damage": Suite("bits, pages and files of the database and the store that are damaged", script("damage"), {"CASES": (60, 10_000)}),
+    "rot": Suite("one bit of each content of the store that rots", script("rot"), {"BLOBS": (100, 1000)}),
     "crowd": Suite("runs at once in one workspace", script("crowd"), {"ROUNDS": (1, 10), "SERVED": (40, 1000)}),
     "bad_steps": Suite("steps that do not behave, floods of output", script("bad_steps"),
                        {"FLOOD": (300_000_000, 5_000_000_000), "LINE": (50_000_000, 1_000_000_000)}),
