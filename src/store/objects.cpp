@@ -133,6 +133,10 @@ bool Objects::touch_pack(const std::string& pack) {
 }
 
 bool Objects::refresh(const Digest& digest) {
+  return make_young(digest) && (!found_damage_ || verify(digest));
+}
+
+bool Objects::make_young(const Digest& digest) {
   const Moment moment(*this);
   // On a file system that is read-only nothing can be removed, either.
   if (::utimensat(AT_FDCWD, object_path(digest).c_str(), nullptr, 0) == 0 || errno == EROFS) return true;
@@ -153,6 +157,7 @@ std::vector<bool> Objects::refresh_packed(const std::vector<Digest>& digests) {
                     [&](std::size_t i, std::string pack) { found.emplace_back(begin + i, std::move(pack)); });
     for (const auto& [i, pack] : found) here[i] = touch_pack(pack);
   }
+  for (std::size_t i = 0; found_damage_ && i < here.size(); ++i) here[i] = here[i] && verify(digests[i]);
   return here;
 }
 
@@ -263,6 +268,7 @@ bool Objects::verify(const Digest& digest) {
 }
 
 void Objects::quarantine(const Digest& digest) {
+  found_damage_ = true;
   // Before it is gone, so that whoever dies in between has not left a node that vouches for it.
   mark_incomplete();
   util::failpoint("quarantine_marked");

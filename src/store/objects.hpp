@@ -53,7 +53,9 @@ class Objects {
   const std::string& directory() const { return directory_; }
 
   bool has(const Digest& digest);
-  /// As has(), and makes the object as young as a new one, so that gc leaves it alone.
+  /// As has(), and makes the object as young as a new one, so that gc leaves it alone. Once this process has
+  /// met a damaged one, none is taken for whole unseen: what is published anew takes the place of what has
+  /// rotted.
   bool refresh(const Digest& digest);
   /// As refresh() for many, in packs only: a small object that also lies alone is worth a copy, not a look.
   std::vector<bool> refresh_packed(const std::vector<Digest>& digests);
@@ -123,11 +125,12 @@ class Objects {
   friend class Lease;
   friend class Publisher;
   std::string marker() const { return directory_ + "/incomplete"; }
+  bool make_young(const Digest& digest);
   bool touch_pack(const std::string& pack);
   std::vector<std::string> unknown_packs();
 
   std::string directory_;
-  std::atomic<bool> stopped_ = false;
+  std::atomic<bool> stopped_ = false, found_damage_ = false;
   std::mutex mutex_;  // of index_
   db::StoreIndex index_;
   std::unordered_set<std::string> refreshed_;  // packs, by this process

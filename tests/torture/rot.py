@@ -23,11 +23,13 @@ steps:
     foreach: {list(range(BLOBS // 2))}
     run: "mkdir -p o; yes file $item | head -c 3000 > o/$item"
     env: {{item: "${{item}}"}}
+    inputs: [seed]
     outputs: ["o/${{item}}"]
   folder:
     foreach: {list(range(BLOBS // 2 // IN_FOLDER))}
     run: "mkdir -p d/$item; for i in $(seq {IN_FOLDER}); do echo $item $i $(seq 30) > d/$item/$i; done"
     env: {{item: "${{item}}"}}
+    inputs: [seed]
     outputs: ["d/${{item}}"]
 """
 
@@ -59,6 +61,7 @@ def rot():
 
 
 Path("p.yaml").write_text(PIPELINE)
+Path("seed").write_text("1")
 suite.ok("run", "p.yaml", "--quiet")
 was = contents()
 steps = BLOBS // 2 + BLOBS // 2 // IN_FOLDER
