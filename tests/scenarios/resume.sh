@@ -1,7 +1,7 @@
 # kill -9 of the runner at random moments: the next command tells the truth, resume repeats nothing that ended,
 # and every exit code is learnt. An outside witness file is compared with the database. KILLS sets how many.
 . "$(dirname "$0")/common.sh"
-kills=${KILLS:-50}
+kills=${KILLS:-50}; [ -z "${SANITIZE:-}" ] || kills=${KILLS:-20}
 seed=${SEED:-$RANDOM}
 RANDOM=$seed
 echo "seed $seed, $kills kills"
@@ -21,6 +21,10 @@ echo "seed $seed, $kills kills"
 printf 'steps: {a: {run: "true"}}\n' > first.yaml
 "$MLOPS" run first.yaml --quiet > run.out && "$MLOPS" rm latest > /dev/null || fail "the first run"
 
+# A sanitized binary takes its time to begin; killed before that it would never get anywhere.
+before=$(date +%s%N); "$MLOPS" --version > /dev/null; span=$((100 + ($(date +%s%N) - before) / 1000000 * 5)); [ $span -lt 1000 ] || span=999
+limit=1000; [ -z "${SANITIZE:-}" ] || limit=10000
+
 done_kills=0 rounds=0
 while [ "$done_kills" -lt "$kills" ]; do
     rounds=$((rounds + 1))
@@ -28,14 +32,14 @@ while [ "$done_kills" -lt "$kills" ]; do
     : > "$WITNESS"
     "$MLOPS" run p.yaml --quiet > run.out 2>&1 & pid=$!
     while true; do
-        sleep "0.0$((RANDOM % 10))"
+        sleep "$(printf '0.%03d' $((RANDOM % span)))"
         if ! kill -9 $pid 2>/dev/null; then wait $pid; break; fi
         wait $pid 2>/dev/null
         [ $? = 137 ] || break   # it was just done
         done_kills=$((done_kills + 1))
         before=$(date +%s%N)
         mlops runs --limit 1 --json; expect_ok
-        [ $((($(date +%s%N) - before) / 1000000)) -lt 1000 ] || fail "telling the truth took more than a second"
+        [ $((($(date +%s%N) - before) / 1000000)) -lt $limit ] || fail "telling the truth took more than a second"
         [ "$(json 'len(j["runs"])')" = 1 ] || { rounds=$((rounds + 1)); break; }   # killed before it was recorded
         state=$(json 'j["runs"][0]["state"]')
         [ "$state" = succeeded ] && break
