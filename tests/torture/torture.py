@@ -141,7 +141,7 @@ def main():
     parser.add_argument("--seed", type=int)
     parser.add_argument("--write", type=Path)
     parser.add_argument("suites", nargs="*")
-    wish = parser.parse_args()
+    wish = parser.parse_intermixed_args()
     unknown = [name for name in wish.suites if name not in SUITES]
     if unknown:
         sys.exit(f"there is no suite {', '.join(unknown)}: {', '.join(SUITES)}")
