@@ -212,7 +212,7 @@ expect_equal "$(sql "select count(*) from requests")" "$before"
 mlops rm --older-than 0.001s --json; expect_ok
 expect_equal "$(json 'j["requests"] > 100, len(j["deleted"]) > 100')" "(True, True)"
 fence=$(sql "select max(fence) from requests")
-mlops submit p.yaml; expect_ok; worker -j 1; wait_for 20 says "select count(*) > 0 from requests where state = 'started' and fence > $fence" 1; kill -9 "$pid"
+mlops submit p.yaml; expect_ok; worker -j 1; wait_for 20 says "select count(*) from requests where id = $out and state = 'started' and fence > $fence" 1; kill -9 "$pid"
 
 # What comes first has not begun: nobody takes it up.
 mkdir -m 700 -p idle/.mlops; cd idle

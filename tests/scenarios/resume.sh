@@ -1,7 +1,7 @@
 # kill -9 of the runner at random moments: the next command tells the truth, resume repeats nothing that ended,
 # and every exit code is learnt. An outside witness file is compared with the database. KILLS sets how many.
 . "$(dirname "$0")/common.sh"
-kills=${KILLS:-50}; [ -z "${SANITIZE:-}" ] || kills=${KILLS:-20}
+kills=${KILLS:-50}
 seed=${SEED:-$RANDOM}
 RANDOM=$seed
 echo "seed $seed, $kills kills"
@@ -23,7 +23,6 @@ printf 'steps: {a: {run: "true"}}\n' > first.yaml
 
 # A sanitized binary takes its time to begin; killed before that it would never get anywhere.
 before=$(date +%s%N); "$MLOPS" --version > /dev/null; span=$((100 + ($(date +%s%N) - before) / 1000000 * 5)); [ $span -lt 1000 ] || span=999
-limit=1000; [ -z "${SANITIZE:-}" ] || limit=10000
 
 done_kills=0 rounds=0
 while [ "$done_kills" -lt "$kills" ]; do
@@ -39,7 +38,7 @@ while [ "$done_kills" -lt "$kills" ]; do
         done_kills=$((done_kills + 1))
         before=$(date +%s%N)
         mlops runs --limit 1 --json; expect_ok
-        [ $((($(date +%s%N) - before) / 1000000)) -lt $limit ] || fail "telling the truth took more than a second"
+        [ $((($(date +%s%N) - before) / 1000000)) -lt 1000 ] || fail "telling the truth took more than a second"
         [ "$(json 'len(j["runs"])')" = 1 ] || { rounds=$((rounds + 1)); break; }   # killed before it was recorded
         state=$(json 'j["runs"][0]["state"]')
         [ "$state" = succeeded ] && break
