@@ -54,6 +54,7 @@ OpenWorkspace open_to_read(const Context& context) {
         "the workspace cannot be written to, and changes that its database has not taken in yet cannot be "
         "read: what follows may be out of date");
   }
+  engine::warn_of_forgotten_run(workspace, database.connection());
   recover(workspace, database);
   warn_of_dead_runs(workspace, database);
   return {std::move(workspace), std::move(database)};
@@ -65,6 +66,7 @@ OpenWorkspace open_to_write(const Context& context) {
   workspace.check_owner();
   require_database(workspace);
   db::Database database = db::Database::open_existing(workspace.database_path());
+  engine::warn_of_forgotten_run(workspace, database.connection());
   recover(workspace, database);
   return {std::move(workspace), std::move(database)};
 }

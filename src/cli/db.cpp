@@ -135,7 +135,7 @@ void restore(const DbOptions& options, const Context& context) {
               counted(static_cast<std::uint64_t>(runs.integer(0)), "run").c_str(),
               runs.is_null(1) ? "" : (", the last of " + runs.text(1)).c_str());
   if (had_one) std::printf("what was there is now %s\n", shown(workspace.relative(aside)).c_str());
-  std::printf("runs that began later still have their directories: mlops fsck --rebuild\n");
+  std::printf("runs that began later still have their directories: mlops fsck --repair\n");
 }
 
 // --- Merging

@@ -135,6 +135,8 @@ Database Database::open(const std::string& path, Schema schema) {
   if (!util::exists(path)) util::open_file(path, O_RDWR | O_CREAT, 0600);
   require_file(path);
   Database database = connect(path);
+  // The index can be made anew, and each add of a file ends with a checkpoint.
+  if (schema == Schema::store_index) database.short_log_ = 64;
   const int version = stored_version(database.connection_), newest = static_cast<int>(migrations.size());
   refuse_newer(version, newest, path);
   if (version < newest || lacks_log(database.connection_, path)) database.migrate(path, migrations);
@@ -225,7 +227,8 @@ void Transaction::commit() {
   if (const int error = util::failpoint("committed")) throw_errno("cannot go on", error);
   // The end of a run also goes into mlops.db itself, so that a copy or a read-only look has it.
   const bool due = database_.connection_.wal_pages() >= checkpoint_pages;
-  if (due || database_.durability_ == Durability::full) database_.connection_.checkpoint();
+  if (due || database_.durability_ == Durability::full)
+    database_.connection_.checkpoint(database_.short_log_);
   if (database_.lock_) util::unlock_fd(database_.lock_.get());
 }
 

@@ -61,6 +61,9 @@ class Database {
   bool writable_;
   bool stale_;
   Durability durability_ = Durability::normal;
+  // A log that a checkpoint has taken in as a whole is emptied from so many pages on. An empty one may be
+  // lost, and mlops.db be copied or put back without it; one of few pages is read sooner than it is emptied.
+  int short_log_ = 1;
 };
 
 /// A write transaction: begins immediately, is rolled back unless committed.

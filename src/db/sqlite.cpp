@@ -231,14 +231,12 @@ void Connection::give_up_after(std::chrono::milliseconds time) {
 
 int Connection::changes() const { return sqlite3_changes(db_); }
 
-void Connection::checkpoint() {
+void Connection::checkpoint(int short_log) {
   int log = 0, done = 0;
   // A reader may hold a part of the log back; the next checkpoint takes it.
   const int result = sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, &log, &done);
   // What is left of the log is read again by each process to come, and grows: none of them could know that it
-  // is in the database already. A short one is read sooner than it is emptied. Whoever reads it at this
-  // moment keeps it for once.
-  constexpr int short_log = 64;  // pages
+  // is in the database already. Whoever reads it at this moment keeps it for once.
   if (result != SQLITE_OK || done < log || log < short_log) return;
   sqlite3_busy_timeout(db_, 0);
   sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);

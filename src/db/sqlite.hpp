@@ -105,7 +105,8 @@ class Connection {
   int changes() const;
   /// Pages in the write-ahead log after the last commit.
   int wal_pages() const { return *wal_pages_; }
-  void checkpoint();
+  /// Takes the log into the database; then empties a log of `short_log` pages or more, if nobody reads it.
+  void checkpoint(int short_log);
 
  private:
   sqlite3* db_ = nullptr;

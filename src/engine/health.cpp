@@ -162,7 +162,7 @@ void check_runs(std::vector<Finding>& findings, const Workspace& workspace, db::
          recorded >= without_row
              ? "left by a run that ended before it was recorded, or by an interrupted `mlops rm`: "
                "delete them when nobody needs their logs"
-             : "was mlops.db replaced? `mlops fsck --rebuild` brings them back"});
+             : "was mlops.db replaced? `mlops fsck --repair` brings them back"});
   }
   if (without_directory > 0) {
     findings.push_back(

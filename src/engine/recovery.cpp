@@ -42,9 +42,10 @@ namespace mlops::engine {
 using process::LockFile;
 
 bool database_is_lost(const Workspace& workspace) {
-  // A file that was cut off to nothing would pass for one that was just begun.
+  // A file that was cut off to nothing would pass for one that was just begun. Its first page is there before
+  // it has a log.
   const auto is_there = [path = workspace.database_path()] {
-    return util::exists(path) && (util::file_size(path) > 0 || util::file_size(path + "-wal") > 0);
+    return util::exists(path) && util::file_size(path) > 0;
   };
   if (is_there()) return false;
   std::error_code error;
@@ -54,6 +55,17 @@ bool database_is_lost(const Workspace& workspace) {
     if (util::is_id(entry.path().filename().string())) return !is_there();
   }
   return false;
+}
+
+void warn_of_forgotten_run(const Workspace& workspace, db::Connection& db) {
+  const std::string id = ended_last(workspace);
+  if (!util::is_id(id) || db::find_run(db, id)) return;
+  if (!util::exists(layout::in(workspace.run_directory(id), layout::record))) return;
+  if (removed_runs(workspace).contains(id)) return;
+  util::log_warning(
+      "the database does not know run " + id +
+      ", which has ended here: was an older mlops.db put in its place, or mlops.db-wal deleted? "
+      "`mlops fsck` tells what is missing, `mlops fsck --repair` brings it back");
 }
 
 Liveness liveness(const Workspace& workspace, const std::string& run_id) {
@@ -408,7 +420,7 @@ bool take_kept(const Workspace& workspace, db::Database& database, const RunReco
   db::mend_bundle(database.connection(), *kept.bundle, most_points_kept);
   db::put_run_end(database.connection(), run.id);
   transaction.commit();
-  ring_end(workspace);
+  ring_end(workspace, run.id);
   return true;
 }
 
@@ -462,7 +474,7 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   if (tell) notify::tell_end(database.connection(), addressees, run_id);
   transaction.commit();
   keep_record(workspace, database.connection(), run_id);
-  ring_end(workspace);
+  ring_end(workspace, run_id);
 }
 
 std::vector<std::string> recover_all(const Workspace& workspace, db::Database& database) {

@@ -144,7 +144,7 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
     transaction.commit();
   }
   engine::keep_repeat(workspace, connection, run.id, before->id);
-  engine::ring_end(workspace);
+  engine::ring_end(workspace, run.id);
   util::log_debug("nothing has changed since run " + before->id);
   tell(file, directory, run, connection, result, observers);
   return result;

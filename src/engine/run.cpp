@@ -35,6 +35,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -127,6 +129,30 @@ void prepare_directory(const std::string& directory, const Pipeline& pipeline, c
   write_params(directory, pipeline);
 }
 
+// Leaves no directory behind of a run that could not be recorded, as on a full disk.
+class NewDirectory {
+ public:
+  NewDirectory(std::string path, db::Database& database, std::string id)
+      : path_(std::move(path)), database_(database), id_(std::move(id)) {}
+  NewDirectory(const NewDirectory&) = delete;
+  NewDirectory& operator=(const NewDirectory&) = delete;
+  ~NewDirectory() {
+    if (std::uncaught_exceptions() == exceptions_) return;
+    try {
+      if (!db::find_run(database_.connection(), id_)) std::filesystem::remove_all(path_);
+    } catch (const std::exception& error) {
+      // What cannot be asked or deleted stays, and `mlops fsck` tells of it.
+      util::log_debug(error.what());
+    }
+  }
+
+ private:
+  std::string path_;
+  db::Database& database_;
+  std::string id_;
+  int exceptions_ = std::uncaught_exceptions();
+};
+
 // What steps read has to be whole on a resume, too: after a power loss it may not be.
 void mend_directory(const std::string& directory, const engine::FrozenRun& frozen, db::Connection& db) {
   write_params(directory, frozen.pipeline);
@@ -206,10 +232,12 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
         "them, put a backup in its place");
   }
   db::Database database = db::Database::open(workspace.database_path());
+  engine::warn_of_forgotten_run(workspace, database.connection());
   const int jobs = settings.jobs > 0 ? settings.jobs : engine::machine_capacity().jobs;
 
   RunRecord run = engine::new_run(settings, jobs);
   const std::string directory = workspace.run_directory(run.id);
+  const NewDirectory made(directory, database, run.id);
   prepare_directory(directory, pipeline, settings_json(pipeline, settings, jobs));
   const auto lock = process::LockFile::try_lock(layout::in(directory, layout::runner_lock));
   if (!lock) throw Error(ExitCode::busy, "run " + run.id + " is locked by another process");

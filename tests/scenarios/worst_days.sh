@@ -44,6 +44,7 @@ if [ "$(id -u)" = 0 ] && command -v unshare > /dev/null && mkdir -p mnt && mount
           mlops run full.yaml --quiet; expect_exit 1; expect_missing .mlops/ballast
           mlops show latest:full; expect_ok; expect_out "failed"; expect_out "exit code 3"
           cat /dev/zero > more 2> /dev/null; mlops run p.yaml; expect_exit 74; expect_err "free some space"
+          expect_equal "$(ls .mlops/runs | wc -l)" 2
           rm big more; mlops run p.yaml; expect_ok; [ -s .mlops/ballast ] || fail "no ballast again"
           mlops fsck; expect_ok; expect_equal "$(sql "select state from runs where pipeline = 'full'")" failed
         ) || exit 1

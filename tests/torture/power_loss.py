@@ -121,7 +121,7 @@ def record(directory, workload, weaken="", fault=""):
     env = environment(directory, LD_PRELOAD=SHIM, TORTURE_ROOT=root, TORTURE_LOG=log, TORTURE_WEAKEN=weaken, TORTURE_FAULT=fault,
                       TORTURE_STATE=os.path.join(directory, "page"))
     files = "".join(f"cat > {name} <<'END'\n{text}END\nsync {name}\n" for name, text in FILES.items())
-    subprocess.run(["dash", "-c", files + "sync ."], cwd=root, env=env, check=True)
+    subprocess.run(["dash", "-c", files + "sync ."], cwd=root, env={**env, "TORTURE_FAULT": ""}, check=True)
     seen, good = [], []
     for i, (words, codes) in enumerate(workload):
         command = ["dash", "-c", words[1]] if words[0] == "sh" else [MLOPS, *words]

@@ -51,6 +51,7 @@ SUITES = {
                        r"bad syncs: (\d+) workloads", (SHIM,), night_only=True),
     "faults": Suite("the N-th system call or allocation fails", script("faults", SHIM), {"CASES": (80, 0)}, r"faults: (\d+) of", (SHIM,)),
     "damage": Suite("bits, pages and files of the database and the store that are damaged", script("damage"), {"CASES": (60, 10_000)}),
+    "strays": Suite("files of the database that are deleted, copied, moved, put back", script("strays"), {"COMMANDS": (150, 10_000)}),
     "rot": Suite("one bit of each content of the store that rots", script("rot"), {"BLOBS": (100, 1000)}),
     "crowd": Suite("runs at once in one workspace", script("crowd"), {"ROUNDS": (1, 10), "SERVED": (40, 1000)}),
     "bad_steps": Suite("steps that do not behave, floods of output", script("bad_steps"),
@@ -60,6 +61,8 @@ SUITES = {
     "modes": Suite("modes and owners, hostile workspaces, names and remotes", script("modes"), {"NAMES": (3, 500), "PARTS": (10, 0)}),
     "racers": Suite("slots that schedulers race for, with kill -9", ["bash", str(SCENARIOS / "schedule.sh")],
                     {"SLOTS": (30, 2000), "RACERS": (8, 20)}, "SLOTS", night_only=True),
+    "soak": Suite("a daemon at 10 runs a second", [sys.executable, str(HERE.parent / "soak/rate.py"), "BUILD/mlops"],
+                  {"RATE": (10, 10), "SECONDS": (20, 3600)}, night_only=True),
     "simulation": Suite("runs and schedules on a virtual clock", ["BUILD/simulate", "--jobs", "2", "--seeds", "$SEEDS", "--from", "$FROM"],
                         {"SEEDS": (20_000, 1_000_000)}, r"^(?:runs): (\d+) seeds"),
 }
