@@ -86,8 +86,8 @@ void copy_database(const std::string& from, const std::string& path) {
     try {
       Connection connection(from, mode);
       return copy_database(connection, path);
-    } catch (const SqliteError&) {
-      if (mode == Connection::Mode::immutable) throw;
+    } catch (const SqliteError& error) {
+      if (mode == Connection::Mode::immutable || error.damaged()) throw;
     }
   }
 }
@@ -119,7 +119,9 @@ std::vector<std::string> find_damage(const std::string& path, Schema schema) {
         lines.push_back("a row of " + keys.text(0) + " refers to one of " + keys.text(2) + dangling);
       return lines;
     } catch (const SqliteError& error) {
-      if (mode == Connection::Mode::immutable) lines.push_back(error.what());
+      if (mode == Connection::Mode::read_only && !error.damaged()) continue;
+      lines.push_back(error.what());
+      return lines;
     }
   }
   return lines;

@@ -166,6 +166,8 @@ Database Database::open_to_read(const std::string& path, Access access, Schema s
       database.connection_.prepare("SELECT count(*) FROM sqlite_schema").step();
       return database;
     } catch (const Error& error) {
+      const auto* const sqlite = dynamic_cast<const SqliteError*>(&error);
+      if (sqlite && sqlite->damaged()) throw;
       util::log_debug(std::string("opening the database to write failed: ") + error.what());
     }
   }
@@ -179,7 +181,7 @@ Database Database::open_to_read(const std::string& path, Access access, Schema s
                          wal.st_size > 0;
       return Database(std::move(connection), util::Fd(), false, stale);
     } catch (const SqliteError& error) {
-      if (mode == Connection::Mode::immutable) throw;
+      if (mode == Connection::Mode::immutable || error.damaged()) throw;
       util::log_debug(std::string("opening the database read-only failed: ") + error.what());
     }
   }

@@ -1,5 +1,6 @@
 #include "db/salvage.hpp"
 
+#include "util/files.hpp"
 #include "util/log.hpp"
 #include "util/strings.hpp"
 
@@ -123,36 +124,54 @@ class Copier {
   std::string list_, marks_, backwards_;
 };
 
-std::unique_ptr<Connection> open(const std::string& path) {
+// With its log, and as it is without: where the log is damaged, or is that of another file, there is more in
+// it.
+struct Way {
+  std::unique_ptr<Connection> connection;
+  bool older;  // without what a log has
+};
+
+std::vector<Way> open(const std::string& path) {
+  std::vector<Way> ways;
   for (const auto mode : {Connection::Mode::read_only, Connection::Mode::immutable}) {
     try {
       auto connection = std::make_unique<Connection>(path, mode);
       connection->prepare("SELECT count(*) FROM sqlite_schema").step();
       connection->give_up_after(patience);
-      return connection;
+      const bool older = mode == Connection::Mode::immutable && util::file_size(path + "-wal") > 0;
+      ways.push_back({std::move(connection), older});
     } catch (const SqliteError& error) {
       util::log_debug(std::string("nothing can be read of the old database: ") + error.what());
     }
   }
-  return nullptr;
+  return ways;
+}
+
+// Adds what can be read one way to what is there already.
+void copy_table(Connection& from, Database& to, SalvagedTable& table) {
+  try {
+    Transaction transaction(to);
+    Copier copier(from, to.connection(), table.name);
+    copier.copy();
+    transaction.commit();
+    table.rows += copier.result.rows;
+    table.whole = copier.result.whole;
+  } catch (const SqliteError& error) {
+    util::log_debug("table " + table.name + ": " + error.what());
+  }
 }
 
 }  // namespace
 
 std::vector<SalvagedTable> salvage(const std::string& path, Database& to) {
   std::vector<SalvagedTable> tables;
-  const std::unique_ptr<Connection> from = open(path);
-  for (const std::string& table : tables_of(to.connection())) {
-    tables.push_back({table, 0, false});
-    if (!from) continue;
-    try {
-      Transaction transaction(to);
-      Copier copier(*from, to.connection(), table);
-      copier.copy();
-      transaction.commit();
-      tables.back() = copier.result;
-    } catch (const SqliteError& error) {
-      util::log_debug("table " + table + ": " + error.what());
+  const std::vector<Way> ways = open(path);
+  for (const std::string& name : tables_of(to.connection())) {
+    SalvagedTable& table = tables.emplace_back(SalvagedTable{name, 0, false});
+    for (const Way& way : ways) {
+      if (table.whole) break;
+      copy_table(*way.connection, to, table);
+      if (way.older) table.whole = false;
     }
   }
   return tables;

@@ -36,6 +36,11 @@ constexpr int busy_limit_ms = 30'000;
 
 }  // namespace
 
+bool SqliteError::damaged() const {
+  const int code = sqlite_code_ & 0xff;
+  return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+}
+
 bool SqliteError::refused() const { return (sqlite_code_ & 0xff) == SQLITE_AUTH; }
 
 Statement::Statement(sqlite3* db, std::string_view sql) {
