@@ -41,6 +41,9 @@ class Workspace {
   /// Throws Error(io) when the state directory belongs to someone else or others may write to it.
   void check_owner() const;
 
+  /// Throws Error(io) when this user may not look into the state directory, where nothing is no answer.
+  void require_access() const;
+
   /// Whether check_owner() holds. Where it does not, the database is only read.
   bool trusted() const;
 

@@ -2,6 +2,7 @@
 
 #include "db/runs.hpp"
 #include "engine/recovery.hpp"
+#include "engine/run_bell.hpp"
 #include "notify/delivery.hpp"
 #include "util/files.hpp"
 #include "util/log.hpp"
@@ -31,7 +32,10 @@ void recover(const Workspace& workspace, db::Database& database) {
   for (const std::string& problem : notify::deliver_at_end(workspace, {}, 0)) util::log_warning(problem);
 }
 
+}  // namespace
+
 void require_database(const Workspace& workspace) {
+  workspace.require_access();
   if (engine::database_is_lost(workspace)) {
     throw Error(
         ExitCode::io,
@@ -39,8 +43,6 @@ void require_database(const Workspace& workspace) {
         "put a backup in its place, or `mlops fsck --rebuild`: makes it anew from the directories of runs");
   }
 }
-
-}  // namespace
 
 OpenWorkspace open_to_read(const Context& context) {
   util::set_up_log(context.verbose);
@@ -53,8 +55,9 @@ OpenWorkspace open_to_read(const Context& context) {
     util::log_warning(
         "the workspace cannot be written to, and changes that its database has not taken in yet cannot be "
         "read: what follows may be out of date");
+  } else {
+    engine::warn_of_forgotten_run(workspace, database.connection());
   }
-  engine::warn_of_forgotten_run(workspace, database.connection());
   recover(workspace, database);
   warn_of_dead_runs(workspace, database);
   return {std::move(workspace), std::move(database)};

@@ -39,6 +39,10 @@ int run_command_line(int argc, char** argv);
 /// so far without the program's name. `mlops complete -- WORD…` calls it.
 int complete(const std::vector<std::string>& words);
 
+/// Throws Error(io) when the workspace cannot be entered, or its database is gone though runs have
+/// directories.
+void require_database(const Workspace& workspace);
+
 /// The workspace around the working directory with its database, runs of dead runners brought up to date.
 struct OpenWorkspace {
   Workspace workspace;

@@ -82,11 +82,13 @@ void snapshot(const DbOptions& options, const Context& context) {
   util::make_directories(directory);
   const std::string path = directory + "/" + db::time_in_name() + ".db";
   db::copy_database(open.database.connection(), path);
-  std::vector<std::string> all = snapshots_of(open.workspace);
+  // Where the clock was set back, the new one does not come last.
+  std::vector<std::string> others = snapshots_of(open.workspace);
+  std::erase(others, path);
   nlohmann::json removed = nlohmann::json::array();
-  for (std::size_t i = 0; i + static_cast<std::size_t>(options.keep) < all.size(); ++i) {
-    ::unlink(all[i].c_str());
-    removed.push_back(all[i]);
+  for (std::size_t i = 0; i + static_cast<std::size_t>(options.keep - 1) < others.size(); ++i) {
+    ::unlink(others[i].c_str());
+    removed.push_back(others[i]);
   }
   if (options.json) {
     nlohmann::json json = file_json(path);

@@ -84,6 +84,7 @@ void print(const engine::RebuildReport& report, const Workspace& workspace) {
 void fsck(const FsckOptions& options, Context& context) {
   util::set_up_log(context.verbose);
   const Workspace workspace = Workspace::require(".", context.workspace);
+  workspace.require_access();
   nlohmann::json json = nlohmann::json::object();
   if (options.rebuild) {
     const engine::RebuildReport report = engine::rebuild(workspace);

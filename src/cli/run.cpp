@@ -105,6 +105,8 @@ OpenWorkspace open_for(const std::string& directory, const Context& context) {
   bool created = false;
   Workspace workspace = Workspace::find_or_create(directory, context.workspace, created);
   workspace.check_owner();
+  // A ledger that begins anew knows of no slot that has run.
+  require_database(workspace);
   db::Database database = db::Database::open(workspace.database_path());
   return {std::move(workspace), std::move(database)};
 }

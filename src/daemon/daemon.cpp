@@ -360,7 +360,8 @@ int Daemon::run() {
     say_stopping(children);
   }
   note_look();
-  return 0;
+  // Who looks once has nobody who tries again.
+  return static_cast<int>(settings_.once && told_ ? ExitCode::io : ExitCode::done);
 }
 
 }  // namespace mlops::daemon

@@ -127,6 +127,14 @@ std::vector<std::string> find_damage(const std::string& path, Schema schema) {
   return lines;
 }
 
+std::string in_the_way(const std::string& path) {
+  for (const char* ending : {"-wal", "-shm"}) {
+    struct stat st {};
+    if (::lstat((path + ending).c_str(), &st) == 0 && !S_ISREG(st.st_mode)) return path + ending;
+  }
+  return {};
+}
+
 bool only_indexes(const std::vector<std::string>& damage) {
   return !damage.empty() && std::ranges::all_of(damage, [](const std::string& line) {
     return line.find(" missing from index ") != line.npos ||

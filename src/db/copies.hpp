@@ -20,6 +20,10 @@ void copy_database(const std::string& from, const std::string& path);
 /// Throws Error(io) if it cannot be opened, Error(usage) if it is none of mlops.
 std::vector<std::string> find_damage(const std::string& path, Schema schema = Schema::workspace);
 
+/// The file beside the database at `path` that SQLite has to make there and cannot, as something else has its
+/// name; or empty.
+std::string in_the_way(const std::string& path);
+
 /// Whether lines of find_damage() tell of indexes alone, which REINDEX makes again from the rows.
 bool only_indexes(const std::vector<std::string>& damage);
 

@@ -70,16 +70,41 @@ void refuse_newer(int version, int known, const std::string& path) {
               "nothing has run in this workspace yet: start with `mlops run FILE`");
 }
 
+void require_no_tables(Connection& connection, const std::string& path) {
+  Statement tables = connection.prepare("SELECT count(*) FROM sqlite_schema");
+  if (!tables.step() || tables.integer(0) == 0) return;
+  throw Error(
+      ExitCode::io, "will not use '" + path + "': it is a database of another program",
+      "move it away; `mlops fsck --rebuild` then makes a new one of what the directories of runs have");
+}
+
 // A look must not change the form of a database: an older mlops could not use it any more.
-void check_schema(int version, const std::string& path, Schema schema) {
+void check_schema(Connection& connection, const std::string& path, Schema schema) {
+  const int version = stored_version(connection);
   const int newest = static_cast<int>(migrations_of(schema).size());
   refuse_newer(version, newest, path);
-  if (version == 0) say_that_nothing_ran(path, "there is nothing in it");
+  if (version == 0) {
+    require_no_tables(connection, path);
+    say_that_nothing_ran(path, "there is nothing in it");
+  }
   if (version == newest) return;
   throw Error(ExitCode::io,
               "cannot read '" + path + "': its schema is version " + std::to_string(version) +
                   ", this mlops reads version " + std::to_string(newest),
               "any `mlops run` in this workspace brings it up to date; mlops of before cannot use it then");
+}
+
+void bring_to_next(Connection& connection, std::string_view migration, int version, const std::string& path) {
+  try {
+    connection.execute(std::string(migration));
+  } catch (const SqliteError& error) {
+    if (!error.misfit()) throw;
+    throw Error(ExitCode::io,
+                "cannot bring '" + path + "' to the schema after version " + std::to_string(version) + ": " +
+                    error.what(),
+                "its tables are not of the version that it names: `mlops fsck --rebuild` makes it anew from "
+                "what is there");
+  }
 }
 
 void require_file(const std::string& path) {
@@ -122,8 +147,10 @@ void Database::migrate(const std::string& path, std::span<const std::string_view
   if (lock_) util::unlock_fd(lock_.get());
   Transaction transaction(*this, Durability::full);
   const int newest = static_cast<int>(migrations.size());
-  for (int i = stored_version(connection_); i < newest; ++i) {
-    connection_.execute(std::string(migrations[static_cast<std::size_t>(i)]));
+  const int version = stored_version(connection_);
+  if (version == 0) require_no_tables(connection_, path);
+  for (int i = version; i < newest; ++i) {
+    bring_to_next(connection_, migrations[static_cast<std::size_t>(i)], i, path);
     connection_.execute("PRAGMA user_version = " + std::to_string(i + 1));
   }
   transaction.commit();
@@ -162,7 +189,7 @@ Database Database::open_to_read(const std::string& path, Access access, Schema s
   if (access == Access::write && ::access(path.c_str(), W_OK) == 0) {
     try {
       Database database = connect(path);
-      check_schema(stored_version(database.connection_), path, schema);
+      check_schema(database.connection_, path, schema);
       database.connection_.prepare("SELECT count(*) FROM sqlite_schema").step();
       return database;
     } catch (const Error& error) {
@@ -174,7 +201,7 @@ Database Database::open_to_read(const std::string& path, Access access, Schema s
   for (const auto mode : {Connection::Mode::read_only, Connection::Mode::immutable}) {
     try {
       Connection connection(path, mode);
-      check_schema(stored_version(connection), path, schema);
+      check_schema(connection, path, schema);
       connection.prepare("SELECT count(*) FROM sqlite_schema").step();
       struct stat wal {};
       const bool stale = mode == Connection::Mode::immutable && ::stat((path + "-wal").c_str(), &wal) == 0 &&

@@ -8,7 +8,7 @@ namespace mlops::db {
 
 namespace {
 
-const std::string artifact_columns =
+const std::string lineage_columns =
     "run_id, step, direction, path, kind, sha256, size, files, form, kept, list";
 
 Trace read_trace(const Statement& row) {
@@ -43,7 +43,7 @@ Trace read_hidden(const Statement& row, bool output) {
 
 std::vector<Trace> newest(Connection& db, const char* direction, const std::string& sha256,
                           const std::string& path, int limit) {
-  Statement& row = db.cached("SELECT " + artifact_columns + R"sql( FROM artifacts
+  Statement& row = db.cached("SELECT " + lineage_columns + R"sql( FROM artifacts
     WHERE sha256 = ?1 AND direction = ?2 AND (?3 = '' OR path = ?3)
     ORDER BY run_id DESC, step DESC LIMIT ?4
   )sql");
@@ -120,7 +120,7 @@ std::optional<Trace> maker_for(Connection& db, const Execution& reader, const st
   if (auto found = first(own)) return found;
   for (const bool same_path : {true, false}) {
     if (by_path && !same_path) break;
-    Statement& earlier = db.cached("SELECT " + artifact_columns + R"sql( FROM artifacts
+    Statement& earlier = db.cached("SELECT " + lineage_columns + R"sql( FROM artifacts
       WHERE sha256 = ?1 AND direction = 'out' AND run_id < ?2
         AND (path = ?3 OR (NOT ?4 AND NOT EXISTS (SELECT 1 FROM artifacts i WHERE i.run_id = artifacts.run_id
                            AND i.step = artifacts.step AND i.direction = 'in' AND +i.sha256 = ?1)))
@@ -164,7 +164,7 @@ std::int64_t count_readers(Connection& db, const std::string& sha256, const std:
 std::optional<Trace> newest_at(Connection& db, const std::string& path) {
   for (const char* direction : {"out", "in"}) {
     Statement& row =
-        db.cached("SELECT " + artifact_columns +
+        db.cached("SELECT " + lineage_columns +
                   " FROM artifacts WHERE path = ? AND direction = ? ORDER BY run_id DESC LIMIT 1");
     row.bind(path, direction);
     if (auto found = first(row)) return found;
@@ -175,7 +175,7 @@ std::optional<Trace> newest_at(Connection& db, const std::string& path) {
 std::vector<Trace> files_of_execution(Connection& db, const Execution& e) {
   std::vector<Trace> traces;
   Statement& row =
-      db.cached("SELECT " + artifact_columns +
+      db.cached("SELECT " + lineage_columns +
                 " FROM artifacts WHERE run_id = ? AND step = ? ORDER BY direction, kind <> 'code', path");
   row.bind(e.run, e.step);
   while (row.step()) traces.push_back(read_trace(row));

@@ -36,6 +36,8 @@ constexpr int busy_limit_ms = 30'000;
 
 }  // namespace
 
+bool SqliteError::misfit() const { return (sqlite_code_ & 0xff) == SQLITE_ERROR; }
+
 bool SqliteError::damaged() const {
   const int code = sqlite_code_ & 0xff;
   return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;

@@ -24,6 +24,7 @@ class SqliteError : public Error {
       : Error(ExitCode::io, message, hint), sqlite_code_(code) {}
   int sqlite_code() const { return sqlite_code_; }
   bool refused() const;  ///< by allow_only_reading()
+  bool misfit() const;   ///< the SQL and the tables do not fit each other
   bool damaged() const;  ///< the file or its log is; without its log it may pass for sound, and is older
 
  private:

@@ -214,6 +214,15 @@ std::string Cache::edited_by_hand(const Step& step, const std::vector<ArtifactRe
   return {};
 }
 
+std::string Cache::not_on_record(const Step& step, const std::vector<ArtifactRecord>& outputs) const {
+  const std::string directory = step_directory(pipeline_, step);
+  for (const Output& output : step.outputs) {
+    const std::string path = workspace_.relative(step_path(directory, output.path));
+    if (std::ranges::find(outputs, path, &ArtifactRecord::path) == outputs.end()) return path;
+  }
+  return {};
+}
+
 std::string Cache::place_outputs(const std::vector<ArtifactRecord>& outputs, bool put_back,
                                  std::vector<std::string>& restored) {
   for (const ArtifactRecord& output : outputs) {
@@ -266,7 +275,9 @@ CheckResult Cache::check(OpenFacts open, bool put_back) {
       return result;
     }
     std::vector<std::string> restored;
-    const std::string missing = place_outputs(source->artifacts, put_back, restored);
+    // A row that a damaged page has taken along is no output that the step did not make.
+    std::string missing = not_on_record(step, source->artifacts);
+    if (missing.empty()) missing = place_outputs(source->artifacts, put_back, restored);
     if (missing.empty()) {
       result.hit = true;
       for (const Output& output : step.outputs) {  // what they are for may have changed

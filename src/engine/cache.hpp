@@ -90,6 +90,8 @@ class Cache {
   /// Which step of the pipeline makes the file at `path` (of a fact), or the folder that it lies in; or
   /// empty.
   const std::string& maker_of(const std::string& path);
+  /// The first declared output that is not among the recorded ones, or empty.
+  std::string not_on_record(const Step& step, const std::vector<ArtifactRecord>& outputs) const;
   /// The first output that is neither in place nor can be had, or empty. `restored` are those put back.
   std::string place_outputs(const std::vector<ArtifactRecord>& outputs, bool put_back,
                             std::vector<std::string>& restored);

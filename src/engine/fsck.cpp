@@ -159,6 +159,11 @@ class Checker {
       return false;
     }
     if (!util::exists(workspace_.database_path())) return false;
+    if (const std::string other = db::in_the_way(workspace_.database_path()); !other.empty()) {
+      add("database", Weight::broken, workspace_.relative(other),
+          "is no regular file, and the database needs one there", "move it away");
+      return false;
+    }
     std::vector<std::string> damage;
     try {
       damage = db::find_damage(workspace_.database_path());
@@ -211,7 +216,8 @@ class Checker {
         return add("run", Weight::note, run.id, "the record in its directory is from before it was resumed",
                    repair_it);
       case Standing::bad_record:
-        return add("run", Weight::note, run.id, "the record in its directory is damaged: " + run.words,
+        return add("run", Weight::problem, run.id,
+                   "the record in its directory is damaged" + (run.words.empty() ? "" : ": " + run.words),
                    repair_it);
       case Standing::differs:
         return add("run", Weight::problem, run.id, "is not as its directory has it: " + run.words, repair_it);

@@ -1,5 +1,6 @@
 #include "engine/health.hpp"
 
+#include "db/copies.hpp"
 #include "db/outbox.hpp"
 #include "db/runs.hpp"
 #include "engine/recovery.hpp"
@@ -209,17 +210,23 @@ std::vector<Finding> examine(const std::optional<Workspace>& workspace) {
   }
   findings.push_back({"workspace", State::good, workspace->root(), ""});
   check_place(findings, *workspace);
+  const std::string path = workspace->database_path();
+  if (database_is_lost(*workspace)) {
+    findings.push_back({"database", State::broken,
+                        "it is gone, though runs have their directories in .mlops/runs",
+                        "put a backup of mlops.db in its place; without one, `mlops fsck --rebuild` makes "
+                        "it anew from the directories of runs"});
+    return findings;
+  }
   struct stat st {};
-  if (::stat(workspace->database_path().c_str(), &st) != 0 && errno == ENOENT) {
-    if (database_is_lost(*workspace)) {
-      findings.push_back({"database", State::broken,
-                          "it is gone, though runs have their directories in .mlops/runs",
-                          "put a backup of mlops.db in its place; without one, `mlops fsck --rebuild` makes "
-                          "it anew from the "
-                          "directories of runs"});
-    } else {
-      findings.push_back({"database", State::note, "there is none yet", "it is made by the first run"});
-    }
+  if (::stat(path.c_str(), &st) != 0 && errno == ENOENT) {
+    findings.push_back({"database", State::note, "there is none yet", "it is made by the first run"});
+    return findings;
+  }
+  if (const std::string other = db::in_the_way(path); !other.empty()) {
+    findings.push_back({"database", State::broken,
+                        "'" + other + "' is no regular file, and the database needs one there",
+                        "move it away"});
     return findings;
   }
   try {

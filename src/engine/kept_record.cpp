@@ -81,7 +81,7 @@ KeptRecord read_kept(const Workspace& workspace, const std::string& run_id) {
   KeptRecord kept;
   const std::string directory = workspace.run_directory(run_id);
   try {
-    const auto text = util::read_file_if_exists(layout::in(directory, layout::record));
+    const auto text = util::read_regular_file(layout::in(directory, layout::record), 0);
     if (!text) return kept;
     kept.there = true;
     kept.bundle =
@@ -142,7 +142,7 @@ std::string difference(const db::RunBundle& rows, const db::RunBundle& kept) {
 void note_removal(const Workspace& workspace, const std::vector<std::string>& run_ids) {
   const std::string path = layout::in(workspace.state_directory(), layout::removed);
   const bool fresh = !util::exists(path);
-  const util::Fd fd = util::open_file(path, O_WRONLY | O_CREAT | O_APPEND);
+  const util::Fd fd = util::open_file(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK);
   std::string lines;
   for (const std::string& id : run_ids) lines += id + "\n";
   if (const int error = util::write_all(fd.get(), lines)) throw_errno("cannot write '" + path + "'", error);
@@ -153,7 +153,7 @@ void note_removal(const Workspace& workspace, const std::vector<std::string>& ru
 std::set<std::string> removed_runs(const Workspace& workspace) {
   std::set<std::string> ids;
   const auto text =
-      util::read_file_if_exists(layout::in(workspace.state_directory(), layout::removed)).value_or("");
+      util::read_regular_file(layout::in(workspace.state_directory(), layout::removed), 0).value_or("");
   for (std::string& line : util::split(text, '\n')) {
     if (util::is_id(line)) ids.insert(std::move(line));
   }

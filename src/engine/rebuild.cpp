@@ -85,8 +85,15 @@ class Rebuilder {
       return false;
     } catch (const Error& error) {
       if (error.code() == ExitCode::usage) return false;  // none of mlops any more
-      throw;                                              // of a later version: it is not ours to judge
+      if (only_its_number_is_wrong()) return false;
+      throw;  // of a later version: it is not ours to judge
     }
+  }
+
+  // All tables are those of this version, and it says that it is of another.
+  bool only_its_number_is_wrong() const {
+    db::Connection connection(path_, db::Connection::Mode::read_only);
+    return db::foreign_schema(connection).empty();
   }
 
   void make_anew() {

@@ -57,17 +57,6 @@ bool database_is_lost(const Workspace& workspace) {
   return false;
 }
 
-void warn_of_forgotten_run(const Workspace& workspace, db::Connection& db) {
-  const std::string id = ended_last(workspace);
-  if (!util::is_id(id) || db::find_run(db, id)) return;
-  if (!util::exists(layout::in(workspace.run_directory(id), layout::record))) return;
-  if (removed_runs(workspace).contains(id)) return;
-  util::log_warning(
-      "the database does not know run " + id +
-      ", which has ended here: was an older mlops.db put in its place, or mlops.db-wal deleted? "
-      "`mlops fsck` tells what is missing, `mlops fsck --repair` brings it back");
-}
-
 Liveness liveness(const Workspace& workspace, const std::string& run_id) {
   const std::string directory = workspace.run_directory(run_id);
   if (LockFile::is_locked(layout::in(directory, layout::runner_lock))) return Liveness::running;
@@ -149,7 +138,7 @@ namespace {
 // The run's directory is not synced when a run begins: after a power loss the file may be empty, or end in
 // the middle of a command. The database has its digest, and its bytes.
 std::string frozen_source(const std::string& path, db::Connection& db, const std::string& digest) {
-  if (auto text = util::read_file_if_exists(path); text && util::sha256(*text) == digest) return *text;
+  if (auto text = util::read_regular_file(path, 0); text && util::sha256(*text) == digest) return *text;
   if (auto text = db::definition_source(db, digest)) return *text;
   throw Error(ExitCode::io, "cannot read '" + path + "': it is not what the run began with");
 }
@@ -161,7 +150,7 @@ FrozenRun load_frozen(const Workspace& workspace, db::Connection& db, const std:
   if (!run) throw Error(ExitCode::usage, "there is no run " + run_id);
   const std::string directory = workspace.run_directory(run_id);
   const std::string asked = layout::in(directory, layout::settings);
-  const auto text = util::read_file_if_exists(asked);
+  const auto text = util::read_regular_file(asked, 0);
   const Json settings = Json::parse(text.value_or(""), nullptr, false);
   if (!settings.is_object()) {
     throw Error(ExitCode::io, "cannot read '" + asked + "': it is " + (text ? "damaged" : "gone"),
@@ -311,7 +300,7 @@ class JournalReader {
 
   void apply(std::vector<StepRecord>& steps) {
     const auto journal = process::parse_journal(
-        util::read_file_if_exists(layout::in(directory_, layout::attempts)).value_or(""));
+        util::read_regular_file(layout::in(directory_, layout::attempts), 0).value_or(""));
     std::map<int, const process::JournalEntry*> last;  // of each step
     for (const process::JournalEntry& entry : journal) {
       if (entry.key.step >= static_cast<int>(steps.size())) continue;
@@ -420,7 +409,7 @@ bool take_kept(const Workspace& workspace, db::Database& database, const RunReco
   db::mend_bundle(database.connection(), *kept.bundle, most_points_kept);
   db::put_run_end(database.connection(), run.id);
   transaction.commit();
-  ring_end(workspace, run.id);
+  ring_end(workspace, database.connection(), run.id);
   return true;
 }
 
@@ -460,7 +449,7 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   // Also where the definition cannot be read.
   const std::string settings = layout::in(workspace.run_directory(run_id), layout::settings);
   const auto addressees =
-      frozen_addressees(Json::parse(util::read_file_if_exists(settings).value_or(""), nullptr, false));
+      frozen_addressees(Json::parse(util::read_regular_file(settings, 0).value_or(""), nullptr, false));
 
   db::Transaction transaction(database, db::Durability::full);
   // Another process may have come first.
@@ -474,7 +463,7 @@ void recover_run(const Workspace& workspace, db::Database& database, const std::
   if (tell) notify::tell_end(database.connection(), addressees, run_id);
   transaction.commit();
   keep_record(workspace, database.connection(), run_id);
-  ring_end(workspace, run_id);
+  ring_end(workspace, database.connection(), run_id);
 }
 
 std::vector<std::string> recover_all(const Workspace& workspace, db::Database& database) {

@@ -31,10 +31,6 @@ std::optional<process::Identity> holder_of(const Workspace& workspace, const std
 /// True when run directories are there but no database: it was lost, or never copied along.
 bool database_is_lost(const Workspace& workspace);
 
-/// Warns when the run that has ended last, as far as its bell tells, is not in the database, though its record is
-/// in its directory and nobody has deleted it: an older database was put in place, or its log is gone.
-void warn_of_forgotten_run(const Workspace& workspace, db::Connection& db);
-
 /// A run's definition as frozen when it started.
 struct FrozenRun {
   Pipeline pipeline;

@@ -6,6 +6,7 @@
 #include "engine/kept_record.hpp"
 #include "engine/recovery.hpp"
 #include "process/lock_file.hpp"
+#include "workspace/ballast.hpp"
 #include "workspace/layout.hpp"
 
 #include <sys/stat.h>
@@ -23,16 +24,16 @@ using process::LockFile;
 
 constexpr int batch = 100;  // one commit and so many locks at a time
 
-enum class Entry { none, link, directory };
+enum class Found { none, link, directory };
 
-Entry entry_at(const std::string& path) {
+Found entry_at(const std::string& path) {
   struct stat st {};
   if (::lstat(path.c_str(), &st) != 0) {
-    if (errno == ENOENT) return Entry::none;
+    if (errno == ENOENT) return Found::none;
     throw_errno("cannot look at '" + path + "'", errno);
   }
   // Whatever else lies there is unlinked as a link is: without a look at what is behind it.
-  return S_ISDIR(st.st_mode) ? Entry::directory : Entry::link;
+  return S_ISDIR(st.st_mode) ? Found::directory : Found::link;
 }
 
 [[noreturn]] void refuse(const std::string& id) {
@@ -41,14 +42,14 @@ Entry entry_at(const std::string& path) {
 }
 
 bool runs_now(const Workspace& workspace, const std::string& id) {
-  return entry_at(workspace.run_directory(id)) == Entry::directory &&
+  return entry_at(workspace.run_directory(id)) == Found::directory &&
          liveness(workspace, id) != Liveness::dead;
 }
 
 // Keeps a resume out as long as it is held; none where there is no directory to lock.
 std::optional<LockFile> lock_run(const Workspace& workspace, const std::string& id) {
   const std::string directory = workspace.run_directory(id);
-  if (entry_at(directory) != Entry::directory) return std::nullopt;
+  if (entry_at(directory) != Found::directory) return std::nullopt;
   const std::string path = layout::in(directory, layout::runner_lock);
   struct stat st {};
   // Taking a lock writes to the file: not to one elsewhere.
@@ -63,9 +64,9 @@ std::optional<LockFile> lock_run(const Workspace& workspace, const std::string& 
 void delete_directory(const std::string& path) {
   std::error_code error;
   switch (entry_at(path)) {
-    case Entry::none: return;
-    case Entry::link: std::filesystem::remove(path, error); break;
-    case Entry::directory: std::filesystem::remove_all(path, error); break;
+    case Found::none: return;
+    case Found::link: std::filesystem::remove(path, error); break;
+    case Found::directory: std::filesystem::remove_all(path, error); break;
   }
   if (error) throw Error(ExitCode::io, "cannot delete '" + path + "': " + error.message());
 }
@@ -75,7 +76,13 @@ void remove_batch(const Workspace& workspace, db::Database& database, const std:
   std::vector<std::optional<LockFile>> locks;
   for (const std::string& id : ids) locks.push_back(lock_run(workspace, id));
   // First the rows: a directory without one is harmless, once it is noted that it is to go.
-  note_removal(workspace, ids);
+  try {
+    note_removal(workspace, ids);
+  } catch (const Error&) {
+    // To make room on a full disk takes some.
+    if (!workspace::drop_ballast(workspace)) throw;
+    note_removal(workspace, ids);
+  }
   db::Transaction transaction(database, db::Durability::full);
   std::set<std::string> heirs;
   for (const std::string& id : ids) heirs.merge(db::delete_run(database.connection(), id));

@@ -4,6 +4,7 @@
 #include "db/runs.hpp"
 #include "db/steps.hpp"
 #include "engine/kept_record.hpp"
+#include "engine/new_directory.hpp"
 #include "engine/recovery.hpp"
 #include "engine/repeat.hpp"
 #include "engine/resources.hpp"
@@ -129,6 +130,7 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
   result.state = RunState::succeeded;
   result.exit_code = ExitCode::done;
   const std::string directory = workspace.run_directory(run.id);
+  const engine::NewDirectory made(directory, database, run.id);
   {
     db::Transaction transaction(database, db::Durability::full);
     if (settings.slot) engine::start_claim(connection, *settings.slot, run.created_at);
@@ -144,7 +146,8 @@ std::optional<RunResult> repeat_run(const Workspace& workspace, const std::strin
     transaction.commit();
   }
   engine::keep_repeat(workspace, connection, run.id, before->id);
-  engine::ring_end(workspace, run.id);
+  engine::warn_of_forgotten_run(workspace, connection);
+  engine::ring_end(workspace, connection, run.id);
   util::log_debug("nothing has changed since run " + before->id);
   tell(file, directory, run, connection, result, observers);
   return result;

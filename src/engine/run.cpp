@@ -9,11 +9,13 @@
 #include "engine/event_file.hpp"
 #include "engine/kept_record.hpp"
 #include "engine/machine.hpp"
+#include "engine/new_directory.hpp"
 #include "engine/outcome.hpp"
 #include "engine/recorder.hpp"
 #include "engine/recovery.hpp"
 #include "engine/repeat.hpp"
 #include "engine/results.hpp"
+#include "engine/run_bell.hpp"
 #include "engine/run_start.hpp"
 #include "engine/runner.hpp"
 #include "notify/addressee.hpp"
@@ -35,8 +37,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <exception>
-#include <filesystem>
 #include <map>
 #include <set>
 
@@ -114,6 +114,18 @@ void add_earlier_outputs(engine::OutputValues& outputs, db::Connection& connecti
   }
 }
 
+// What is on record of the params, in order of their names.
+std::vector<std::pair<std::string, std::string>> leaves_of(const Pipeline& pipeline) {
+  std::vector<std::pair<std::string, std::string>> leaves;
+  const auto add = [&](const std::string& name, std::string value) {
+    leaves.emplace_back(name, std::move(value));
+  };
+  if (pipeline.uses_slot) params::for_each_leaf(to_json(*pipeline.slot), "slot", add);
+  params::for_each_leaf(pipeline.params, "", add);
+  std::ranges::sort(leaves);
+  return leaves;
+}
+
 void write_params(const std::string& directory, const Pipeline& pipeline) {
   util::write_file(layout::in(directory, layout::params),
                    pipeline.params.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -128,30 +140,6 @@ void prepare_directory(const std::string& directory, const Pipeline& pipeline, c
                    settings.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   write_params(directory, pipeline);
 }
-
-// Leaves no directory behind of a run that could not be recorded, as on a full disk.
-class NewDirectory {
- public:
-  NewDirectory(std::string path, db::Database& database, std::string id)
-      : path_(std::move(path)), database_(database), id_(std::move(id)) {}
-  NewDirectory(const NewDirectory&) = delete;
-  NewDirectory& operator=(const NewDirectory&) = delete;
-  ~NewDirectory() {
-    if (std::uncaught_exceptions() == exceptions_) return;
-    try {
-      if (!db::find_run(database_.connection(), id_)) std::filesystem::remove_all(path_);
-    } catch (const std::exception& error) {
-      // What cannot be asked or deleted stays, and `mlops fsck` tells of it.
-      util::log_debug(error.what());
-    }
-  }
-
- private:
-  std::string path_;
-  db::Database& database_;
-  std::string id_;
-  int exceptions_ = std::uncaught_exceptions();
-};
 
 // What steps read has to be whole on a resume, too: after a power loss it may not be.
 void mend_directory(const std::string& directory, const engine::FrozenRun& frozen, db::Connection& db) {
@@ -225,19 +213,20 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
   engine::require_possible(pipeline, plan);
   auto secrets = engine::resolve_secrets(pipeline, selected_steps(plan));
   workspace.check_owner();
-  if (engine::database_is_lost(workspace)) {
+  const bool begun_anew = engine::database_is_lost(workspace);
+  if (begun_anew) {
     util::log_warning(
         "the database '" + workspace.database_path() +
         "' is gone, though earlier runs have their directories: a new one is begun, without them; to keep "
         "them, put a backup in its place");
   }
   db::Database database = db::Database::open(workspace.database_path());
-  engine::warn_of_forgotten_run(workspace, database.connection());
+  if (!begun_anew) engine::warn_of_forgotten_run(workspace, database.connection());
   const int jobs = settings.jobs > 0 ? settings.jobs : engine::machine_capacity().jobs;
 
   RunRecord run = engine::new_run(settings, jobs);
   const std::string directory = workspace.run_directory(run.id);
-  const NewDirectory made(directory, database, run.id);
+  const engine::NewDirectory made(directory, database, run.id);
   prepare_directory(directory, pipeline, settings_json(pipeline, settings, jobs));
   const auto lock = process::LockFile::try_lock(layout::in(directory, layout::runner_lock));
   if (!lock) throw Error(ExitCode::busy, "run " + run.id + " is locked by another process");
@@ -280,12 +269,7 @@ RunResult run_plan(const Workspace& workspace, const Pipeline& pipeline, const G
     parts.records[i].kind = step.kind;
   }
   {
-    std::vector<std::pair<std::string, std::string>> leaves;
-    const auto add = [&](const std::string& name, std::string value) {
-      leaves.emplace_back(name, std::move(value));
-    };
-    if (pipeline.uses_slot) params::for_each_leaf(to_json(*pipeline.slot), "slot", add);
-    params::for_each_leaf(pipeline.params, "", add);
+    const auto leaves = leaves_of(pipeline);
     db::Transaction transaction(database, settings.slot ? db::Durability::full : db::Durability::normal);
     db::Connection& connection = database.connection();
     if (settings.slot) {
@@ -338,6 +322,14 @@ RunResult resume_run(const Workspace& workspace, const std::string& id, int jobs
                 "start a new run: mlops run " + run->file);
   }
   const engine::FrozenRun frozen = engine::load_frozen(workspace, database.connection(), id);
+  if (leaves_of(frozen.pipeline) != db::params_of(database.connection(), id)) {
+    throw Error(
+        ExitCode::io,
+        "cannot resume run " + id + ": by '" + layout::in(directory, layout::settings) +
+            "' it has other params than those on record",
+        "that file has been changed or damaged: start a new run; steps whose results are here are not "
+        "run again");
+  }
   if (const std::string& file = frozen.pipeline.file;
       util::exists(file) && util::read_file(file) != frozen.pipeline.source) {
     say(run->file + " has changed since run " + id +

@@ -2,39 +2,26 @@
 // holds the run's id, which a database that was put back, or has lost its log, does not know.
 #pragma once
 
-#include <mlops/error.hpp>
 #include <mlops/workspace.hpp>
 
-#include "util/files.hpp"
-#include "util/log.hpp"
-#include "workspace/layout.hpp"
+#include <optional>
+#include <string>
 
-#include <fcntl.h>
+namespace mlops::db {
+class Connection;
+}
 
 namespace mlops::engine {
 
-inline void ring_end(const Workspace& workspace, const std::string& run_id) {
-  try {
-    // No link is followed, and no pipe waited for.
-    const util::Fd bell = util::open_file(layout::in(workspace.state_directory(), layout::runs_bell),
-                                          O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK);
-    if (const int error = util::write_all(bell.get(), run_id))
-      throw_errno("cannot write the bell of runs", error);
-  } catch (const Error& error) {
-    // The run has ended all the same, and the next look will tell.
-    util::log_debug(error.what());
-  }
-}
+/// Rings for a run that has ended. A run that is forgotten stays in the bell until it is back. Does not
+/// throw.
+void ring_end(const Workspace& workspace, db::Connection& db, const std::string& run_id);
 
-/// The id of the run that rang last; empty where that is not known.
-inline std::string ended_last(const Workspace& workspace) {
-  constexpr std::size_t most = 64;
-  const std::string path = layout::in(workspace.state_directory(), layout::runs_bell);
-  try {
-    return util::read_regular_file(path, most).value_or("");
-  } catch (const Error&) {
-    return {};
-  }
-}
+/// The run in the bell, if the database does not know it, though its record is in its directory and nobody
+/// has deleted it: an older database was put in place, or its log is gone. Throws SqliteError.
+std::optional<std::string> forgotten_run(const Workspace& workspace, db::Connection& db);
+
+/// Warns of it, with what to do.
+void warn_of_forgotten_run(const Workspace& workspace, db::Connection& db);
 
 }  // namespace mlops::engine

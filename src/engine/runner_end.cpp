@@ -64,7 +64,7 @@ RunResult Runner::conclude() {
     }
   }
   keep_record(parts_.workspace, parts_.database.connection(), parts_.id);
-  ring_end(parts_.workspace, parts_.id);
+  ring_end(parts_.workspace, parts_.database.connection(), parts_.id);
   if (!parts_.repeat_key.empty() && found_done_ == static_cast<int>(parts_.records.size()))
     remember_repeat(parts_.workspace, parts_.pipeline.file, {parts_.repeat_key, parts_.id, std::move(seen_)});
   for (RunObserver* observer : observers_) observer->run_ended(result);

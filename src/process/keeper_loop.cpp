@@ -46,7 +46,7 @@ class Loop {
   Loop(util::Fd socket, KeeperPlace place)
       : place_(std::move(place)),
         journal_(in_run(run_files::attempts)),
-        index_(util::open_file(in_run(run_files::output_index), O_WRONLY | O_CREAT | O_APPEND)),
+        index_(util::open_file(in_run(run_files::output_index), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK)),
         null_(util::open_file("/dev/null", O_RDWR)),
         poll_(::epoll_create1(EPOLL_CLOEXEC)),
         runner_(std::move(socket), poll_.get(), runner_id) {

@@ -15,14 +15,14 @@ using std::chrono::seconds;
 namespace {
 
 // The newest slots one by one, and how many were before them.
-struct Due {
+struct DueSlots {
   std::deque<sys_seconds> newest;
   sys_seconds first{}, last{};  // of those before
   std::int64_t before = 0;
 };
 
-Due due_slots(const Timetable& timetable, sys_seconds cursor, sys_seconds until, std::size_t most) {
-  Due due;
+DueSlots due_slots(const Timetable& timetable, sys_seconds cursor, sys_seconds until, std::size_t most) {
+  DueSlots due;
   for (auto next = calendar::next_fire(timetable.rule, cursor); next && *next <= until;
        next = calendar::next_fire(timetable.rule, *next)) {
     due.newest.push_back(*next);
@@ -83,7 +83,7 @@ std::vector<Decision> decide(const Timetable& timetable, sys_seconds cursor, sys
       policy.catchup == Catchup::all
           ? std::max<std::size_t>(most_rows, static_cast<std::size_t>(policy.catchup_most))
           : most_rows;
-  const Due due = due_slots(timetable, cursor, until, most);
+  const DueSlots due = due_slots(timetable, cursor, until, most);
   add_gaps(timetable, cursor, until, decisions);
   if (due.newest.empty()) return decisions;
   // Who was there when the first of them was due, and did nothing, did not look.
@@ -142,7 +142,7 @@ std::vector<Decision> void_slots(const Timetable& timetable, sys_seconds cursor,
   const sys_seconds until = settled_until(timetable, now);
   std::vector<Decision> decisions;
   if (until <= cursor) return decisions;
-  const Due due = due_slots(timetable, cursor, until, most_rows);
+  const DueSlots due = due_slots(timetable, cursor, until, most_rows);
   add_gaps(timetable, cursor, until, decisions);
   if (due.before > 0)
     decisions.push_back({due.first, timetable.text(due.first), outcome, reason, due.last, due.before});

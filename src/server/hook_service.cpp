@@ -8,7 +8,7 @@ namespace mlops::server {
 
 namespace {
 
-constexpr std::string_view place = "/hooks/";
+constexpr std::string_view hooks_place = "/hooks/";
 
 Reply to_reply(const triggers::HookAnswer& answer) {
   Reply reply{answer.status, answer.body.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", {}};
@@ -17,9 +17,9 @@ Reply to_reply(const triggers::HookAnswer& answer) {
 }
 
 Reply answer(triggers::Hooks& hooks, const Request& request) {
-  if (!request.target.starts_with(place)) return to_reply({404, {{"error", "there is nothing here"}}});
+  if (!request.target.starts_with(hooks_place)) return to_reply({404, {{"error", "there is nothing here"}}});
   // As it is written: no name of a hook needs an escape.
-  const std::string name = request.target.substr(place.size());
+  const std::string name = request.target.substr(hooks_place.size());
   if (!pipeline::is_name(name)) return to_reply({404, {{"error", "there is no such hook"}}});
   if (request.method != "POST") {
     Reply reply = to_reply({405, {{"error", "a hook takes POST"}}});

@@ -22,7 +22,7 @@
 namespace mlops::store {
 
 namespace {
-constexpr std::size_t buffer_size = 1 << 18;
+constexpr std::size_t publish_buffer = 1 << 18;
 
 void drop(const auto& files) {
   for (const auto& file : files) ::unlink(file.temporary.c_str());
@@ -199,7 +199,7 @@ void Publisher::publish_pack(const Batch& batch) {
     int error = 0;
     for (const Small& small : batch.objects) {
       part.append(batch.bytes, small.offset, small.size);
-      if (part.size() < buffer_size) continue;
+      if (part.size() < publish_buffer) continue;
       if (error == 0) error = util::write_all(fd.get(), part);
       part.clear();
     }

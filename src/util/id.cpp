@@ -11,29 +11,29 @@ namespace mlops::util {
 
 namespace {
 
-constexpr char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-constexpr std::size_t time_length = 10, length = 16;
+constexpr char id_digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+constexpr std::size_t time_length = 10, id_length = 16;
 
 }  // namespace
 
 std::string id_prefix(Instant moment) {
   std::int64_t ms = std::max<std::int64_t>(0, moment.time_since_epoch().count());
   std::string prefix(time_length, '0');
-  for (std::size_t i = time_length; i-- > 0; ms >>= 5) prefix[i] = digits[ms & 31];
+  for (std::size_t i = time_length; i-- > 0; ms >>= 5) prefix[i] = id_digits[ms & 31];
   return prefix;
 }
 
 Instant time_of_id(std::string_view id) {
   std::int64_t ms = 0;
   for (const char c : id.substr(0, time_length)) {
-    const std::size_t digit = std::string_view(digits).find(c);
+    const std::size_t digit = std::string_view(id_digits).find(c);
     ms = ms << 5 | static_cast<std::int64_t>(digit == std::string_view::npos ? 0 : digit);
   }
   return Instant(std::chrono::milliseconds(ms));
 }
 
 bool is_id(std::string_view text) {
-  if (text.size() != length) return false;
+  if (text.size() != id_length) return false;
   return std::all_of(text.begin(), text.end(),
                      [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'); });
 }
@@ -47,8 +47,8 @@ std::string new_id() {
   if (::getrandom(&random, sizeof random, 0) != sizeof random)
     random = static_cast<std::uint32_t>(ms * 2654435761);
   std::string id = id_prefix(Instant(std::chrono::milliseconds(ms)));
-  id.resize(length);
-  for (std::size_t i = length; i-- > time_length; random >>= 5) id[i] = digits[random & 31];
+  id.resize(id_length);
+  for (std::size_t i = id_length; i-- > time_length; random >>= 5) id[i] = id_digits[random & 31];
   return id;
 }
 

@@ -135,6 +135,11 @@ bool Workspace::trusted() const {
   }
 }
 
+void Workspace::require_access() const {
+  if (::access(state_directory().c_str(), X_OK) == 0) return;
+  throw_errno("cannot look into '" + state_directory() + "'", errno);
+}
+
 void Workspace::check_owner() const {
   struct stat st {};
   if (::stat(state_directory().c_str(), &st) != 0)

@@ -31,6 +31,8 @@ steps:
   b: {run: 'wc -c < a.txt > b.txt', inputs: [a.txt], outputs: [b.txt]}
 """
 SLOW = "name: slow\nsteps: {a: {run: 'echo 1 > s1'}, b: {run: 'sleep 0.2; echo 2 > s2', needs: a, outputs: [s2]}, c: {run: 'echo 3 > s3', needs: b}}\n"
+# Wide enough that a run which finds nothing to do is repeated as a whole.
+WIDE = "name: wide\nsteps:\n" + "".join(f"  s{i}: {{run: 'echo {i} > w{i}', inputs: [shop.yaml], outputs: [w{i}]}}\n" for i in range(55))
 
 
 class Project:
@@ -41,6 +43,7 @@ class Project:
         path.mkdir()
         (path / "shop.yaml").write_text(FILE)
         (path / "slow.yaml").write_text(SLOW)
+        (path / "wide.yaml").write_text(WIDE)
         self.runs, self.requests, self.tags, self.pins = {}, set(), {}, set()
         self.answered = 0
 
@@ -93,7 +96,9 @@ class Project:
     def look(self, what):
         """True when all runs are shown. What is not all is shown with a word only."""
         all_shown = True
-        for arguments in (["runs", "--json", "--pipeline", "shop", "--limit", "1000000"], ["status"], ["runs"], ["run", "slow.yaml", "--quiet"]):
+        every_one = ["runs", "--json", "--pipeline", "shop", "--limit", "1000000"]
+        runs = [["run", "slow.yaml", "--quiet"], ["run", "wide.yaml", "--quiet"]][:chance.randrange(3)]
+        for arguments in (every_one, ["status"], ["runs"], *runs, every_one, ["status"]):
             done = self.mlops(*arguments)
             said = f"{what}: mlops {' '.join(arguments)}: exit code {done.returncode}: {done.stdout[-300:]}{done.stderr[-500:]}"
             suite.expect(done.returncode in (0, 74), said)
@@ -214,6 +219,9 @@ def main():
         index += 1
         project = Project(Path(suite.place) / f"p{index}")
         backups = []
+        if chance.random() < 0.5:
+            for _ in range(3):
+                project.ok("run", "wide.yaml", "--quiet")
         for _ in range(8):
             killed = chance.random() < 0.3
             project.work(killed)
