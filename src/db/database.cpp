@@ -74,7 +74,8 @@ void require_no_tables(Connection& connection, const std::string& path) {
   Statement tables = connection.prepare("SELECT count(*) FROM sqlite_schema");
   if (!tables.step() || tables.integer(0) == 0) return;
   throw Error(
-      ExitCode::io, "will not use '" + path + "': it is a database of another program",
+      ExitCode::io,
+      "will not use '" + path + "': by its version it is none of mlops, and there are tables in it",
       "move it away; `mlops fsck --rebuild` then makes a new one of what the directories of runs have");
 }
 
@@ -148,7 +149,6 @@ void Database::migrate(const std::string& path, std::span<const std::string_view
   Transaction transaction(*this, Durability::full);
   const int newest = static_cast<int>(migrations.size());
   const int version = stored_version(connection_);
-  if (version == 0) require_no_tables(connection_, path);
   for (int i = version; i < newest; ++i) {
     bring_to_next(connection_, migrations[static_cast<std::size_t>(i)], i, path);
     connection_.execute("PRAGMA user_version = " + std::to_string(i + 1));
@@ -166,6 +166,7 @@ Database Database::open(const std::string& path, Schema schema) {
   if (schema == Schema::store_index) database.short_log_ = 64;
   const int version = stored_version(database.connection_), newest = static_cast<int>(migrations.size());
   refuse_newer(version, newest, path);
+  if (version == 0) require_no_tables(database.connection_, path);
   if (version < newest || lacks_log(database.connection_, path)) database.migrate(path, migrations);
   return database;
 }

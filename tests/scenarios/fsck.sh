@@ -66,7 +66,7 @@ sqlite "update attempts set exit_code = 0 where exit_code = 3"
 mlops fsck; expect_exit 3; expect_out "attempt 1 of step 0 ended otherwise"
 mlops fsck --repair; expect_ok; expect_out "wrote the records"; is_whole; expect_exists ".mlops/runs/$first/record.json"
 echo '{}' > ".mlops/runs/$first/record.json"
-mlops fsck; expect_ok; expect_out "is damaged"; mlops fsck --repair; expect_ok; is_whole
+mlops fsck; expect_exit 3; expect_out "is damaged"; mlops fsck --repair; expect_ok; is_whole
 
 # The database is gone, cut off, or something else.
 damage_whole() { case $1 in

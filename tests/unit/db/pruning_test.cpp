@@ -188,7 +188,7 @@ TEST_CASE("a look creates nothing and migrates nothing") {
   }
   Connection raw(dir / "mlops.db", Connection::Mode::read_write);
   raw.execute("PRAGMA user_version = 0");
-  REQUIRE_THROWS_WITH(Database::open_to_read(dir / "mlops.db"), ContainsSubstring("nothing in it"));
+  REQUIRE_THROWS_WITH(Database::open_to_read(dir / "mlops.db"), ContainsSubstring("none of mlops"));
 }
 
 TEST_CASE("without a way to write, the database is only read") {
