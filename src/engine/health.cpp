@@ -3,6 +3,7 @@
 #include "db/copies.hpp"
 #include "db/outbox.hpp"
 #include "db/runs.hpp"
+#include "engine/kept_record.hpp"
 #include "engine/recovery.hpp"
 #include "process/control_group.hpp"
 #include "process/spawn.hpp"
@@ -22,6 +23,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 namespace mlops::engine {
 
@@ -141,7 +143,8 @@ void check_runs(std::vector<Finding>& findings, const Workspace& workspace, db::
                           "mlops run --resume " + id});
     }
   });
-  int without_row = 0;
+  int without_row = 0, ended = 0;
+  const std::set<std::string> deleted = removed_runs(workspace);
   std::string example;
   std::error_code error;
   for (const auto& entry :
@@ -151,19 +154,21 @@ void check_runs(std::vector<Finding>& findings, const Workspace& workspace, db::
     if (ours && (db::run_exists(database.connection(), id) || liveness(workspace, id) != Liveness::dead))
       continue;
     ++without_row;
-    example = entry.path().string();
+    const bool has_ended =
+        util::exists(layout::in(entry.path().string(), layout::record)) && !deleted.contains(id);
+    if (has_ended || ended == 0) example = entry.path().string();
+    ended += has_ended;
   }
   if (without_row > 0) {
     findings.push_back(
-        {"directories", recorded >= without_row ? State::note : State::problem,
+        {"directories", ended == 0 ? State::note : State::problem,
          std::to_string(without_row) +
              (without_row == 1 ? " run directory is not in the database: "
                                : " run directories are not in the database, such as ") +
              example,
-         recorded >= without_row
-             ? "left by a run that ended before it was recorded, or by an interrupted `mlops rm`: "
-               "delete them when nobody needs their logs"
-             : "was mlops.db replaced? `mlops fsck --repair` brings them back"});
+         ended == 0 ? "left by a run that ended before it was recorded, or by an interrupted `mlops rm`: "
+                      "delete them when nobody needs their logs"
+                    : "was mlops.db replaced? `mlops fsck --repair` brings them back"});
   }
   if (without_directory > 0) {
     findings.push_back(
