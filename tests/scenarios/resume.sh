@@ -76,6 +76,8 @@ expect_equal "$(sql "select group_concat(cause) from v_attempts where run_id=(se
 printf 'steps:\n  a: {run: "echo x >> again; test $MLOPS_ATTEMPT -gt 1", retry: {times: 1, delay: 30s}, on_failure: continue}\n' > w.yaml
 "$MLOPS" run w.yaml > w.out 2>&1 & pid=$!
 wait_for 5 grep -q "trying again" w.out; kill -9 $pid; wait $pid 2>/dev/null
+over() { [ "$(sql "select state from runs where id = (select max(id) from runs)")" != running ]; }
+wait_for 5 over  # its keeper may still be ending
 mlops show latest:w --json; expect_ok; expect_equal "$(json 'j["state"], j["steps"][0]["state"]')" "('interrupted', 'pending')"
 expect_out "it was to be tried again"
 mlops run --resume latest:w; expect_ok; expect_equal "$(wc -l < again)" 2
