@@ -25,7 +25,7 @@ class NewDirectory {
   ~NewDirectory() {
     if (!ours_ || std::uncaught_exceptions() == exceptions_) return;
     try {
-      if (!db::find_run(database_.connection(), id_)) std::filesystem::remove_all(path_);
+      if (!db::run_exists(database_.connection(), id_)) std::filesystem::remove_all(path_);
     } catch (const std::exception& error) {
       // What cannot be asked or deleted stays, and `mlops fsck` tells of it.
       util::log_debug(error.what());

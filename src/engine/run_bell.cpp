@@ -46,7 +46,7 @@ void ring_end(const Workspace& workspace, db::Connection& db, const std::string&
 
 std::optional<std::string> forgotten_run(const Workspace& workspace, db::Connection& db) {
   const std::string id = id_in_bell(workspace);
-  if (!util::is_id(id) || db::find_run(db, id)) return std::nullopt;
+  if (!util::is_id(id) || db::run_exists(db, id)) return std::nullopt;
   if (!util::exists(layout::in(workspace.run_directory(id), layout::record))) return std::nullopt;
   if (removed_runs(workspace).contains(id)) return std::nullopt;
   return id;
