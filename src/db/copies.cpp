@@ -170,6 +170,11 @@ std::vector<std::string> foreign_schema(Connection& connection) {
   return names;
 }
 
+bool has_this_schema(Connection& connection) {
+  Database fresh = Database::empty();
+  return schema_of(fresh.connection()) == schema_of(connection);
+}
+
 std::string time_in_name() {
   std::string time = util::format_utc(util::now());
   std::ranges::replace(time, ' ', 'T');

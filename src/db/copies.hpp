@@ -33,6 +33,9 @@ bool only_references(const std::vector<std::string>& damage);
 /// The tables, views and indexes that are not as this version makes them; empty if all are.
 std::vector<std::string> foreign_schema(Connection& connection);
 
+/// Whether its tables, views and indexes are those of this version, and nothing else is there.
+bool has_this_schema(Connection& connection);
+
 /// Now, as a part of the name of a file: 2026-03-01T030000.123Z.
 std::string time_in_name();
 

@@ -90,10 +90,10 @@ class Rebuilder {
     }
   }
 
-  // All tables are those of this version, and it says that it is of another.
+  // It says that it is of a later version, and has what this one makes and nothing more.
   bool only_its_number_is_wrong() const {
     db::Connection connection(path_, db::Connection::Mode::read_only);
-    return db::foreign_schema(connection).empty();
+    return db::has_this_schema(connection);
   }
 
   void make_anew() {

@@ -16,6 +16,9 @@ byte() { printf "$(printf '\\x%02x' "$2")" | dd of=.mlops/mlops.db bs=1 seek="$1
 
 # A turned bit in the number of the schema: tables tell which it is.
 byte 63 15; mlops runs; expect_exit 74; mlops fsck --rebuild; expect_ok; mlops runs --ids; expect_equal "$(echo "$out" | wc -l)" 2
+# One that a later version has added to is not ours to take apart.
+again; python3 -c 'import sqlite3; d = sqlite3.connect(".mlops/mlops.db"); d.execute("create table later(a)"); d.execute("pragma user_version = 15"); d.commit()'
+mlops fsck --rebuild; expect_exit 74; expect_err "update mlops"; ls .mlops | grep -q damaged && fail "a later version's database was put aside"
 again; byte 63 12; mlops run p.yaml; expect_exit 74; expect_err "fsck --rebuild"; mlops fsck --rebuild; expect_ok
 
 # A database of another program is neither read nor written to.
